@@ -1,0 +1,28 @@
+"""The client: a Deferred-based API for Twisted programs, and the ``memdb`` command on top of it.
+
+The API is what this module exports; start with :func:`connect`::
+
+    client = await connect(reactor, "tcp:127.0.0.1:65432")
+    await client.execute("set", "greeting", b"two\\nlines")
+    reply = await client.execute("get", "greeting")
+    reply["result"]  # b"two\\nlines"
+    await client.subscribe("notifications", lambda channel, message: print(message))
+
+A map of the rooms, each importing only from those above it:
+
+* :mod:`~memdbd.client.wire`: requests to lines, lines to replies; pure;
+* :mod:`~memdbd.client.protocol`: :class:`Client`, one connection;
+* the ``memdb`` command: :mod:`~memdbd.client.render` (replies for people),
+  :mod:`~memdbd.client.editor` and :mod:`~memdbd.client.layout` (a line being typed), all pure;
+  :mod:`~memdbd.client.terminal` (a screen with a prompt), :mod:`~memdbd.client.link` (a
+  connection that comes back); its three modes :mod:`~memdbd.client.oneshot`,
+  :mod:`~memdbd.client.pipe` and :mod:`~memdbd.client.interactive`; and
+  :mod:`~memdbd.client.cli`, which chooses one and is the only one to import the reactor.
+"""
+
+from __future__ import annotations
+
+from memdbd.client.protocol import DEFAULT_ENDPOINT, Client, connect
+from memdbd.client.wire import ErrorReply, Message, Reply
+
+__all__ = ["DEFAULT_ENDPOINT", "Client", "ErrorReply", "Message", "Reply", "connect"]

@@ -1,0 +1,125 @@
+"""The conversation at the prompt: typed lines to the server, replies and messages to the screen.
+
+Strategy: one command at a time, as a person does it: from Enter until the reply there is no
+prompt. A line is sent as it was typed, so that the server's rules of quoting are the only ones.
+
+May import: link, render, terminal, typed, exits, wire, Twisted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from memdbd.client.exits import OK
+from memdbd.client.link import Link, NotConnectedError
+from memdbd.client.render import as_python, message_for_people, reply_for_people
+from memdbd.client.terminal import Terminal
+from memdbd.client.typed import ends_session, words_of
+from memdbd.client.wire import ErrorReply, Message, Reply
+
+# How long a terminal that takes no output may hold up leaving, in seconds.
+LEAVING_GRACE = 1.0
+
+
+class Conversation:
+    """Ties a terminal to a link that was made with :meth:`tell` and :meth:`show_message`.
+
+    ``done(status)`` is called once, when the screen has been left. ``timeout``: seconds for a
+    reply.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        terminal: Terminal,
+        *,
+        done: Callable[[int], object],
+        timeout: float | None = None,
+    ) -> None:
+        self._clock = clock
+        self._terminal = terminal
+        self._link: Link | None = None
+        self._done = done
+        self._timeout = timeout
+        self._asked: Deferred[None] | None = None
+        self._leaving = False
+        terminal.on_line = self._entered
+        terminal.on_interrupt = self._interrupted
+        terminal.on_leave = self.leave
+
+    def start(self, link: Link) -> None:
+        """Connect, and show the prompt when that has succeeded or failed once."""
+        self._link = link
+        link.start().addCallback(lambda _: self._prompt())
+
+    def tell(self, sentence: str) -> None:
+        """Print what happened to the connection."""
+        if not self._leaving:
+            self._terminal.say(sentence)
+
+    def show_message(self, message: Message) -> None:
+        """Print a published message."""
+        self.tell(message_for_people(message))
+
+    def leave(self, status: int = OK) -> None:
+        """End the conversation with an exit status."""
+        if self._leaving:
+            return
+        self._leaving = True
+        if self._link is not None:
+            self._link.stop()
+        late = self._clock.callLater(LEAVING_GRACE, self._done, status)
+
+        def left(_: None) -> None:
+            if late.active():
+                late.cancel()
+                self._done(status)
+
+        self._terminal.close().addCallback(left)
+
+    def _prompt(self) -> None:
+        if not self._leaving:
+            self._terminal.prompt()
+
+    def _entered(self, text: str) -> None:
+        line = text.encode("utf-8", "backslashreplace")
+        if not line.strip():
+            self._prompt()
+        elif ends_session(line):
+            self.leave()
+        elif self._link is not None:
+            asked = self._link.send_line(line, self._timeout)
+            self._asked = asked.addCallbacks(
+                self._replied, self._failed, callbackArgs=(words_of(line),)
+            ).addCallback(self._answered)
+
+    def _interrupted(self) -> None:
+        """Ctrl-C while there is no prompt: stop waiting, for a reply or the first connection."""
+        if self._asked is None:
+            self.leave()
+        else:
+            self._asked.cancel()
+
+    def _answered(self, _: None) -> None:
+        self._asked = None
+        self._prompt()
+
+    def _replied(self, reply: Reply, words: list[bytes]) -> None:
+        self.tell(reply_for_people(reply, words))
+
+    def _failed(self, failure: Failure) -> None:
+        problem = failure.value
+        if isinstance(problem, ErrorReply):
+            self.tell(as_python(problem.line))
+        elif isinstance(problem, NotConnectedError):
+            self.tell(str(problem))
+        elif isinstance(problem, CancelledError):
+            self.tell("No longer waiting for the reply: the command may have been carried out")
+        elif isinstance(problem, TimeoutError):
+            self.tell(f"No reply within {self._timeout:g} s: the command may have been carried out")
+        else:
+            self.tell("No reply came: the command may have been carried out")

@@ -1,0 +1,63 @@
+"""One command from the shell's words: run it, show its reply, and give the exit status.
+
+A ``subscribe`` stays, and shows messages until the connection is lost. The words are sent exactly
+as they are, whatever blanks, quotes or bytes are in them.
+
+May import: protocol, link (for its words), render, exits, wire, Twisted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+from memdbd.client.exits import ERROR_REPLY, NO_CONNECTION, OK
+from memdbd.client.link import why
+from memdbd.client.protocol import connect
+from memdbd.client.render import as_python, message_for_people, reply_for_people
+from memdbd.client.wire import ErrorReply, Message
+
+
+async def run_words(
+    reactor: IReactorTime,
+    endpoint: IStreamClientEndpoint,
+    name: str,
+    words: Sequence[bytes],
+    *,
+    for_people: bool,
+    show: Callable[[bytes], object],
+    complain: Callable[[str], object],
+    timeout: float | None = None,
+) -> int:
+    """Run ``words`` as one command on the daemon at ``endpoint``, and return the exit status.
+
+    ``name`` is what the daemon is called in ``complain(sentence)``, which is for standard error;
+    ``show(line)`` is for standard output. With ``for_people`` replies look as at the prompt,
+    otherwise they are the JSON that came. ``timeout``: seconds for the connection and for the
+    reply.
+    """
+
+    def show_message(message: Message) -> None:
+        show(message_for_people(message).encode() if for_people else message.line)
+
+    try:
+        client = await connect(reactor, endpoint, on_message=show_message, timeout=timeout)
+    except Exception as problem:
+        complain(f"Connecting to {name} failed: {why(problem)}")
+        return NO_CONNECTION
+    try:
+        reply = await client.execute(*words, timeout=timeout)
+    except ErrorReply as refusal:
+        show(as_python(refusal.line).encode() if for_people else refusal.line)
+        return ERROR_REPLY
+    except Exception as problem:
+        complain(f"No reply from {name}: {why(problem)}")
+        return NO_CONNECTION
+    show(reply_for_people(reply, words).encode() if for_people else reply.line)
+    if reply.get("action") != "subscribe":
+        return OK
+    lost: Deferred[BaseException] = client.when_disconnected()
+    complain(f"Connection to {name} lost: {why(await lost)}")
+    return NO_CONNECTION

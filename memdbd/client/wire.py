@@ -1,0 +1,176 @@
+"""What the client says and hears, as pure functions: requests to lines, lines to replies.
+
+Strategy: a request is one line, a JSON array, since that needs no quoting rules; only bytes that
+are not UTF-8, which JSON cannot hold, make it fall back to quoted words with ``\\xHH``. A reply is
+one line with a JSON object. What is data in it (``result``, ``channel``, ``message``) is given to
+programs as ``bytes``, always: were it ``str`` whenever it happens to be UTF-8, a program storing
+binary values would meet the other type only on some days.
+
+May import: errors.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from memdbd.errors import CommandError, ProtocolError
+
+Word = str | bytes | int | float
+
+# Longer than any reply the server makes; it only keeps a peer gone mad from filling the memory.
+MAX_REPLY = 1 << 30
+
+_ESCAPED = [
+    bytes([code]) if 0x20 <= code < 0x7F and code not in b'"\\' else b"\\x%02x" % code
+    for code in range(256)
+]
+
+
+class Reply(dict[str, Any]):
+    """What the server answered: its fields, without those that only tell how they are encoded.
+
+    Each string in ``result`` and ``channel`` is ``bytes`` (in lists and dicts as well, names of a
+    dict included); the other fields (``ttl_remaining``, ``ttl_set``, ``action``, …) are as JSON
+    has them. ``line`` is the reply as it came, without its end of line.
+    """
+
+    def __init__(self, fields: dict[str, Any], line: bytes) -> None:
+        super().__init__(fields)
+        self.line = line
+
+
+class ErrorReply(CommandError):
+    """The server's ``{"error": …}``; ``line`` is the reply as it came, without its end of line."""
+
+    def __init__(self, sentence: str, line: bytes) -> None:
+        super().__init__(sentence)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that was published on a channel this connection has subscribed to."""
+
+    channel: bytes
+    message: bytes
+    line: bytes
+
+
+def as_bytes(word: Word) -> bytes:
+    """The bytes that go over the wire for one word: text as UTF-8, numbers in decimal."""
+    if isinstance(word, bytes):
+        return word
+    if isinstance(word, (str, int, float)):
+        return str(word).encode()
+    raise TypeError(f"a word of a request is str, bytes, int or float, not {type(word).__name__}")
+
+
+def encode_request(words: Sequence[Word]) -> bytes:
+    """The line, with its end, that asks for exactly these words, whatever bytes are in them."""
+    if not words:
+        raise ValueError("a request needs at least the name of a command")
+    raw = [as_bytes(word) for word in words]
+    try:
+        return orjson.dumps([part.decode() for part in raw]) + b"\n"
+    except UnicodeDecodeError:
+        quoted = (b'"%s"' % b"".join([_ESCAPED[code] for code in part]) for part in raw)
+        return b" ".join(quoted) + b"\n"
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """The JSON object in a line; raises ProtocolError if it is none."""
+    try:
+        parsed = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(
+            f"the server sent a line that is not JSON ({error}): {_start(line)}"
+        ) from None
+    if not isinstance(parsed, dict):
+        raise ProtocolError(f"the server sent JSON that is not an object: {_start(line)}")
+    return parsed
+
+
+def unpack(value: Any, encoding: object) -> Any:
+    """``value`` with each string in it made bytes, from base64 if that is its ``encoding``.
+
+    Raises ProtocolError for another encoding or damaged base64.
+    """
+    if encoding not in (None, "base64"):
+        raise ProtocolError(f"the server sent an encoding that this client lacks: {encoding!r}")
+    if isinstance(value, str):
+        if encoding is None:
+            return value.encode()
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ProtocolError(f"the server sent damaged base64: {error}") from None
+    if isinstance(value, list):
+        return [unpack(item, encoding) for item in value]
+    if isinstance(value, dict):
+        return {unpack(k, encoding): unpack(v, encoding) for k, v in value.items()}
+    return value
+
+
+def decode_line(line: bytes) -> Reply | ErrorReply | Message:
+    """What one line from the server means; raises ProtocolError if it is nothing of ours."""
+    fields = parse_object(line)
+    encoding = fields.pop("encoding", None)
+    channel_encoding = fields.pop("channel_encoding", None)
+    if "error" in fields:
+        return ErrorReply(str(fields["error"]), line)
+    if "channel" in fields:
+        fields["channel"] = unpack(fields["channel"], channel_encoding)
+    if "result" in fields:
+        fields["result"] = unpack(fields["result"], encoding)
+        return Reply(fields, line)
+    channel, message = fields.get("channel"), fields.get("message")
+    if isinstance(channel, bytes) and isinstance(message, str):
+        return Message(channel, unpack(message, encoding), line)
+    raise ProtocolError(f"the server sent neither a reply nor a message: {_start(line)}")
+
+
+class LineSplitter:
+    """Makes lines of a stream, in time linear in its bytes however it is cut.
+
+    An unfinished line is kept as the pieces it came in: joining them for each piece would be
+    quadratic for a reply of many megabytes.
+    """
+
+    def __init__(self, max_length: int = MAX_REPLY) -> None:
+        self._pieces: list[bytes] = []
+        self._length = 0
+        self._max_length = max_length
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that ``data`` completes, without their ends (``\\n`` or ``\\r\\n``).
+
+        Raises ProtocolError once an unfinished line is longer than the bound.
+        """
+        first, *rest = data.split(b"\n")
+        self._pieces.append(first)
+        self._length += len(first)
+        if self._length > self._max_length:
+            raise ProtocolError(f"a line is longer than {self._max_length} bytes")
+        if not rest:
+            return []
+        last = rest.pop()
+        lines = [b"".join(self._pieces), *rest]
+        self._pieces = [last]
+        self._length = len(last)
+        return [line.removesuffix(b"\r") for line in lines]
+
+    def finish(self) -> bytes:
+        """The line that the stream ended in the middle of, empty if it ended with a whole one."""
+        last = b"".join(self._pieces)
+        self._pieces, self._length = [], 0
+        return last.removesuffix(b"\r")
+
+
+def _start(line: bytes) -> str:
+    return repr(line if len(line) <= 80 else line[:80] + b"...")

@@ -1,0 +1,204 @@
+"""The settings: defaults < file < environment < flags.
+
+:class:`Config` is the list of them: each field has its default, and with it what a value must be,
+its help and its flag. Everything else (the flags, the environment variables, the sample file's
+check, the documentation) is derived from the fields.
+
+May import: errors, eviction for the names of its policies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memdbd.errors import ConfigError
+from memdbd.eviction import POLICIES, Bounds, Policy
+
+ENVIRONMENT = "MEMDB_"  # what the names of our environment variables start with
+LEVELS = ("debug", "info", "warn", "error", "critical")
+FORMATS = ("text", "json")
+
+# Gives a setting's value for what a file, a variable or a flag says; raises ValueError with a
+# phrase that says what would be right.
+Parse = Callable[[Any], Any]
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise ValueError("must be a text that is not empty")
+    return raw
+
+
+def _texts(raw: Any) -> tuple[str, ...]:
+    if isinstance(raw, str):  # in a variable, separated by blanks
+        raw = raw.split()
+    if not isinstance(raw, (list, tuple)) or not all(isinstance(one, str) and one for one in raw):
+        raise ValueError("must be a list of texts")
+    return tuple(raw)
+
+
+def _number(least: float, most: float = float("inf"), *, whole: bool = True) -> Parse:
+    kind = "a whole number" if whole else "a number"
+    bounds = f" from {least} to {most}" if most != float("inf") else f" of at least {least}"
+
+    def parse(raw: Any) -> float:
+        number: float
+        try:
+            if isinstance(raw, str):
+                number = int(raw) if whole else float(raw)
+            else:
+                number = raw
+        except ValueError:
+            number = least - 1
+        accepted = int if whole else (int, float)
+        if isinstance(number, bool) or not isinstance(number, accepted):
+            raise ValueError(f"must be {kind}{bounds}")
+        if not least <= number <= most or number == float("inf"):
+            raise ValueError(f"must be {kind}{bounds}")
+        return number
+
+    return parse
+
+
+def _bytes(raw: Any) -> int:
+    units = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "b": 1, "": 1}
+    if isinstance(raw, str):
+        text = raw.strip().lower()
+        digits = text.rstrip("bgkm ")
+        unit = units.get(text[len(digits) :].strip())
+        if unit and digits.isascii() and digits.isdigit():
+            return int(digits) * unit
+    elif isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
+        return raw
+    raise ValueError("must be a number of bytes, or one with kb, mb or gb behind it")
+
+
+def _one_of(*words: str) -> Parse:
+    def parse(raw: Any) -> str:
+        if raw not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(raw)
+
+    return parse
+
+
+def _setting(default: Any, parse: Parse, help: str, *, flag: str = "") -> Any:
+    return dataclasses.field(default=default, metadata={"parse": parse, "help": help, "flag": flag})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings, each with a value that it may have. Durations are in seconds."""
+
+    server_host: str = _setting(
+        "127.0.0.1", _text, "address to listen on, as the name or number of one", flag="host"
+    )
+    server_port: int = _setting(
+        65432, _number(0, 65535), "TCP port to listen on; 0 picks a free one", flag="port"
+    )
+    listen: tuple[str, ...] = _setting(
+        (),
+        _texts,
+        "Twisted endpoint to listen on (tcp:…, unix:…, ssl:…, systemd:…), in place of host and "
+        "port; may be given several times",
+    )
+    data_dir: str = _setting("./memdb-data", _text, "directory of the data; made if missing")
+    storage_file: str = _setting("persistence.json", _text, "the snapshot's name in data_dir")
+    snapshot_interval: float = _setting(
+        60.0, _number(0, whole=False), "seconds between snapshots, if something changed; 0: none"
+    )
+    sweep_interval: float = _setting(
+        0.1, _number(0.001, 3600, whole=False), "seconds between sweeps of expired keys"
+    )
+    default_ttl: int = _setting(
+        3600, _number(1, 10**10), "seconds that set_with_ttl gives a key if none are said"
+    )
+    cache_capacity: int = _setting(
+        100, _number(0), "entries of the read cache for long values of get; 0: no cache"
+    )
+    max_keys: int = _setting(0, _number(0), "how many keys there may be; 0: any number")
+    max_memory: int = _setting(
+        0, _bytes, "how many bytes the keys may take, such as 512mb; 0: any number"
+    )
+    eviction: Policy = _setting(
+        "noeviction", _one_of(*POLICIES), f"what gives way at a bound: {', '.join(POLICIES)}"
+    )
+    subscriber_buffer: int = _setting(
+        32 * 1024 * 1024, _bytes, "bytes that may wait for a subscriber before it is cut"
+    )
+    log_level: str = _setting("info", _one_of(*LEVELS), f"least level: {', '.join(LEVELS)}")
+    log_format: str = _setting("text", _one_of(*FORMATS), "text, or json: one object a line")
+
+    @property
+    def bounds(self) -> Bounds:
+        """The settings that bound the keyspace."""
+        return Bounds(self.max_keys, self.max_memory, self.eviction)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The Twisted endpoint strings of all listeners."""
+        if self.listen:
+            return self.listen
+        host = self.server_host.replace("\\", "\\\\").replace(":", "\\:")
+        return (f"tcp:{self.server_port}:interface={host}:backlog=1024",)
+
+
+SETTINGS: dict[str, dataclasses.Field[Any]] = {
+    field.name: field for field in dataclasses.fields(Config)
+}
+
+
+def flag_of(name: str) -> str:
+    """The command-line flag of a setting, without its dashes."""
+    return SETTINGS[name].metadata["flag"] or name.replace("_", "-")
+
+
+def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | None) -> Config:
+    """Put the settings together.
+
+    ``flags`` has the settings given as flags, by their names; ``path`` is the TOML file. Raises
+    ConfigError with the source, the setting, and what would be right.
+    """
+    path = path or environment.get(f"{ENVIRONMENT}CONFIG")
+    values: dict[str, Any] = {}
+    if path:
+        for name, raw in _read(path).items():
+            values[name] = _parse(name, raw, f"{path}: {name}", name)
+    for variable, raw in environment.items():
+        name = variable.removeprefix(ENVIRONMENT).lower()
+        if variable.startswith(ENVIRONMENT) and name != "config":
+            values[name] = _parse(name, raw, variable, variable)
+    for name, raw in flags.items():
+        flag = f"--{flag_of(name)}"
+        values[name] = _parse(name, raw, flag, flag)
+    return Config(**values)
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+
+
+def _parse(name: str, raw: Any, source: str, said: str) -> Any:
+    field = SETTINGS.get(name)
+    if field is None:
+        near = difflib.get_close_matches(name, SETTINGS, n=1)
+        guess = near[0] if near else ""
+        if guess and said.isupper():
+            guess = ENVIRONMENT + guess.upper()
+        hint = f"did you mean {guess}?" if guess else f"the settings are {', '.join(SETTINGS)}"
+        raise ConfigError(f"{source}: there is no such setting; {hint}")
+    try:
+        return field.metadata["parse"](raw)
+    except ValueError as error:
+        raise ConfigError(f"{source} {error}, not {raw!r}") from None

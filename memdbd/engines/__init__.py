@@ -1,0 +1,1 @@
+"""Where commands are run: one module an engine, all with one interface."""

@@ -1,0 +1,71 @@
+"""Every error that memdbd raises on purpose, in one place.
+
+A :class:`CommandError` is an answer to a client: it has a code (Redis's own words, since clients
+match on them) and a sentence that says what would be right. The others stop a connection or a
+start. Imports nothing.
+"""
+
+from __future__ import annotations
+
+
+class MemDBError(Exception):
+    """What all errors of memdbd have in common."""
+
+
+class CommandError(MemDBError):
+    """A command that cannot be carried out; the connection lives on.
+
+    ``str(error)`` is the sentence for the client, in Redis's words where Redis has the same error;
+    ``error.code`` its RESP code; ``error.hint`` what would be right, which the text dialect adds.
+    """
+
+    code = "ERR"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class WrongType(CommandError):
+    """The key holds a value of another type than the command is for."""
+
+    code = "WRONGTYPE"
+
+    def __init__(self) -> None:
+        super().__init__("Operation against a key holding the wrong kind of value")
+
+
+class OutOfMemory(CommandError):
+    """A bound of keys or bytes is reached and nothing may be evicted."""
+
+    code = "OOM"
+
+
+class ProtocolError(MemDBError):
+    """The peer's bytes are no dialect of ours; the connection gets one error and is closed."""
+
+
+class ConfigError(MemDBError):
+    """A setting that does not exist or has a value that it cannot have."""
+
+
+class ListenError(MemDBError):
+    """An address that cannot be listened on; the daemon refuses to start."""
+
+
+class StorageError(MemDBError):
+    """The data directory cannot be used as it is; the daemon refuses to start."""
+
+
+class DirectoryLocked(StorageError):
+    """Another daemon holds the data directory."""
+
+
+class SnapshotDamaged(StorageError):
+    """A snapshot that is not what was written; names the file, the line and the reason."""
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line}: {reason}")
+        self.path = path
+        self.line = line
+        self.reason = reason

@@ -1,0 +1,180 @@
+"""The keys, their values and their deadlines: pure data, where time is an argument.
+
+A key past its deadline is never seen, to the millisecond: each look at a key compares its deadline
+with the clock, whatever the sweep has done. The sweep only takes out what nobody looks at, in
+order of deadline, from a sorted list, so that it never scans.
+
+Every change passes :attr:`Keyspace.changed` with the name of the operation and the key (None: all
+keys), after it was made. Whoever made the keyspace publishes, counts and keeps it from there; no
+handler does.
+
+May import: glob, sortedcontainers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from memdbd.glob import matcher
+
+Value = Any  # one of the classes that a DataType names
+Changed = Callable[[str, bytes | None], None]
+
+
+class Keyspace:
+    """Values by key, each with or without a deadline in milliseconds of ``clock``.
+
+    ``clock()`` gives the present in milliseconds; it is only asked about keys that have a
+    deadline. ``changed(operation, key)`` hears of every change.
+    """
+
+    __slots__ = ("_due", "changed", "clock", "deadlines", "expired", "values")
+
+    def __init__(self, clock: Callable[[], int], changed: Changed) -> None:
+        self.clock = clock
+        self.changed = changed
+        self.values: dict[bytes, Value] = {}
+        self.deadlines: dict[bytes, int] = {}
+        # The same deadlines, the next one first. A heap would be faster to fill, but cannot
+        # forget: a key set again and again would leave all its old deadlines there.
+        self._due = SortedList()
+        self.expired = 0
+
+    # What is there
+
+    def get(self, key: bytes) -> Value | None:
+        """The value of ``key``; None where there is none."""
+        if key in self.deadlines and self.deadlines[key] <= self.clock():
+            self._expire(key)
+            return None
+        return self.values.get(key)
+
+    def deadline(self, key: bytes) -> int | None:
+        """The deadline of a key that is there; None where it has none."""
+        return self.deadlines.get(key)
+
+    def ttl_ms(self, key: bytes) -> int | None:
+        """Milliseconds left to a key that is there; None where it has no deadline."""
+        deadline = self.deadlines.get(key)
+        return None if deadline is None else deadline - self.clock()
+
+    def keys(self, pattern: bytes = b"*") -> list[bytes]:
+        """The keys that match, in the order in which they were first set."""
+        if self.deadlines:
+            now, deadlines, never = self.clock(), self.deadlines, float("inf")
+            keys: Iterable[bytes] = [key for key in self.values if deadlines.get(key, never) > now]
+        else:
+            keys = self.values
+        return list(keys) if pattern == b"*" else list(filter(matcher(pattern), keys))
+
+    def __len__(self) -> int:
+        if not self.deadlines:
+            return len(self.values)
+        due: int = self._due.bisect_left((self.clock() + 1,))
+        return len(self.values) - due
+
+    # Changes
+
+    def set(
+        self, key: bytes, value: Value, deadline: int | None = None, operation: str = "set"
+    ) -> None:
+        """Set ``key`` to ``value`` with this deadline, or none; what was there is gone."""
+        self.values[key] = value
+        if deadline is not None or key in self.deadlines:
+            self._set_deadline(key, deadline)
+        self.changed(operation, key)
+
+    def update(self, key: bytes, value: Value, operation: str) -> None:
+        """Set ``key`` to ``value``; a deadline that it has, stays. A first ``get`` is the caller's.
+
+        A key past its deadline must be gone before, or the new value would inherit it.
+        """
+        self.values[key] = value
+        self.changed(operation, key)
+
+    def delete(self, key: bytes) -> bool:
+        """Take ``key`` out; False where it was not there."""
+        if self.get(key) is None:
+            return False
+        self._remove(key)
+        self.changed("delete", key)
+        return True
+
+    def expire_at(self, key: bytes, deadline: int) -> bool:
+        """Give ``key`` a deadline; False where it is not there. One that has passed deletes it."""
+        if self.get(key) is None:
+            return False
+        if deadline <= self.clock():
+            return self.delete(key)
+        self._set_deadline(key, deadline)
+        self.changed("set_ttl", key)
+        return True
+
+    def persist(self, key: bytes) -> bool:
+        """Take the deadline off ``key``; False where it is not there or has none."""
+        if self.get(key) is None or key not in self.deadlines:
+            return False
+        self._set_deadline(key, None)
+        self.changed("persist", key)
+        return True
+
+    def rename(self, key: bytes, new: bytes) -> bool:
+        """Move value and deadline to ``new``, over what is there; False where ``key`` is not."""
+        value = self.get(key)
+        if value is None:
+            return False
+        deadline = self.deadlines.get(key)
+        self._remove(key)
+        self.changed("rename_from", key)
+        self.set(new, value, deadline, operation="rename_to")
+        return True
+
+    def clear(self) -> None:
+        """Take out all keys."""
+        self.values.clear()
+        self.deadlines.clear()
+        self._due.clear()
+        self.changed("flushall", None)
+
+    def sweep(self, limit: int) -> int:
+        """Take out up to ``limit`` keys past their deadline, the longest past first.
+
+        Gives how many there were; as many as ``limit`` means that there may be more.
+        """
+        now, due = self.clock(), self._due
+        count = 0
+        while count < limit and due and due[0][0] <= now:
+            self._expire(due[0][1])
+            count += 1
+        return count
+
+    # From and to disk
+
+    def load(self, values: dict[bytes, Value], deadlines: Mapping[bytes, int]) -> None:
+        """Take over what a snapshot held; the keyspace was empty, and nobody is told."""
+        self.values = values
+        self.deadlines = dict(deadlines)
+        self._due = SortedList((deadline, key) for key, deadline in deadlines.items())
+
+    # The only ways in and out of the three containers
+
+    def _expire(self, key: bytes) -> None:
+        self._remove(key)
+        self.expired += 1
+        self.changed("expire", key)
+
+    def _remove(self, key: bytes) -> None:
+        del self.values[key]
+        if key in self.deadlines:
+            self._set_deadline(key, None)
+
+    def _set_deadline(self, key: bytes, deadline: int | None) -> None:
+        old = self.deadlines.pop(key, None)
+        if old is not None:
+            self._due.remove((old, key))
+        if deadline is not None:
+            self.deadlines[key] = deadline
+            self._due.add((deadline, key))

@@ -1,0 +1,100 @@
+"""What runs beside the requests: calls at intervals, among them the sweep of expired keys.
+
+The reactor is an argument. May import: keyspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from memdbd.keyspace import Keyspace
+
+
+class Stack(MultiService):
+    """Services that stand on each other: started in order, stopped one by one from the last.
+
+    A MultiService stops all at once, and so would write the last snapshot while requests still
+    come in.
+    """
+
+    _log = Logger()
+
+    def stopService(self) -> Deferred[None]:
+        self.running = False
+        return ensureDeferred(self._stop())
+
+    async def _stop(self) -> None:
+        for service in reversed(self.services):
+            try:
+                await maybeDeferred(IService(service).stopService)
+            except Exception:
+                self._log.failure("stopping {service} failed", service=service)
+
+
+class Periodic(Service):
+    """Calls ``function`` every ``interval`` seconds; an exception is logged, and the next call
+    comes all the same."""
+
+    _log = Logger()
+
+    def __init__(
+        self, reactor: IReactorTime, interval: float, function: Callable[[], object]
+    ) -> None:
+        self._interval = interval
+        self._function = function
+        # Unguarded, a LoopingCall ends for good at the first exception.
+        self._loop = LoopingCall(self._guarded)
+        self._loop.clock = reactor
+
+    def startService(self) -> None:
+        super().startService()
+        self._loop.start(self._interval, now=False)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._loop.running:
+            self._loop.stop()
+
+    def _guarded(self) -> None:
+        try:
+            self._function()
+        except Exception:
+            self._log.failure("a defect of memdbd: {what} failed", what=self._function)
+
+
+class Sweeper(Periodic):
+    """Takes expired keys out, in slices that hold the loop no longer than SLICE."""
+
+    SLICE = 0.005  # seconds
+    BATCH = 100  # keys between two looks at the clock
+
+    def __init__(self, reactor: IReactorTime, interval: float, keyspace: Keyspace) -> None:
+        super().__init__(reactor, interval, self._sweep)
+        self._reactor = reactor
+        self._keyspace = keyspace
+        self._next: IDelayedCall | None = None
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _sweep(self) -> None:
+        if self._next is None:
+            self._slice()
+
+    def _slice(self) -> None:
+        self._next = None
+        end = self._reactor.seconds() + self.SLICE
+        while self._keyspace.sweep(self.BATCH) == self.BATCH:
+            if self._reactor.seconds() >= end:
+                # More at once than a slice can take: go on as soon as others had their turn.
+                self._next = self._reactor.callLater(0, self._slice)
+                return

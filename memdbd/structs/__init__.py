@@ -1,0 +1,1 @@
+"""Only the data structures that Python and well-kept libraries lack."""

@@ -1,0 +1,239 @@
+"""``twistd memdb``: the options, and the one place where the daemon is put together.
+
+The only module that imports the reactor, and it does so when the daemon is made, after twistd
+has chosen one. May import: everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO, Any, ClassVar
+
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.components import Componentized
+from twisted.python.logfile import LogFile
+
+from memdbd import __version__, config
+from memdbd.clock import Clock
+from memdbd.commands.table import COMMANDS, TYPES
+from memdbd.config import SETTINGS, Config
+from memdbd.daemon import Daemon
+from memdbd.dialects.text import LineRules, TextEncoder
+from memdbd.dispatch import Dispatcher
+from memdbd.engines.local import LocalEngine
+from memdbd.errors import ConfigError, MemDBError
+from memdbd.listeners import Listeners
+from memdbd.logs import observer
+from memdbd.persistence.fs import FileSystem
+from memdbd.protocol import MemDBFactory
+from memdbd.pubsub import Registry
+from memdbd.replies import Reply
+from memdbd.services import Stack, Sweeper
+from memdbd.storage import Storage
+from memdbd.systemd import Notifier, SystemdService
+
+
+def _parameters() -> list[list[str | None]]:
+    parameters: list[list[str | None]] = []
+    for name, field in SETTINGS.items():
+        default = field.default
+        shown = "" if default == () else f" [default: {default}]"
+        parameters.append([config.flag_of(name), None, None, field.metadata["help"] + shown])
+    return parameters
+
+
+class Options(usage.Options):
+    """The flags of ``twistd memdb``: one for each setting, and ``--config``.
+
+    ``options.config`` is what they, the environment and the file come to.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "An in-memory key-value database with publish/subscribe. Talk to it with `memdb`, "
+        "with `telnet 127.0.0.1 65432`, or with anything that can send a line. Each setting "
+        "may also stand in a TOML file (--config, names as in etc/memdbd.toml) or in the "
+        "environment (MEMDB_SNAPSHOT_INTERVAL=10); a flag wins over the environment, and that "
+        "over the file. SIGINT or SIGTERM write a last snapshot and stop. Exit status: 1 if it "
+        "refuses to start, and standard error says why."
+    )
+    optParameters: ClassVar[list[list[str | None]]] = [
+        ["config", "c", None, "TOML file with settings"],
+        *(row for row in _parameters() if row[0] != "listen"),
+    ]
+    compData = usage.Completions(multiUse=["listen"])
+
+    config: Config
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listen: list[str] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        self._listen.append(endpoint)
+
+    opt_listen.__doc__ = SETTINGS["listen"].metadata["help"]
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"memdbd {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        flags: dict[str, Any] = {
+            name: self[config.flag_of(name)]
+            for name in SETTINGS
+            if name != "listen" and self[config.flag_of(name)] is not None
+        }
+        if self._listen:
+            flags["listen"] = self._listen
+        try:
+            self.config = config.load(flags, os.environ, self["config"])
+        except ConfigError as error:
+            raise SystemExit(f"memdbd: {error}") from None
+
+
+class Root(Stack):
+    """The daemon as twistd sees it: a stack of services that brings its own log observer."""
+
+    def __init__(self, log_observer: ILogObserver | None) -> None:
+        super().__init__()
+        self._observer = log_observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        super().setServiceParent(parent)
+        # twistd asks its application for an observer just before it starts to log.
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+
+
+def makeService(options: Options) -> IService:
+    """Put the daemon together. Raises SystemExit where a setting cannot be followed."""
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed  # which interfaces it has, Twisted's annotations do not say
+    sys.excepthook = _refusal
+    settings = options.config
+    clock = Clock()
+    # Twisted's timers go by the wall; set back by an hour, it would silence every LoopingCall for
+    # one. This clock goes on where the wall was.
+    reactor.seconds = clock.seconds
+    _raise_file_limit()
+
+    channels = Registry()
+    daemon = Daemon(clock, COMMANDS, TYPES, settings.default_ttl)
+    engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds)
+    dispatcher = Dispatcher(engine, COMMANDS, daemon.suggestions)
+    encoder = TextEncoder(settings.cache_capacity)
+    factory = MemDBFactory(
+        reactor=reactor,
+        engine=engine,
+        dispatcher=dispatcher,
+        channels=channels,
+        encoder=encoder,
+        rules=LineRules(COMMANDS),
+        subscriber_buffer=settings.subscriber_buffer,
+    )
+
+    def in_thread(function: Callable[[], None]) -> Deferred[None]:
+        return deferToThreadPool(reactor, reactor.getThreadPool(), function)
+
+    storage = Storage(
+        reactor=reactor,
+        clock=clock,
+        engine=engine,
+        types=TYPES,
+        fs=FileSystem(),
+        directory=settings.data_dir,
+        filename=settings.storage_file,
+        interval=settings.snapshot_interval,
+        in_thread=in_thread,
+    )
+    try:
+        listeners = Listeners(reactor, settings.endpoints, factory)
+    except ConfigError as error:
+        raise SystemExit(f"memdbd: {error}") from None
+
+    daemon.saver = storage.save
+    daemon.counters += [
+        factory.stats, dispatcher.stats, engine.stats, encoder.stats, storage.stats,
+    ]  # fmt: skip
+    started = clock.ms()
+
+    def about() -> dict[str, Reply]:
+        return {
+            "version": __version__,
+            "python": platform.python_version(),
+            "reactor": type(reactor).__name__,
+            "pid": os.getpid(),
+            "uptime_seconds": (clock.ms() - started) // 1000,
+            **listeners.info(),
+        }
+
+    daemon.sections.update(server=about, persistence=storage.info, stats=daemon.stats)
+
+    def status() -> str:
+        return f"{len(factory.connections)} connections, {len(engine.keyspace)} keys"
+
+    root = Root(_observer(settings, options.parent))
+    notifier = Notifier.from_environment(os.environ, os.getpid())
+    # From the bottom up; stopped from the top down.
+    for service in (
+        storage,
+        Sweeper(reactor, settings.sweep_interval, engine.keyspace),
+        listeners,
+        SystemdService(notifier, reactor, status),
+    ):
+        service.setServiceParent(root)
+    return root
+
+
+def _observer(settings: Config, twistd: Any) -> ILogObserver | None:
+    """Where twistd was told to log to, with our level and format; None to leave it to twistd."""
+    twistd = twistd or {}
+    if twistd.get("syslog"):
+        return None
+    stream: IO[Any]
+    path = twistd.get("logfile")
+    if path == "-" or (not path and twistd.get("nodaemon")):
+        stream = sys.stdout
+    else:
+        stream = LogFile.fromFullPath(path or "twistd.log")
+    return observer(stream, settings.log_level, settings.log_format)
+
+
+def _raise_file_limit() -> None:
+    """A connection is a file, and the usual limit of 1024 is soft."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; a stubborn kernel
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _refusal(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """What twistd lets out at the start: one line for what we refuse, a traceback for the rest."""
+    if issubclass(kind, MemDBError):
+        print(f"memdbd: {error}", file=sys.__stderr__)
+    else:
+        sys.__excepthook__(kind, error, traceback)
+
+
+def main() -> None:
+    """The ``memdbd`` script: ``twistd --nodaemon memdb`` for people who do not know twistd."""
+    from twisted.scripts.twistd import run
+
+    # No pid file: the lock on the data directory does what it is for.
+    sys.argv = [sys.argv[0], "--nodaemon", "--pidfile=", "memdb", *sys.argv[1:]]
+    run()

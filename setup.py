@@ -1,0 +1,52 @@
+"""What memdbd is and what it needs; the settings of the tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "memdbd/__init__.py").read_text())
+assert VERSION is not None, "memdbd/__init__.py does not name its version"  # noqa: S101
+
+setup(
+    name="memdbd",
+    version=VERSION[1],
+    description="An in-memory key-value database with publish/subscribe, as a Twisted daemon",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    # twisted/plugins has no __init__.py (one would hide Twisted itself), so it is named by hand.
+    packages=[*find_packages(include=["memdbd", "memdbd.*"]), "twisted.plugins"],
+    package_data={"memdbd": ["py.typed"]},
+    install_requires=[
+        "twisted[tls]>=24.7",
+        "service_identity>=24.1",
+        "hiredis>=3.0",
+        "orjson>=3.9",
+        "sortedcontainers>=2.4",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100"],
+    },
+    entry_points={
+        "console_scripts": [
+            "memdb = memdbd.client.cli:main",
+            "memdbd = memdbd.tap:main",
+        ],
+    },
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Database :: Database Engines/Servers",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)

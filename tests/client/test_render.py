@@ -1,0 +1,91 @@
+"""Replies and messages as a person sees them."""
+
+from __future__ import annotations
+
+import pytest
+
+from memdbd.client.render import as_python, as_text, message_for_people, reply_for_people
+from memdbd.client.typed import words_of
+from memdbd.client.wire import Message, Reply, decode_line
+
+
+def shown(request: bytes, line: bytes) -> str:
+    reply = decode_line(line)
+    assert isinstance(reply, Reply)
+    return reply_for_people(reply, words_of(request))
+
+
+def test_a_reply_is_the_python_dict() -> None:
+    line = b'{"result": "john_doe", "ttl_remaining": null}'
+    assert shown(b"get username", line) == "{'result': 'john_doe', 'ttl_remaining': None}"
+
+
+def test_an_error_is_the_python_dict() -> None:
+    assert as_python(b'{"error": "it\'s wrong"}') == """{'error': "it's wrong"}"""
+
+
+def test_base64_is_shown_as_bytes() -> None:
+    line = b'{"result": "/2E=", "encoding": "base64", "ttl_remaining": null}'
+    assert shown(b"get k", line) == r"{'result': b'\xffa', 'ttl_remaining': None}"
+
+
+def test_subscribing_is_a_sentence_a_channel() -> None:
+    line = b'{"result": "OK", "action": "subscribe", "channel": "notifications"}'
+    assert shown(b"subscribe notifications", line) == "Subscribed to channel: notifications"
+    line = b'{"result": "OK", "action": "subscribe", "channel": ["a", "b"]}'
+    assert shown(b"subscribe a b", line) == "Subscribed to channel: a\nSubscribed to channel: b"
+
+
+def test_unsubscribing_is_too() -> None:
+    line = b'{"result": "OK", "action": "unsubscribe", "channel": "x"}'
+    assert shown(b"unsubscribe x", line) == "Unsubscribed from channel: x"
+    line = b'{"result": "OK", "action": "unsubscribe", "channel": []}'
+    assert shown(b"unsubscribe", line) == "Not subscribed to any channel"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "ttl", "sentence"),
+    [
+        (b"set_with_ttl k abc123 60", 60, "Setting k = abc123 with TTL of 60 seconds"),
+        (b"set_with_ttl k abc123", 3600, "Setting k = abc123 with TTL of 3600 seconds"),
+        (b"SET_WITH_TTL k two words 60", 60, "Setting k = two words with TTL of 60 seconds"),
+        (b'set_with_ttl "a b" "60"', 3600, "Setting a b = 60 with TTL of 3600 seconds"),
+        (b'["set_with_ttl", "k", "a\\nb", "5"]', 5, r"Setting k = a\nb with TTL of 5 seconds"),
+        (rb'set_with_ttl k "\xff" 5', 5, r"Setting k = b'\xff' with TTL of 5 seconds"),
+    ],
+)
+def test_setting_with_a_ttl_says_which_one_the_server_took(
+    request_line: bytes, ttl: int, sentence: str
+) -> None:
+    line = b'{"result": "OK", "ttl_set": %d}' % ttl
+    assert shown(request_line, line) == f"{sentence}\n{{'result': 'OK', 'ttl_set': {ttl}}}"
+
+
+def test_help_is_a_line_a_command() -> None:
+    line = b'{"result": {"get <key>": "The value", "%s": "Long"}}' % (b"x" * 40)
+    assert shown(b"help", line).split("\n") == [
+        f"{'get <key>':<36}  The value",
+        "x" * 40,
+        f"{'':<36}  Long",
+    ]
+
+
+def test_a_message_names_its_channel() -> None:
+    message = Message(b"notifications", b"Hello World", b"")
+    assert message_for_people(message) == "Message from 'notifications': Hello World"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"caf\xc3\xa9 \xe6\x97\xa5", "café 日"),
+        (b"a\nb\x1b[2J\x07", r"a\nb\x1b[2J\x07"),
+        ("\u202egnp.exe".encode(), r"\u202egnp.exe"),
+        (b"\x9b2J", r"b'\x9b2J'"),
+        ("\x9b2J".encode(), r"\x9b2J"),
+        (b"back\\slash", "back\\slash"),
+    ],
+)
+def test_other_peoples_data_cannot_command_the_terminal(data: bytes, text: str) -> None:
+    assert as_text(data) == text
+    assert message_for_people(Message(data, data, b"")).isprintable()

@@ -1,0 +1,154 @@
+"""Requests to lines and lines to replies."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memdbd.client.typed import words_of
+from memdbd.client.wire import (
+    ErrorReply,
+    LineSplitter,
+    Message,
+    Reply,
+    decode_line,
+    encode_request,
+)
+from memdbd.errors import ProtocolError
+
+
+def cut(data: bytes, at: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(data) + 1) for place in at), len(data)]
+    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+
+
+class TestRequests:
+    def test_words_become_a_json_array_on_one_line(self) -> None:
+        line = encode_request(["set", "k", "two\nlines", 60, 1.5, b"caf\xc3\xa9"])
+        assert line == b'["set","k","two\\nlines","60","1.5","caf\xc3\xa9"]\n'
+
+    def test_bytes_that_are_not_utf8_become_quoted_words(self) -> None:
+        line = encode_request(["set", "a b", b'\xff"\\\n', ""])
+        assert line == rb'"set" "a b" "\xff\x22\x5c\x0a" ""' + b"\n"
+
+    @given(st.lists(st.binary(max_size=40), min_size=1, max_size=5))
+    def test_the_server_reads_exactly_the_words_that_were_given(self, words: list[bytes]) -> None:
+        line = encode_request([b"set_with_ttl", *words])
+        assert line.count(b"\n") == 1
+        assert words_of(line[:-1]) == [b"set_with_ttl", *words]
+
+    def test_a_request_needs_a_command(self) -> None:
+        with pytest.raises(ValueError, match="name of a command"):
+            encode_request([])
+
+    def test_a_word_of_another_type_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="not list"):
+            encode_request(["set", "k", ["v"]])  # type: ignore[list-item]
+
+
+class TestReplies:
+    def test_strings_in_the_result_are_bytes(self) -> None:
+        reply = decode_line(b'{"result": ["a", "\xc3\xa9", 1, null], "ttl_remaining": null}')
+        assert reply == {"result": [b"a", b"\xc3\xa9", 1, None], "ttl_remaining": None}
+
+    def test_base64_is_decoded_and_no_longer_marked(self) -> None:
+        line = b'{"result": {"/w==": ["/w=="]}, "encoding": "base64", "ttl_remaining": 5}'
+        reply = decode_line(line)
+        assert isinstance(reply, Reply)
+        assert reply == {"result": {b"\xff": [b"\xff"]}, "ttl_remaining": 5}
+        assert reply.line == line
+
+    def test_a_channel_in_a_reply_has_an_encoding_of_its_own(self) -> None:
+        line = b'{"result": "OK", "action": "subscribe", "channel": "/w==", "channel_encoding": "base64"}'
+        assert decode_line(line) == {"result": b"OK", "action": "subscribe", "channel": b"\xff"}
+
+    def test_an_error_is_a_command_error_with_the_servers_sentence(self) -> None:
+        error = decode_line(b'{"error": "unknown command \'gte\'"}')
+        assert isinstance(error, ErrorReply)
+        assert str(error) == "unknown command 'gte'"
+
+    def test_a_message_is_bytes_on_a_channel(self) -> None:
+        line = b'{"channel": "news", "message": "Hello"}'
+        assert decode_line(line) == Message(b"news", b"Hello", line)
+        line = b'{"channel": "/w==", "message": "/g==", "encoding": "base64", "channel_encoding": "base64"}'
+        assert decode_line(line) == Message(b"\xff", b"\xfe", line)
+
+    @pytest.mark.parametrize(
+        ("line", "problem"),
+        [
+            (b"", "not JSON"),
+            (b"+OK", "not JSON"),
+            (b'{"result": "\xff"}', "not JSON"),
+            (b"[" * 5000, "not JSON"),
+            (b"[1]", "not an object"),
+            (b"{}", "neither a reply nor a message"),
+            (b'{"channel": "c"}', "neither a reply nor a message"),
+            (b'{"channel": ["c"], "message": "m"}', "neither a reply nor a message"),
+            (b'{"channel": "c", "message": 1}', "neither a reply nor a message"),
+            (b'{"result": "a", "encoding": "hex"}', "encoding that this client lacks: 'hex'"),
+            (b'{"result": "a", "encoding": "base64"}', "damaged base64"),
+            (b'{"result": "\xc3\xa9", "encoding": "base64"}', "damaged base64"),
+        ],
+    )
+    def test_anything_else_is_a_protocol_error_that_shows_it(
+        self, line: bytes, problem: str
+    ) -> None:
+        with pytest.raises(ProtocolError, match=problem):
+            decode_line(line)
+
+    @given(st.binary(max_size=60) | st.recursive(st.text(), st.lists).map(json.dumps).map(str.encode))
+    def test_garbage_never_raises_anything_else(self, line: bytes) -> None:
+        try:
+            decode_line(line)
+        except ProtocolError as error:
+            assert len(str(error)) < 600
+
+    @given(
+        st.dictionaries(
+            st.sampled_from(["result", "error", "channel", "message", "encoding", "action"]),
+            st.none() | st.text(max_size=4) | st.just("base64") | st.lists(st.text(max_size=3)),
+        )
+    )
+    def test_any_mixture_of_fields_is_something_or_a_protocol_error(
+        self, fields: dict[str, Any]
+    ) -> None:
+        try:
+            decode_line(json.dumps(fields).encode())
+        except ProtocolError:
+            return
+
+
+class TestLines:
+    @given(st.lists(st.binary(max_size=30)), st.lists(st.integers(min_value=0)))
+    def test_a_stream_gives_the_same_lines_however_it_is_cut(
+        self, lines: list[bytes], at: list[int]
+    ) -> None:
+        lines = [line.replace(b"\n", b"").rstrip(b"\r") for line in lines]
+        stream = b"".join(line + b"\n" for line in lines)
+        for pieces in ([stream], cut(stream, at), [bytes([byte]) for byte in stream]):
+            splitter = LineSplitter()
+            assert [line for piece in pieces for line in splitter.feed(piece)] == lines
+            assert splitter.finish() == b""
+
+    def test_the_end_of_a_line_may_be_that_of_telnet(self) -> None:
+        splitter = LineSplitter()
+        assert splitter.feed(b"a\r") == []
+        assert splitter.feed(b"\nb\r\r\nc") == [b"a", b"b\r"]
+        assert splitter.finish() == b"c"
+
+    def test_an_unfinished_line_over_the_bound_is_refused(self) -> None:
+        splitter = LineSplitter(max_length=10)
+        assert splitter.feed(b"123456\n123456") == [b"123456"]
+        with pytest.raises(ProtocolError, match="longer than 10 bytes"):
+            splitter.feed(b"78901")
+
+    def test_a_long_line_in_small_pieces_costs_no_more_than_its_bytes(self) -> None:
+        splitter = LineSplitter()
+        piece = b"x" * 1024
+        for _ in range(20_000):  # quadratic, this would copy 200 GB
+            assert not splitter.feed(piece)
+        assert len(splitter.feed(b"\n")[0]) == 20_000 * 1024
