@@ -35,6 +35,12 @@ def _text(raw: Any) -> str:
     return raw
 
 
+def _filename(raw: Any) -> str:
+    if not isinstance(raw, str) or not raw or raw in (".", "..") or not {"/", "\\"}.isdisjoint(raw):
+        raise ValueError("must be the name of a file, without a directory")
+    return raw
+
+
 def _texts(raw: Any) -> tuple[str, ...]:
     if isinstance(raw, str):  # in a variable, separated by blanks
         raw = raw.split()
@@ -109,7 +115,7 @@ class Config:
         "port; may be given several times",
     )
     data_dir: str = _setting("./memdb-data", _text, "directory of the data; made if missing")
-    storage_file: str = _setting("persistence.json", _text, "the snapshot's name in data_dir")
+    storage_file: str = _setting("persistence.json", _filename, "the snapshot's name in data_dir")
     snapshot_interval: float = _setting(
         60.0, _number(0, whole=False), "seconds between snapshots, if something changed; 0: none"
     )
