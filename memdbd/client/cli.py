@@ -162,6 +162,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         options.parseOptions(argv)  # type: ignore[no-untyped-call]
     except usage.UsageError as problem:
         _usage(str(problem))
+    _occupy_standard_descriptors()
     from twisted.internet import reactor
 
     try:
@@ -258,6 +259,18 @@ def _columns() -> int:
         return os.get_terminal_size(1).columns or 80
     except OSError:
         return 80
+
+
+def _occupy_standard_descriptors() -> None:
+    """Keep a closed standard stream's number from becoming that of a socket of ours.
+
+    Read-only, so that standard input is empty and writing fails as it would have.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Protocol as Shape
 from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
@@ -126,8 +127,11 @@ class Pipe(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._closed = True
-        self._finish(OUTPUT)
-        self._done(self._status)
+        if self._finished:
+            # The last of what was printed may still have failed to be written.
+            self._done(self._status if reason.check(ConnectionDone) else OUTPUT)
+        else:
+            self._finish(OUTPUT)
 
     # -- in between --
 

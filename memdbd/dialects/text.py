@@ -230,6 +230,8 @@ def _json_request(line: bytes) -> Request:
 
 _OK_LINE = b'{"result": "OK"}\n'
 _NOT_FOUND_LINE = b'{"result": null, "ttl_remaining": null}\n'
+_RESULT = b'{"result": '
+_NO_TTL = b', "ttl_remaining": null}\n'
 
 Text = Callable[[bytes], str]
 
@@ -306,10 +308,11 @@ class TextEncoder:
         if self.CACHED_FROM <= len(value) <= self.CACHED_TO and self._cache.capacity:
             text = self._cached(reply.key, value)
         else:
-            text = _marked("encoding", value)
+            text = _string(value)
+        # Sums, since formatting bytes with % takes twice as long.
         if reply.ttl is None:
-            return b'{"result": %s, "ttl_remaining": null}\n' % text
-        return b'{"result": %s, "ttl_remaining": %d}\n' % (text, reply.ttl)
+            return _RESULT + text + _NO_TTL
+        return _RESULT + text + b', "ttl_remaining": %d}\n' % reply.ttl
 
     def _cached(self, key: bytes, value: bytes) -> bytes:
         entry = self._cache.get(key)
@@ -317,7 +320,7 @@ class TextEncoder:
             self.hits += 1
             return entry[1]
         self.misses += 1
-        text = _marked("encoding", value)
+        text = _string(value)
         self._cache.put(key, (value, text))
         return text
 
@@ -339,12 +342,18 @@ def _fields(reply: Fields) -> bytes:
     return b"{%s}\n" % b", ".join(parts)
 
 
+def _string(value: bytes) -> bytes:
+    """The JSON of a result that is a string, with its mark where it needs one."""
+    try:
+        return orjson.dumps(value.decode())
+    except UnicodeDecodeError:
+        return _marked("encoding", value)
+
+
 def _marked(mark: str, reply: Reply) -> bytes:
     """The JSON of a reply; where it has bytes that are not UTF-8, all its bytes are base64, and a
     field named ``mark`` behind it says so."""
     try:
-        if reply.__class__ is bytes:
-            return orjson.dumps(reply.decode())
         return _json(reply, utf8)
     except UnicodeDecodeError:
         return b'%s, "%s": "base64"' % (_json(reply, base64), mark.encode())
