@@ -72,34 +72,35 @@ class Dispatcher:
         commands, calls, execute = self._commands, self.calls, self._engine.execute
         size = 0
         for count, request in enumerate(requests, 1):
-            try:
-                try:
-                    command = commands[request[0]]  # type: ignore[index]
-                except (KeyError, TypeError):  # another case, no command, or an error
-                    command = self._find(request)
-                arguments = command.arguments(request)  # type: ignore[arg-type]
-                calls[command] += 1
-                handler = command.text_handler if text else command.handler
-                reply = execute(context, command, handler, arguments)
-                if reply.__class__ is Pending:
-                    return Stop.WAIT, reply
-                line = encode(reply)
-                if command.ends:
+            if isinstance(request, Exception):
+                # Not raised to be caught below: its traceback would know this frame, which knows
+                # it, and only the collector would find it.
+                self.errors += 1
+                line = encode(request)
+                if isinstance(request, ProtocolError):
                     output.append(line)
                     return Stop.END, None
-            except CommandError as error:
-                self.errors += 1
-                line = encode(error)
-            except ProtocolError as error:
-                self.errors += 1
-                output.append(encode(error))
-                return Stop.END, None
-            except Exception:
-                self.failures += 1
-                self._log.failure(
-                    "a defect of memdbd: command failed: {request}", request=_shown(request)
-                )
-                line = encode(CommandError("internal error, the server's log has the details"))
+            else:
+                try:
+                    try:
+                        command = commands[request[0]]
+                    except KeyError:  # in mixed case, or there is none
+                        command = self._find(request[0])
+                    arguments = command.arguments(request)
+                    calls[command] += 1
+                    handler = command.text_handler if text else command.handler
+                    reply = execute(context, command, handler, arguments)
+                    if reply.__class__ is Pending:
+                        return Stop.WAIT, reply
+                    line = encode(reply)
+                    if command.ends:
+                        output.append(line)
+                        return Stop.END, None
+                except CommandError as error:
+                    self.errors += 1
+                    line = encode(error)
+                except Exception:
+                    line = encode(self._failed(request))
             output.append(line)
             if behind:
                 output += behind
@@ -109,14 +110,19 @@ class Dispatcher:
                 return Stop.SLICE, None
         return Stop.EXHAUSTED, None
 
-    def _find(self, request: Request) -> Command:
-        """The command of a request whose name is not in one of the usual two cases."""
-        if isinstance(request, Exception):
-            raise request
-        command = self._commands.get(request[0].lower())
+    def _find(self, name: bytes) -> Command:
+        """The command of a name that is not in one of the usual two cases."""
+        command = self._commands.get(name.lower())
         if command is None:
-            raise self._suggestions.unknown(request[0])
+            raise self._suggestions.unknown(name)
         return command
+
+    def _failed(self, request: list[bytes]) -> CommandError:
+        """The answer to a request whose handler let out what it should not."""
+        self.failures += 1
+        # The name alone: values are nobody's business.
+        self._log.failure("a defect of memdbd: {name!r} failed", name=request[0][:64])
+        return CommandError("internal error, the server's log has the details")
 
     def stats(self) -> dict[str, int]:
         """What was asked and how it went."""
@@ -125,8 +131,3 @@ class Dispatcher:
             "errors": self.errors,
             "internal_errors": self.failures,
         }
-
-
-def _shown(request: Request) -> str:
-    """A request for the log: as repr, its first words only, and not its values."""
-    return repr(request[0][:64]) if isinstance(request, list) else repr(request)

@@ -25,11 +25,11 @@ def endpoint(reactor: object, description: str) -> IStreamServerEndpoint:
     """The endpoint that a string describes. Raises ConfigError where it describes none."""
     try:
         found: IStreamServerEndpoint = serverFromString(reactor, description)
-    except KeyError as error:  # what Twisted raises for a systemd socket that was not handed over
+    except LookupError as error:  # of a systemd socket that was not handed over
         raise ConfigError(
             f"listen: {description!r} names a systemd socket that was not passed: {error}"
         ) from None
-    except (ValueError, TypeError, IndexError, OSError) as error:
+    except Exception as error:  # each kind of endpoint has its own, such as OpenSSL's
         raise ConfigError(f"listen: {description!r} is not a Twisted endpoint: {error}") from None
     return found
 

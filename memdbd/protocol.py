@@ -85,13 +85,14 @@ class MemDBProtocol(LineReceiver):
         if self._requests is not None:
             self._unparsed.append(data)
             return
-        self._answer(iter(self._parser.feed(data)))
+        self._answer(self._parser.feed(data))
 
     def readConnectionLost(self) -> None:
         # The peer has said all it has to say, but still gets its replies: printf … | nc -N
         self._at_end = True
         if self._requests is None:
-            self._close()
+            self.session.close()
+            self._close_at_end()
 
     def writeConnectionLost(self) -> None:
         self.transport.abortConnection()
@@ -137,13 +138,16 @@ class MemDBProtocol(LineReceiver):
         self._requests = requests
 
     def _not_busy(self) -> None:
-        self._requests = None
         if self._unparsed:
             data = b"".join(self._unparsed)
             self._unparsed.clear()
-            self._answer(iter(self._parser.feed(data)))
-        elif self._at_end:
-            self._close()
+            # Still busy, or nobody would come back here to have the socket read again.
+            self._requests = self._parser.feed(data)
+            self._answer(self._requests)
+            return
+        self._requests = None
+        if self._at_end:
+            self._close_at_end()
         elif not self.paused and not self._closing:
             self.transport.resumeProducing()
 
@@ -169,7 +173,8 @@ class MemDBProtocol(LineReceiver):
             self._own.append(line)
             return
         self._put(line)
-        if self._owed > self.factory.subscriber_buffer:
+        # Not paused, it reads, and gets all of this at the end of the turn.
+        if self.paused and self._owed > self.factory.subscriber_buffer:
             self._cut()
 
     def _put(self, line: bytes) -> None:
@@ -190,6 +195,8 @@ class MemDBProtocol(LineReceiver):
             self._in_turn = False
             if self._closing:
                 self._lose()
+            elif self._at_end:
+                self._close_at_end()
 
     def _next_piece(self) -> bytes:
         output = self._output
@@ -243,6 +250,12 @@ class MemDBProtocol(LineReceiver):
     def close(self) -> None:
         """End the connection as soon as the peer has what it was to get."""
         if not self._closing:
+            self._close()
+
+    def _close_at_end(self) -> None:
+        # Not before the peer has taken what is ready, however long: it reads, and LINGER is for
+        # one that does not.
+        if not (self._requests is not None or self._output or self.paused or self._closing):
             self._close()
 
     def _close(self) -> None:

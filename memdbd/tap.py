@@ -17,7 +17,7 @@ from typing import IO, Any, ClassVar
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
@@ -225,6 +225,8 @@ def _refusal(
 ) -> None:
     """What twistd lets out at the start: one line for what we refuse, a traceback for the rest."""
     if issubclass(kind, MemDBError):
+        # In the background there is no standard error, and twistd says to look at the log.
+        Logger().critical("refused to start: {error}", error=error)
         print(f"memdbd: {error}", file=sys.__stderr__)
     else:
         sys.__excepthook__(kind, error, traceback)

@@ -24,6 +24,8 @@ the text dialect, and `…` behind them may be repeated. Names are case-insensit
 in [protocol.md](protocol.md).
 """
 
+TABLE_HEAD = "| command | what it does | flags |\n|---|---|---|\n"
+
 
 def _row(command: Command) -> str:
     does = ", ".join(flag.name.lower() for flag in Flag if flag in command.flags and flag.name)
@@ -37,9 +39,7 @@ def document() -> str:
         first_line = (group.__doc__ or "").partition("\n")[0]
         name = group.__name__.rpartition(".")[2]
         rows = "\n".join(map(_row, group.COMMANDS))
-        parts.append(
-            f"\n## {name}\n\n{first_line}\n\n| command | what it does | flags |\n|---|---|---|\n{rows}\n"
-        )
+        parts.append(f"\n## {name}\n\n{first_line}\n\n{TABLE_HEAD}{rows}\n")
     parts.append(f"\n{len(COMMANDS)} commands.\n")
     return "".join(parts)
 

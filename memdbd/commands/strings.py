@@ -74,7 +74,8 @@ def set_with_ttl(ctx: Context, key: bytes, value: bytes, ttl: int | None = None)
 
 @command("incr", KEY, flags=Flag.WRITE | Flag.GROWS, summary="Add one to a number; 0 if not set")
 def incr(ctx: Context, key: bytes) -> int:
-    number = integer(ctx.db.get(key) or b"0") + 1
+    value = ctx.db.get(key)
+    number = 1 if value is None else integer(value) + 1
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("increment or decrement would overflow")
     ctx.db.update(key, b"%d" % number, operation="incr")

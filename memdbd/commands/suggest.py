@@ -17,9 +17,9 @@ MAX_NAME = 32  # bytes of a name that is worth a guess
 SHOWN = 64  # bytes of a name that is shown
 
 
-def _deletions(name: bytes) -> set[bytes]:
+def _deletions(name: bytes) -> list[bytes]:
     """The name, and the name with each one of its bytes left out."""
-    return {name, *(name[:at] + name[at + 1 :] for at in range(len(name)))}
+    return [name, *(name[:at] + name[at + 1 :] for at in range(len(name)))]
 
 
 class Suggestions:

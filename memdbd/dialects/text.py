@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -33,6 +33,10 @@ Request = list[bytes] | CommandError | ProtocolError
 
 MAX_LINE = 64 * 1024  # bytes of a line of words
 MAX_JSON_LINE = 1024 * 1024  # bytes of a line of JSON
+
+# Lines of which requests are made at once. 64 KiB of tiny lines would otherwise hold the loop for
+# 47 to 160 ms, whatever slices the dispatcher makes; so it is under 4.
+BLOCK = 256
 
 _BLANKS = b" \t\r\v\f"
 _QUOTES = b"\"'"
@@ -86,28 +90,26 @@ class TextParser:
         self._rules = rules
         self._tail = bytearray()
 
-    def feed(self, data: bytes) -> list[Request]:
+    def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes.
 
         A line over its limit gives a ProtocolError as the last; nothing may be fed after it.
         """
         head, newline, tail = data.rpartition(b"\n")
-        requests: list[Request] = []
+        lines: list[bytes] = []
         if newline:
             if self._tail:
                 head = bytes(self._tail) + head
                 self._tail.clear()
-            lines = head.split(b"\n")
-            overlong = len(head) > MAX_LINE and _first_overlong(lines)
-            if overlong:
-                requests = self._requests(lines[: overlong - 1])
-                requests.append(_too_long(lines[overlong - 1]))
-                return requests
-            requests = self._plain(lines) if _is_plain(head) else self._requests(lines)
+            lines = list(filter(None, head.split(b"\n")))
         self._tail += tail
-        if len(self._tail) > MAX_LINE and len(self._tail) > _limit(self._tail):
-            requests.append(_too_long(self._tail))
-        return requests
+        overlong = _cut_overlong(lines) if len(head) > MAX_LINE else None
+        if overlong is None and len(self._tail) > MAX_LINE:
+            overlong = _overlong(self._tail)
+        make = self._plain if _is_plain(head) else self._careful
+        if len(lines) <= BLOCK and overlong is None:
+            return iter(make(lines))
+        return _blocks(make, lines, overlong)
 
     def _plain(self, lines: Iterable[bytes]) -> list[Request]:
         """The requests of lines that have neither quotes nor brackets: 0.3 µs a line, not 3."""
@@ -122,7 +124,8 @@ class TextParser:
                     requests.append(words)
         return requests
 
-    def _requests(self, lines: Iterable[bytes]) -> list[Request]:
+    def _careful(self, lines: Iterable[bytes]) -> list[Request]:
+        """The requests of any lines."""
         requests: list[Request] = []
         for line in lines:
             line = line.lstrip(_BLANKS)
@@ -170,20 +173,31 @@ def _is_plain(lines: bytes) -> bool:
     return not (b'"' in lines or b"'" in lines or b"[" in lines or b"\xff" in lines)
 
 
-def _limit(line: bytes | bytearray) -> int:
-    return MAX_JSON_LINE if line.lstrip(_BLANKS).startswith(b"[") else MAX_LINE
+def _overlong(line: bytes | bytearray) -> ProtocolError | None:
+    """The error for a line over its limit."""
+    limit = MAX_JSON_LINE if line.startswith(b"[") else MAX_LINE
+    if len(line) <= limit:
+        return None
+    return ProtocolError(f"line is too long: at most {limit} bytes are allowed")
 
 
-def _first_overlong(lines: list[bytes]) -> int:
-    """The number, from 1, of the first line over its limit; 0 where there is none."""
-    for number, line in enumerate(lines, 1):
-        if len(line) > MAX_LINE and len(line) > _limit(line):
-            return number
-    return 0
+def _cut_overlong(lines: list[bytes]) -> ProtocolError | None:
+    """The error for the first line over its limit, which is taken out with all behind it."""
+    for at, line in enumerate(lines):
+        if len(line) > MAX_LINE and (error := _overlong(line)) is not None:
+            del lines[at:]
+            return error
+    return None
 
 
-def _too_long(line: bytes | bytearray) -> ProtocolError:
-    return ProtocolError(f"line is too long: at most {_limit(line)} bytes are allowed")
+def _blocks(
+    make: Callable[[list[bytes]], list[Request]], lines: list[bytes], last: Request | None
+) -> Iterator[Request]:
+    """The requests of many lines, made as they are asked for, and then the last."""
+    for at in range(0, len(lines), BLOCK):
+        yield from make(lines[at : at + BLOCK])
+    if last is not None:
+        yield last
 
 
 def _rest(text: bytes, number_follows: bool) -> list[bytes]:
@@ -236,13 +250,7 @@ _NO_TTL = b', "ttl_remaining": null}\n'
 Text = Callable[[bytes], str]
 
 
-def utf8(data: bytes) -> str:
-    """Text as it is. Raises UnicodeDecodeError."""
-    return data.decode()
-
-
-def base64(data: bytes) -> str:
-    """Text for what is not UTF-8."""
+def _base64(data: bytes) -> str:
     return b64encode(data).decode()
 
 
@@ -354,9 +362,9 @@ def _marked(mark: str, reply: Reply) -> bytes:
     """The JSON of a reply; where it has bytes that are not UTF-8, all its bytes are base64, and a
     field named ``mark`` behind it says so."""
     try:
-        return _json(reply, utf8)
+        return _json(reply, bytes.decode)
     except UnicodeDecodeError:
-        return b'%s, "%s": "base64"' % (_json(reply, base64), mark.encode())
+        return b'%s, "%s": "base64"' % (_json(reply, _base64), mark.encode())
 
 
 def _json(reply: Reply, text: Text) -> bytes:
@@ -366,7 +374,10 @@ def _json(reply: Reply, text: Text) -> bytes:
         case Status():
             return orjson.dumps(reply.text)
         case list() | tuple():
-            return b"[%s]" % b", ".join([_json(item, text) for item in reply])
+            try:  # all bytes, as nearly always: a tenth of the time
+                return b"[%s]" % b", ".join(map(orjson.dumps, map(text, reply)))
+            except TypeError:
+                return b"[%s]" % b", ".join([_json(item, text) for item in reply])
         case dict():
             return b"{%s}" % b", ".join(
                 [b"%s: %s" % (_json(key, text), _json(item, text)) for key, item in reply.items()]

@@ -141,31 +141,34 @@ class _Loader:
         return Snapshot(self._values, self._deadlines, self._sequence, self._created)
 
     def _add(self, records: Iterable[dict[str, Any]]) -> None:
-        values, encode = self._values, str.encode
+        values, deadlines, encode = self._values, self._deadlines, str.encode
         load = self._types[DEFAULT_TYPE].load
         for record in records:
-            if len(record) == 2:  # by far the most: a string that needs no more to be said
+            # By far the most are strings, with or without a deadline: those are not parsed.
+            if len(record) == 2:
                 values[encode(record["key"])] = load(record["value"], encode)
+            elif len(record) == 3 and "deadline" in record:
+                key = encode(record["key"])
+                values[key] = load(record["value"], encode)
+                deadlines[key] = _whole_number(record["deadline"])
             else:
                 key, value, deadline = self._parse(record)
                 values[key] = value
                 if deadline is not None:
-                    self._deadlines[key] = deadline
+                    deadlines[key] = deadline
 
     def _parse(self, record: dict[str, Any]) -> tuple[bytes, Any, int | None]:
         """Key, value and deadline of a record with any fields."""
         if not isinstance(record, dict):
             raise TypeError("not an object")
         if not record.keys() <= _FIELDS:
-            raise _FaultError(f"field {min(record.keys() - _FIELDS)!r} is not known")
+            raise _Fault(f"field {min(record.keys() - _FIELDS)!r} is not known")
         kind = self._types.get(record.get("type", DEFAULT_TYPE))
         if kind is None:
-            raise _FaultError(f"type {record['type']!r} is not known to this version of memdbd")
-        deadline = record.get("deadline")
-        if deadline is not None and type(deadline) is not int:
-            raise _FaultError("the deadline is not a whole number of milliseconds")
+            raise _Fault(f"type {record['type']!r} is not known to this version of memdbd")
         key = _untext(record.get("key_encoding"))(record["key"])
-        return key, kind.load(record["value"], _untext(record.get("encoding"))), deadline
+        value = kind.load(record["value"], _untext(record.get("encoding")))
+        return key, value, _whole_number(record["deadline"]) if "deadline" in record else None
 
     def _find_fault(self, block: bytes, seen: set[bytes]) -> None:
         """Raise for the first line of ``block`` that is at fault; ``seen``: the keys before it."""
@@ -203,12 +206,12 @@ class _Loader:
         return SnapshotDamaged(self._path, self._line, reason)
 
 
-class _FaultError(ValueError):
+class _Fault(ValueError):
     """A fault in a line, in words for a person; other ValueErrors are in those of a library."""
 
 
 def _reason(fault: Exception, otherwise: str) -> str:
-    return str(fault) if isinstance(fault, _FaultError) else otherwise
+    return str(fault) if isinstance(fault, _Fault) else otherwise
 
 
 def _parse_header(line: bytes) -> tuple[int, float]:
@@ -218,7 +221,7 @@ def _parse_header(line: bytes) -> tuple[int, float]:
         raise ValueError("not ours")
     version = header["version"]
     if version != VERSION:
-        raise _FaultError(
+        raise _Fault(
             f"this is version {version} of the format and this memdbd reads version {VERSION}: "
             "use the memdbd that wrote the file"
         )
@@ -234,13 +237,19 @@ def _without_comma(lines: bytes) -> bytes:
     return lines[:-2]
 
 
+def _whole_number(deadline: object) -> int:
+    if type(deadline) is not int:
+        raise _Fault("the deadline is not a whole number of milliseconds")
+    return deadline
+
+
 def _untext(encoding: object) -> Untext:
     """How the bytes are made of a text that is marked with ``encoding``."""
     if encoding is None:
         return str.encode
     if encoding == BASE64:
         return _unbase64
-    raise _FaultError(f"encoding {encoding!r} is not known")
+    raise _Fault(f"encoding {encoding!r} is not known")
 
 
 def _unbase64(text: str) -> bytes:

@@ -1,0 +1,222 @@
+"""The embedded engine: what it tells of a change, and what it runs before a command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from harness import NOON, House, Peer
+from zope.interface.verify import verifyObject
+
+import memdbd.engines.local
+from memdbd.commands.table import COMMANDS
+from memdbd.engines.interface import IEngine
+from memdbd.eviction import BoundedKeyspace, Bounds
+
+OK = b'{"result": "OK"}\n'
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def peer(house: House) -> Peer:
+    return house.connect()
+
+
+class Updates:
+    """A subscriber of ``db_updates``."""
+
+    def __init__(self, house: House) -> None:
+        self._peer = house.connect()
+        self._peer.asks(b"subscribe db_updates\n")
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What it was told since it was last asked."""
+        pushed = [json.loads(line) for line in self._peer.hears().splitlines()]
+        assert {message["channel"] for message in pushed} <= {"db_updates"}
+        return [json.loads(message["message"]) for message in pushed]
+
+    def operations(self) -> list[tuple[str, str | None]]:
+        return [(update["operation"], update["key"]) for update in self.heard()]
+
+
+def test_it_is_an_engine(house: House) -> None:
+    assert verifyObject(IEngine, house.engine)
+
+
+class TestUpdates:
+    @pytest.mark.parametrize(
+        ("request_", "operations"),
+        [
+            (b"set k w", [("set", "k")]),
+            (b"set new v", [("set", "new")]),
+            (b"set_with_ttl k w 60", [("set_with_ttl", "k")]),
+            (b"delete k", [("delete", "k")]),
+            (b"expire k 60", [("set_ttl", "k")]),
+            (b"expire k 0", [("delete", "k")]),
+            (b"persist mortal", [("persist", "mortal")]),
+            (b"rename k l", [("rename_from", "k"), ("rename_to", "l")]),
+            (b"incr n", [("incr", "n")]),
+            (b"append k w", [("append", "k")]),
+            (b"flushall", [("flushall", None)]),
+        ],
+    )
+    def test_each_change_is_told_once(
+        self, house: House, peer: Peer, request_: bytes, operations: list[tuple[str, str]]
+    ) -> None:
+        peer.asks(b"set k v\nset_with_ttl mortal v 60\n")
+        updates, before = Updates(house), house.engine.dirty
+        peer.asks(request_ + b"\n")
+        assert updates.operations() == operations
+        assert house.engine.dirty == before + len(operations)
+
+    @pytest.mark.parametrize(
+        "request_", [b"get k", b"delete none", b"persist k", b"incr k", b"rename none k", b"keys"]
+    )
+    def test_what_changes_nothing_is_not_told(
+        self, house: House, peer: Peer, request_: bytes
+    ) -> None:
+        peer.asks(b"set k v\n")
+        updates, before = Updates(house), house.engine.dirty
+        peer.asks(request_ + b"\n")
+        assert updates.heard() == []
+        assert house.engine.dirty == before
+
+    @pytest.mark.parametrize("seen_by", ["sweep", "get"])
+    def test_an_expired_key_is_told_once_whoever_notices(
+        self, house: House, peer: Peer, seen_by: str
+    ) -> None:
+        peer.asks(b"set_with_ttl k v 60\n")
+        updates = Updates(house)
+        house.passes(60)
+        for _ in range(2):
+            if seen_by == "sweep":
+                house.engine.keyspace.sweep(100)
+            else:
+                peer.asks(b"get k\n")
+        assert updates.operations() == [("expire", "k")]
+
+    def test_an_evicted_key_is_told(self) -> None:
+        house = House(bounds=Bounds(max_keys=1, policy="allkeys-lru"))
+        updates, peer = Updates(house), house.connect()
+        peer.asks(b"set a 1\nset b 2\n")
+        assert updates.operations() == [("set", "a"), ("evict", "a"), ("set", "b")]
+
+    def test_they_are_told_in_order_with_the_walls_time(self, house: House, peer: Peer) -> None:
+        updates = Updates(house)
+        house.passes(1.25)
+        house.wall_step = 10_000
+        peer.asks(b"set a 1\nset b 2\n")
+        assert updates.heard() == [
+            {"operation": "set", "key": "a", "timestamp": NOON + 10_001.25},
+            {"operation": "set", "key": "b", "timestamp": NOON + 10_001.25},
+        ]
+
+    def test_a_key_that_is_not_utf8_is_marked_base64(self, house: House, peer: Peer) -> None:
+        updates = Updates(house)
+        peer.asks(b'set "\\xff\\x00" v\n')
+        assert updates.heard() == [
+            {"operation": "set", "key": "/wA=", "encoding": "base64", "timestamp": NOON}
+        ]
+
+    @pytest.mark.parametrize(
+        "key", ['"', "\\", "\n", "\x00", "\x7f", "\u2028", "\N{GRINNING FACE}"]
+    )
+    def test_any_key_makes_valid_json(self, house: House, peer: Peer, key: str) -> None:
+        updates = Updates(house)
+        peer.asks(json.dumps(["set", key, "v"]).encode() + b"\n")
+        assert [update["key"] for update in updates.heard()] == [key]
+
+    def test_without_a_subscriber_no_message_is_made(
+        self, house: House, peer: Peer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(memdbd.engines.local, "_update", None)
+        peer.asks(b"subscribe other\nset k v\ndelete k\n")
+        assert house.channels.published == 0
+        assert house.dispatcher.failures == 0
+
+    def test_when_the_last_subscriber_is_gone_no_more_are_made(
+        self, house: House, peer: Peer
+    ) -> None:
+        subscriber = house.connect()
+        subscriber.asks(b"subscribe db_updates\n")
+        peer.asks(b"set a 1\n")
+        subscriber.vanishes()
+        peer.asks(b"set b 2\n")
+        assert house.channels.published == 1
+
+
+class TestBounds:
+    def test_without_any_the_keyspace_is_the_plain_one(self, house: House) -> None:
+        assert not isinstance(house.engine.keyspace, BoundedKeyspace)
+        assert "evicted" not in house.engine.stats()
+
+    def test_room_is_made_for_commands_that_grow_and_for_no_others(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[Sequence[bytes], int]] = []
+        monkeypatch.setattr(
+            BoundedKeyspace, "make_room", lambda _, keys, size: asked.append((keys, size))
+        )
+        peer = House(bounds=Bounds(max_keys=10)).connect()
+        peer.asks(b"set k value\nset_with_ttl k value 60\nincr n\nappend k xy\n")
+        assert asked == [([b"k"], 6), ([b"k"], 6), ([b"n"], 1), ([b"k"], 3)]
+        asked.clear()
+        for name, command in COMMANDS.items():
+            if not (command.grows or command.ends):
+                arguments = b" 1" * (command.min_words - 1)
+                peer.asks(name + arguments + b"\n")
+        assert asked == []
+
+    def test_at_the_bound_a_write_is_refused_and_changes_nothing(self) -> None:
+        house = House(bounds=Bounds(max_keys=1))
+        peer = house.connect()
+        assert peer.asks(b"set a 1\n") == OK
+        refused = json.loads(peer.asks(b"set b 2\n"))["error"]
+        assert refused.startswith("OOM command not allowed: max_keys (1) is reached")
+        assert house.engine.keyspace.values == {b"a": b"1"}
+        assert peer.asks(b"set a 2\nget a\ndelete a\nset b 2\n") == (
+            OK + b'{"result": "2", "ttl_remaining": null}\n' + OK + OK
+        )
+
+    def test_stats_tell_of_them(self) -> None:
+        house = House(bounds=Bounds(max_keys=1, policy="allkeys-lru"))
+        house.connect().asks(b"set a 1\nset b 2\n")
+        stats = house.engine.stats()
+        assert (stats["keys"], stats["evicted"]) == (1, 1)
+        assert stats["memory_counted_bytes"] > 0
+
+
+class TestCopies:
+    def test_a_copy_does_not_follow_later_changes(self, house: House, peer: Peer) -> None:
+        peer.asks(b"set_with_ttl a 1 60\n")
+        values, deadlines = house.engine.copy()
+        peer.asks(b"set a 2\nset b 3\n")
+        assert values == {b"a": b"1"}
+        assert deadlines == {b"a": int(NOON + 60) * 1000}
+
+    def test_a_load_is_no_change_and_is_not_told(self, house: House) -> None:
+        updates = Updates(house)
+        house.engine.load({b"a": b"1"}, {})
+        assert updates.heard() == []
+        assert house.engine.dirty == 0
+
+    def test_a_load_keeps_within_the_bounds_count(self) -> None:
+        house = House(bounds=Bounds(max_keys=2, policy="allkeys-lru"))
+        house.engine.load({b"a": b"1", b"b": b"2"}, {})
+        house.connect().asks(b"get a\nset c 3\n")
+        assert list(house.engine.keyspace.values) == [b"a", b"c"]
+
+    def test_deadlines_are_the_walls_outside_and_the_steady_clocks_inside(
+        self, house: House
+    ) -> None:
+        house.wall_step = 5000
+        wall = int(NOON + 5060) * 1000
+        house.engine.load({b"a": b"1"}, {b"a": wall})
+        assert house.engine.keyspace.deadlines == {b"a": int(NOON + 60) * 1000}
+        assert house.engine.copy()[1] == {b"a": wall}

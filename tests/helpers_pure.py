@@ -1,0 +1,228 @@
+"""What the tests of the pure rooms share: a world with its clock set by hand, a keyspace's model.
+
+Nothing here has a socket, a file or a clock of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from memdbd.clock import Clock
+from memdbd.commands.spec import Context
+from memdbd.commands.table import COMMANDS, TYPES
+from memdbd.daemon import Daemon
+from memdbd.dialects.text import LineRules, TextEncoder, TextParser
+from memdbd.errors import CommandError
+from memdbd.keyspace import Keyspace
+from memdbd.pubsub import Registry
+from memdbd.replies import Message, Reply
+from memdbd.session import Session
+
+NOW = 1_700_000_000_000  # milliseconds, where nothing else is said
+
+
+class World:
+    """A keyspace on a clock that is set by hand, and one client of it.
+
+    ``now`` is the present in milliseconds; ``changes`` what was heard of changes; ``inbox`` the
+    messages that were delivered to the client.
+    """
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.changes: list[tuple[str, bytes | None]] = []
+        self.inbox: list[Message] = []
+        self.db = Keyspace(lambda: self.now, lambda *change: self.changes.append(change))
+        self.channels = Registry()
+        clock = Clock(steady=lambda: self.now / 1000, wall=lambda: self.now / 1000)
+        self.daemon = Daemon(clock, COMMANDS, TYPES, default_ttl=3600)
+        self.session = Session(1, self.channels, self.inbox.append)
+        self.context = Context(self.session, self.db, self.channels, self.daemon)
+        self._parser = TextParser(LineRules(COMMANDS))
+        self._encoder = TextEncoder(cache_capacity=0)
+
+    def run(self, *argv: bytes) -> Reply:
+        """The neutral reply to a request; raises what the command raises."""
+        command = COMMANDS[argv[0]]
+        return command.handler(self.context, *command.arguments(argv))
+
+    def say(self, line: str) -> str:
+        """The line of the text dialect that answers ``line``, without its end."""
+        (request,) = self._parser.feed(line.encode() + b"\n")
+        try:
+            if isinstance(request, Exception):
+                raise request
+            command = COMMANDS[request[0].lower()]
+            reply = command.text_handler(self.context, *command.arguments(request))
+        except CommandError as error:
+            reply = error
+        answer = self._encoder.encode(reply).decode()
+        assert answer.endswith("\n")
+        return answer[:-1]
+
+    def ask(self, line: str) -> Any:
+        """The object that answers ``line``."""
+        return json.loads(self.say(line))
+
+    def heard(self) -> list[tuple[str, bytes | None]]:
+        """The changes since the last time that this was asked."""
+        changes, self.changes[:] = self.changes[:], []
+        return changes
+
+
+def conversation(world: World, text: str) -> None:
+    """Hold a conversation: each line ``> request`` is said, and the line under it must answer."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    requests, replies = lines[::2], lines[1::2]
+    assert all(request.startswith("> ") for request in requests)
+    for request, reply in zip(requests, replies, strict=True):
+        assert (request, world.say(request[2:])) == (request, reply)
+
+
+KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
+VALUES = st.sampled_from([b"", b"1", b"a longer value"])
+TTLS = st.none() | st.integers(1, 30)
+
+
+class KeyspaceMachine(RuleBasedStateMachine):
+    """Drives a keyspace beside a naive model of it: a dict of values and deadlines, and the time.
+
+    The model takes a key out when the keyspace says that it did, and then checks that it was
+    right to. The hooks at the end are for a keyspace with bounds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.model: dict[bytes, tuple[bytes, int | None]] = {}
+        self.heard: list[tuple[str, bytes | None]] = []
+        self.db: Keyspace = Keyspace(lambda: self.now, self.changed)
+
+    def changed(self, operation: str, key: bytes | None) -> None:
+        if operation == "expire":
+            assert key is not None
+            assert not self.alive(key), "expired before its deadline"
+            del self.model[key]  # KeyError: heard twice
+        else:
+            self.heard.append((operation, key))
+
+    def alive(self, key: bytes) -> bool:
+        deadline = self.model.get(key, (b"", 0))[1]
+        return deadline is None or deadline > self.now
+
+    def expect(self, *operations: tuple[str, bytes | None]) -> None:
+        """Exactly these changes were heard since the last time."""
+        heard, self.heard = self.heard, []
+        assert heard == list(operations)
+
+    @rule(ms=st.integers(1, 40))
+    def time_goes_on(self, ms: int) -> None:
+        self.now += ms
+
+    @rule(key=KEYS, value=VALUES, ttl=TTLS)
+    def set(self, key: bytes, value: bytes, ttl: int | None) -> None:
+        if self.room_for(key, value):
+            deadline = None if ttl is None else self.now + ttl
+            self.db.set(key, value, deadline)
+            self.model[key] = value, deadline
+            self.expect(("set", key))
+            self.used(key)
+
+    @rule(key=KEYS, value=VALUES)
+    def update(self, key: bytes, value: bytes) -> None:
+        if self.room_for(key, value):
+            deadline = self.model[key][1] if self.alive(key) else None
+            assert (self.db.get(key) is not None) == self.alive(key)
+            self.db.update(key, value, "append")
+            self.model[key] = value, deadline
+            self.expect(("append", key))
+            self.used(key)
+
+    @rule(key=KEYS)
+    def delete(self, key: bytes) -> None:
+        was_there = self.alive(key)
+        assert self.db.delete(key) == was_there
+        self.expect(*[("delete", key)] * was_there)
+        self.model.pop(key, None)
+
+    @rule(key=KEYS, ttl=st.integers(-2, 30))
+    def expire_at(self, key: bytes, ttl: int) -> None:
+        was_there = self.alive(key)
+        assert self.db.expire_at(key, self.now + ttl) == was_there
+        if was_there:
+            self.used(key)
+            self.expect(("set_ttl" if ttl > 0 else "delete", key))
+            self.model[key] = self.model[key][0], self.now + ttl
+            if ttl <= 0:
+                del self.model[key]
+        self.expect()
+
+    @rule(key=KEYS)
+    def persist(self, key: bytes) -> None:
+        had = self.alive(key) and self.model[key][1] is not None
+        if self.alive(key):
+            self.used(key)
+        assert self.db.persist(key) == had
+        self.expect(*[("persist", key)] * had)
+        if had:
+            self.model[key] = self.model[key][0], None
+
+    @rule(key=KEYS, new=KEYS)
+    def rename(self, key: bytes, new: bytes) -> None:
+        was_there = self.alive(key)
+        assert self.db.rename(key, new) == was_there
+        if was_there:
+            self.model[new] = self.model.pop(key)
+            self.used(new)
+            self.expect(("rename_from", key), ("rename_to", new))
+        self.expect()
+
+    @rule()
+    def clear(self) -> None:
+        self.db.clear()
+        self.model.clear()
+        self.expect(("flushall", None))
+
+    @rule(limit=st.integers(1, 4))
+    def sweep(self, limit: int) -> None:
+        due = sum(not self.alive(key) for key in self.model)
+        assert self.db.sweep(limit) == min(due, limit)
+        assert sum(not self.alive(key) for key in self.model) == max(0, due - limit)
+
+    @rule(key=KEYS)
+    def look(self, key: bytes) -> None:
+        if self.alive(key):
+            value, deadline = self.model[key]
+            assert self.db.get(key) == value
+            assert self.db.deadline(key) == deadline
+            assert self.db.ttl_ms(key) == (None if deadline is None else deadline - self.now)
+            self.used(key)
+        else:
+            assert self.db.get(key) is None
+            assert key not in self.model, "a look takes an expired key out"
+
+    @invariant()
+    def what_lives_is_what_is_seen(self) -> None:
+        living = [key for key in self.model if self.alive(key)]
+        assert sorted(self.db.keys()) == sorted(living)
+        assert len(self.db) == len(living)
+
+    @invariant()
+    def the_containers_agree(self) -> None:
+        deadlines = {key: at for key, (_, at) in self.model.items() if at is not None}
+        assert self.db.values == {key: value for key, (value, _) in self.model.items()}
+        assert self.db.deadlines == deadlines
+        assert list(self.db._due) == sorted((at, key) for key, at in deadlines.items())
+
+    # For a keyspace with bounds
+
+    def room_for(self, key: bytes, value: bytes) -> bool:
+        """Whether a command over ``key`` that brings ``value`` may run."""
+        return True
+
+    def used(self, key: bytes) -> None:
+        """``key`` is now the last used."""

@@ -1,0 +1,149 @@
+"""A disk in memory for the tests of persistence: it fails where it is told to, and loses power.
+
+What a real disk does when power is lost is taken at its worst: of a file's bytes only those that
+were synced are left, of the names in a directory either only those that were synced, or all.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+from memdbd.commands.spec import DataType
+from memdbd.commands.strings import STRING
+from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.loading import read
+from memdbd.persistence.snapshot import Snapshot, SnapshotWriter
+
+PATH = "data/persistence.json"
+TEMPORARY = PATH + ".tmp"
+CREATED = 1795403907.123
+
+LIST = DataType(
+    name="list",
+    python=list,
+    dump=lambda value, text: [text(item) for item in value],
+    load=lambda dumped, untext: [untext(item) for item in dumped],
+    size=len,
+)
+TYPES = (STRING, LIST)
+
+
+@dataclass
+class Inode:
+    data: bytes = b""
+    synced: bytes = b""
+
+
+@dataclass
+class MemoryDisk(FileSystem):
+    """``fail_at``: the number, from 1 on, of the operation that raises ``error``, which is not
+    carried out; all later ones work. ``calls`` has the names of all operations so far."""
+
+    fail_at: int = 0
+    error: int = errno.EIO
+    bytes_per_write: int = 1 << 30
+    piece: int = 1 << 20  # that read gives at once
+    calls: list[str] = field(default_factory=list)
+    before_each: Callable[[MemoryDisk], None] = lambda disk: None
+    names: dict[str, Inode] = field(default_factory=dict)
+    synced_names: dict[str, Inode] = field(default_factory=dict)
+    opened: dict[int, Inode] = field(default_factory=dict)
+
+    def put(self, path: str, data: bytes) -> MemoryDisk:
+        """Have a file there, as if it had been there for long."""
+        self.names[path] = self.synced_names[path] = Inode(data, data)
+        return self
+
+    def files(self) -> dict[str, bytes]:
+        return {path: inode.data for path, inode in self.names.items()}
+
+    def after_power_loss(self, *, all_names: bool) -> MemoryDisk:
+        names = self.names if all_names else self.synced_names
+        left = MemoryDisk()
+        for path, inode in names.items():
+            left.put(path, inode.synced)
+        return left
+
+    def exists(self, path: str) -> bool:
+        self._step("exists")
+        return path in self.names
+
+    def read(self, path: str) -> Generator[bytes, None, None]:
+        self._step("read")
+        data = self._at(path).data
+        for start in range(0, len(data), self.piece):
+            yield data[start : start + self.piece]
+
+    def create(self, path: str) -> int:
+        self._step("create")
+        if path in self.names:
+            raise FileExistsError(errno.EEXIST, "File exists", path)
+        descriptor = max(self.opened, default=2) + 1
+        self.names[path] = self.opened[descriptor] = Inode()
+        return descriptor
+
+    def write(self, file: int, data: bytes | memoryview) -> int:
+        self._step("write")
+        taken = bytes(data[: self.bytes_per_write])
+        self.opened[file].data += taken
+        return len(taken)
+
+    def sync(self, file: int) -> None:
+        self._step("sync")
+        self.opened[file].synced = self.opened[file].data
+
+    def close(self, file: int) -> None:
+        del self.opened[file]  # as the system does, even if it then reports an error
+        self._step("close")
+
+    def replace(self, source: str, target: str) -> None:
+        self._step("replace")
+        self.names[target] = self._at(source)
+        del self.names[source]
+
+    def remove(self, path: str) -> None:
+        self._step("remove")
+        self._at(path)
+        del self.names[path]
+
+    def sync_directory(self, path: str) -> None:
+        self._step("sync_directory")
+        self.synced_names = dict(self.names)
+
+    def _at(self, path: str) -> Inode:
+        if path not in self.names:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+        return self.names[path]
+
+    def _step(self, name: str) -> None:
+        self.before_each(self)
+        self.calls.append(name)
+        if len(self.calls) == self.fail_at:
+            raise OSError(self.error, "the disk fails")
+
+
+def writer(
+    disk: FileSystem, values: dict[bytes, Any], deadlines: dict[bytes, int] | None = None
+) -> SnapshotWriter:
+    """A writer of these keys to PATH."""
+    types = {kind.python: kind for kind in TYPES}
+    return SnapshotWriter(disk, PATH, values, deadlines or {}, types, CREATED, sequence=7)
+
+
+def saved(values: dict[bytes, Any], deadlines: dict[bytes, int] | None = None) -> bytes:
+    """The bytes of a snapshot with these keys."""
+    disk = MemoryDisk()
+    writer(disk, values, deadlines).commit()
+    return disk.names[PATH].data
+
+
+def load(disk: FileSystem, path: str = PATH) -> Snapshot:
+    return read(disk, path, {kind.name: kind for kind in TYPES})
+
+
+def loaded(data: bytes, piece: int = 1 << 20) -> Snapshot:
+    """What is read from a file with these bytes, that the disk gives in pieces."""
+    return load(MemoryDisk(piece=piece).put(PATH, data))

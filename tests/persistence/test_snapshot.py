@@ -1,0 +1,203 @@
+"""What a snapshot looks like, and that what was saved is what is loaded.
+
+How it is refused when it is damaged is in ``test_damage.py``, what a failing disk does to it in
+``test_disk_failures.py``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from persistence.disks import (
+    CREATED,
+    PATH,
+    TEMPORARY,
+    MemoryDisk,
+    load,
+    loaded,
+    saved,
+    writer,
+)
+
+from memdbd.errors import SnapshotDamaged, StorageError
+from memdbd.persistence.snapshot import SLICE_BYTES, SLICE_KEYS, Snapshot
+
+GOLDEN = """\
+[{"format":"memdbd","version":1,"sequence":7,"created":"2026-11-23T03:18:27.123Z"},
+{"key":"username","value":"john_doe"},
+{"key":"temp_token","value":"abc123","deadline":1795403967123},
+{"key":"größe","value":"two\\nlines, a \\"quote\\" and \\u0000"},
+{"key":"looks like base64","value":"AAECAw=="},
+{"key":"avatar","value":"iVBORw0KGgo=","encoding":"base64"},
+{"key":"/w==","value":"plain","key_encoding":"base64","deadline":1},
+{"key":"queue","value":["a","b"],"type":"list"},
+{"key":"mixed","value":["YQ==","/w=="],"encoding":"base64","type":"list"},
+{"end":true,"count":8,"crc32":"e51f5723"}]
+""".encode()
+GOLDEN_VALUES: dict[bytes, Any] = {
+    b"username": b"john_doe",
+    b"temp_token": b"abc123",
+    "größe".encode(): b'two\nlines, a "quote" and \0',
+    b"looks like base64": b"AAECAw==",
+    b"avatar": b"\x89PNG\r\n\x1a\n",
+    b"\xff": b"plain",
+    b"queue": [b"a", b"b"],
+    b"mixed": [b"a", b"\xff"],
+}
+GOLDEN_DEADLINES = {b"temp_token": 1795403967123, b"\xff": 1}
+
+# Often UTF-8, and often not.
+TEXTS = st.binary(max_size=20) | st.text(max_size=20).map(str.encode)
+
+
+def test_the_file_is_as_the_format_says_to_the_byte() -> None:
+    assert saved(GOLDEN_VALUES, GOLDEN_DEADLINES) == GOLDEN
+
+
+def test_a_file_of_this_format_will_always_be_read() -> None:
+    assert loaded(GOLDEN) == Snapshot(GOLDEN_VALUES, GOLDEN_DEADLINES, 7, CREATED, imported=False)
+
+
+def test_the_file_as_a_whole_is_json() -> None:
+    header, *records, end = json.loads(GOLDEN)
+    assert header["format"] == "memdbd"
+    assert len(records) == end["count"]
+
+
+def test_a_snapshot_of_nothing_is_a_snapshot() -> None:
+    assert loaded(saved({})) == Snapshot({}, {}, 7, CREATED)
+
+
+@given(values=st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS)), data=st.data())
+@example(values={b"": b"", b"\\": b'"'}, data=None)
+def test_whatever_was_saved_is_loaded(values: dict[bytes, Any], data: st.DataObject) -> None:
+    deadlines: dict[bytes, int] = {}
+    if values and data is not None:
+        keys = st.sampled_from(list(values))
+        deadlines = data.draw(st.dictionaries(keys, st.integers(-(2**63), 2**63 - 1)))
+    snapshot = loaded(saved(values, deadlines))
+    assert snapshot.values == values
+    assert list(snapshot.values) == list(values)
+    assert snapshot.deadlines == deadlines
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 64, 200])
+def test_it_does_not_matter_in_what_pieces_the_disk_gives_the_file(piece: int) -> None:
+    assert loaded(GOLDEN, piece).values == GOLDEN_VALUES
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"a" * (SLICE_BYTES + 1),
+        b"a" * (3 * SLICE_BYTES),
+        "\0größe€😀\n".encode() * SLICE_BYTES,
+        b"\xff" * (2 * SLICE_BYTES),
+    ],
+    ids=["one over a slice", "just three slices", "escapes and UTF-8", "base64"],
+)
+def test_a_value_larger_than_a_slice_is_saved_and_loaded(value: bytes) -> None:
+    values = {b"before": b"1", b"large \xff": value, b"after": b"2"}
+    data = saved(values, {b"large \xff": 5})
+    assert len(json.loads(data)) == len(values) + 2
+    snapshot = loaded(data, piece=64 * 1024)
+    assert snapshot.values == values
+    assert snapshot.deadlines == {b"large \xff": 5}
+
+
+def slices(values: dict[bytes, Any]) -> list[bytes]:
+    """What each call of write_slice adds to the file."""
+    disk = MemoryDisk()
+    snapshot = writer(disk, values)
+    added, before = [], len(disk.names[TEMPORARY].data)
+    while snapshot.write_slice():
+        added.append(disk.names[TEMPORARY].data[before:])
+        before = len(disk.names[TEMPORARY].data)
+    return added
+
+
+def test_a_slice_has_a_bounded_number_of_keys() -> None:
+    values = {b"%d" % number: b"" for number in range(2 * SLICE_KEYS + 1)}
+    assert [part.count(b"\n") for part in slices(values)] == [SLICE_KEYS, SLICE_KEYS, 1]
+
+
+def test_a_slice_has_a_bounded_number_of_bytes() -> None:
+    values = {b"%d" % number: b"x" * 60_000 for number in range(20)}
+    values |= {b"large": b"x" * (5 * SLICE_BYTES)}
+    assert max(map(len, slices(values))) < 2 * SLICE_BYTES
+
+
+def test_until_the_commit_the_snapshot_is_the_old_one() -> None:
+    disk = MemoryDisk().put(PATH, b"old")
+    snapshot = writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES)
+    while snapshot.write_slice():
+        assert disk.names[PATH].data == b"old"
+    disk.put(PATH, saved({}))
+    snapshot.commit()
+    assert disk.files() == {PATH: GOLDEN}
+
+
+def test_a_commit_writes_what_no_slice_has_written() -> None:
+    disk = MemoryDisk()
+    writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES).commit()
+    assert disk.files() == {PATH: GOLDEN}
+
+
+def test_what_a_killed_daemon_left_is_in_nobodys_way() -> None:
+    disk = MemoryDisk().put(TEMPORARY, b"half a snapsh")
+    writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES).commit()
+    assert disk.files() == {PATH: GOLDEN}
+
+
+def test_an_aborted_snapshot_leaves_nothing_behind() -> None:
+    disk = MemoryDisk().put(PATH, GOLDEN)
+    snapshot = writer(disk, {b"key": b"value"})
+    snapshot.write_slice()
+    snapshot.abort()
+    snapshot.abort()
+    assert disk.files() == {PATH: GOLDEN}
+    assert not disk.opened
+
+
+def test_a_finished_writer_takes_nothing_more_and_harms_no_other() -> None:
+    disk = MemoryDisk()
+    finished = writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES)
+    finished.commit()
+    other = writer(disk, {b"key": b"value"})
+    finished.abort()
+    with pytest.raises(ValueError, match="already committed or aborted"):
+        finished.commit()
+    other.commit()
+    assert load(disk).values == {b"key": b"value"}
+
+
+def test_a_value_of_no_known_type_is_not_saved_and_leaves_nothing_behind() -> None:
+    disk = MemoryDisk().put(PATH, GOLDEN)
+    with pytest.raises(KeyError):
+        writer(disk, {b"key": 1.5}).write_slice()
+    assert disk.files() == {PATH: GOLDEN}
+
+
+def test_the_garbage_collector_is_as_before_after_a_load() -> None:
+    loaded(GOLDEN)
+    assert gc.isenabled()
+    with pytest.raises(SnapshotDamaged):
+        loaded(GOLDEN[:-1])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        loaded(GOLDEN)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_the_reason() -> None:
+    disk = MemoryDisk(fail_at=1).put(PATH, GOLDEN)
+    with pytest.raises(StorageError, match=f"{PATH} cannot be read: the disk fails"):
+        load(disk)

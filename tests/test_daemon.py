@@ -1,0 +1,67 @@
+"""What commands may ask of the daemon."""
+
+from __future__ import annotations
+
+import pytest
+
+from memdbd.clock import Clock
+from memdbd.commands.table import COMMANDS, TYPES
+from memdbd.daemon import Daemon
+from memdbd.errors import CommandError
+from memdbd.replies import Pending
+
+
+@pytest.fixture
+def daemon() -> Daemon:
+    clock = Clock(steady=lambda: 5.0, wall=lambda: 1_700_000_000.25)
+    return Daemon(clock, COMMANDS, TYPES, default_ttl=60)
+
+
+def test_its_time_is_the_walls_in_microseconds(daemon: Daemon) -> None:
+    assert daemon.wall_us() == 1_700_000_000_250_000
+
+
+def test_it_knows_the_commands_and_the_default_ttl(daemon: Daemon) -> None:
+    assert daemon.commands is COMMANDS
+    assert daemon.default_ttl == 60
+
+
+def test_it_names_the_type_of_each_value_and_of_none(daemon: Daemon) -> None:
+    assert daemon.type_name(b"value") == "string"
+    assert daemon.type_name(None) == "none"
+
+
+def test_it_knows_what_was_meant_by_an_unknown_command(daemon: Daemon) -> None:
+    assert str(daemon.unknown_command(b"gte")) == "unknown command 'gte', did you mean 'get'?"
+
+
+def test_info_is_asked_of_each_section_anew(daemon: Daemon) -> None:
+    state = {"keys": 1}
+    daemon.sections.update(server=lambda: {"pid": 7}, data=lambda: state)
+    assert daemon.info() == {"server": {"pid": 7}, "data": {"keys": 1}}
+    state["keys"] = 2
+    assert daemon.info()["data"] == {"keys": 2}
+
+
+def test_info_is_a_copy(daemon: Daemon) -> None:
+    state = {"keys": 1}
+    daemon.sections["data"] = lambda: state
+    daemon.info()["data"]["keys"] = 9
+    assert state == {"keys": 1}
+
+
+def test_stats_are_the_counters_of_all_in_one(daemon: Daemon) -> None:
+    assert daemon.stats() == {}
+    daemon.counters += [lambda: {"commands": 1}, lambda: {"keys": 2, "expired": 3}]
+    assert daemon.stats() == {"commands": 1, "keys": 2, "expired": 3}
+
+
+def test_save_gives_the_reply_to_come(daemon: Daemon) -> None:
+    snapshot = Pending()
+    daemon.saver = lambda: snapshot
+    assert daemon.save() is snapshot
+
+
+def test_save_is_refused_without_anyone_to_save(daemon: Daemon) -> None:
+    with pytest.raises(CommandError, match="this engine keeps no snapshot"):
+        daemon.save()

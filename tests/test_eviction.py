@@ -1,0 +1,358 @@
+"""A keyspace that keeps within its bounds, by each policy exactly."""
+
+from __future__ import annotations
+
+from sys import getsizeof
+
+import pytest
+from helpers_pure import KEYS, NOW, VALUES, KeyspaceMachine
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from memdbd.commands.table import TYPES
+from memdbd.errors import OutOfMemory
+from memdbd.eviction import (
+    DEADLINE_OVERHEAD,
+    KEY_OVERHEAD,
+    POLICIES,
+    SWEPT_FIRST,
+    BoundedKeyspace,
+    Bounds,
+    Policy,
+)
+
+SIZES = {kind.python: kind.size for kind in TYPES}
+# What a command may bring beyond the bytes that were made room for: the heads of two objects of
+# bytes, and a deadline.
+SLACK = 2 * getsizeof(b"") + DEADLINE_OVERHEAD
+
+
+class Bounded:
+    """A bounded keyspace and what was heard of it; ``set`` is a command that makes room first."""
+
+    def __init__(self, policy: Policy, max_keys: int = 0, max_memory: int = 0) -> None:
+        self.now = NOW
+        self.evicted: list[bytes | None] = []
+        self.db = BoundedKeyspace(
+            lambda: self.now, self._changed, Bounds(max_keys, max_memory, policy), SIZES
+        )
+
+    def _changed(self, operation: str, key: bytes | None) -> None:
+        if operation == "evict":
+            self.evicted.append(key)
+
+    def set(self, key: bytes, value: bytes = b"v", ttl: int | None = None) -> None:
+        self.db.make_room([key], len(key) + len(value))
+        self.db.set(key, value, None if ttl is None else self.now + ttl)
+
+
+def counted(db: BoundedKeyspace) -> int:
+    """What ``db.memory`` has to be, counted anew."""
+    sizes = (KEY_OVERHEAD + getsizeof(key) + getsizeof(value) for key, value in db.values.items())
+    return sum(sizes) + DEADLINE_OVERHEAD * len(db.deadlines)
+
+
+class TestAllkeysLRU:
+    def test_the_least_recently_used_goes(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=3)
+        for key in (b"a", b"b", b"c"):
+            bounded.set(key)
+        bounded.db.get(b"a")
+        bounded.set(b"d")
+        bounded.set(b"e")
+        assert bounded.evicted == [b"b", b"c"]
+        assert bounded.db.keys() == [b"a", b"d", b"e"]
+        assert bounded.db.evicted == 2
+
+    def test_setting_a_key_that_is_there_evicts_nothing(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=2)
+        for key in (b"a", b"b", b"a", b"b"):
+            bounded.set(key)
+        assert bounded.evicted == []
+
+    def test_listing_keys_is_no_use_of_them(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=2)
+        bounded.set(b"a")
+        bounded.set(b"b")
+        bounded.db.keys(b"a")
+        bounded.set(b"c")
+        assert bounded.evicted == [b"a"]
+
+    def test_a_renamed_key_was_used(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=2)
+        bounded.set(b"a")
+        bounded.set(b"b")
+        bounded.db.rename(b"a", b"n")
+        bounded.set(b"c")
+        assert bounded.evicted == [b"b"]
+
+    def test_loaded_keys_go_in_the_order_of_the_file(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=3)
+        bounded.db.load({b"a": b"1", b"b": b"2", b"c": b"3"}, {})
+        bounded.set(b"d")
+        assert bounded.evicted == [b"a"]
+
+    def test_what_was_loaded_beyond_the_bound_goes_with_the_next_key(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=2)
+        bounded.db.load({b"%d" % number: b"v" for number in range(5)}, {})
+        bounded.set(b"d")
+        assert bounded.db.keys() == [b"4", b"d"]
+
+
+class TestVolatileLRU:
+    def test_only_a_key_with_a_deadline_goes(self) -> None:
+        bounded = Bounded("volatile-lru", max_keys=3)
+        bounded.set(b"a")
+        bounded.set(b"b", ttl=9000)
+        bounded.set(b"c", ttl=1000)
+        bounded.set(b"d")
+        assert bounded.evicted == [b"b"]
+
+    def test_the_least_recently_used_of_them_goes(self) -> None:
+        bounded = Bounded("volatile-lru", max_keys=2)
+        bounded.set(b"a", ttl=9000)
+        bounded.set(b"b", ttl=9000)
+        bounded.db.get(b"a")
+        bounded.set(b"c")
+        assert bounded.evicted == [b"b"]
+
+    def test_a_key_whose_deadline_was_taken_off_stays(self) -> None:
+        bounded = Bounded("volatile-lru", max_keys=2)
+        bounded.set(b"a", ttl=9000)
+        bounded.set(b"b", ttl=9000)
+        bounded.db.persist(b"a")
+        bounded.set(b"c")
+        assert bounded.evicted == [b"b"]
+
+    def test_a_key_that_was_given_a_deadline_may_go(self) -> None:
+        bounded = Bounded("volatile-lru", max_keys=2)
+        bounded.set(b"a")
+        bounded.set(b"b")
+        bounded.db.expire_at(b"b", NOW + 9000)
+        bounded.set(b"c")
+        assert bounded.evicted == [b"b"]
+
+    def test_loaded_keys_with_a_deadline_may_go(self) -> None:
+        bounded = Bounded("volatile-lru", max_keys=2)
+        bounded.db.load({b"a": b"1", b"b": b"2"}, {b"b": NOW + 9000})
+        bounded.set(b"c")
+        assert bounded.evicted == [b"b"]
+
+    def test_without_a_deadline_anywhere_the_command_is_refused(self) -> None:
+        bounded = Bounded("volatile-lru", max_keys=1)
+        bounded.set(b"a")
+        with pytest.raises(OutOfMemory):
+            bounded.set(b"b")
+
+
+class TestVolatileTTL:
+    def test_the_next_deadline_goes_first(self) -> None:
+        bounded = Bounded("volatile-ttl", max_keys=4)
+        bounded.set(b"never")
+        bounded.set(b"late", ttl=9000)
+        bounded.set(b"soon", ttl=1000)
+        bounded.set(b"later", ttl=5000)
+        bounded.db.get(b"soon")
+        bounded.set(b"x")
+        bounded.set(b"y")
+        assert bounded.evicted == [b"soon", b"later"]
+
+
+class TestNoeviction:
+    def test_a_new_key_at_the_bound_is_refused_and_reads_and_overwriting_go_on(self) -> None:
+        bounded = Bounded("noeviction", max_keys=1)
+        bounded.set(b"a", b"1")
+        with pytest.raises(OutOfMemory) as refused:
+            bounded.set(b"b")
+        assert str(refused.value) == (
+            "command not allowed: max_keys (1) is reached and eviction 'noeviction' finds no key "
+            "to evict"
+        )
+        assert refused.value.code == "OOM"
+        bounded.set(b"a", b"2")
+        assert bounded.db.get(b"a") == b"2"
+
+    def test_a_deleted_key_makes_room(self) -> None:
+        bounded = Bounded("noeviction", max_keys=1)
+        bounded.set(b"a")
+        bounded.db.delete(b"a")
+        bounded.set(b"b")
+        assert bounded.db.keys() == [b"b"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+class TestEveryPolicy:
+    def test_keys_past_their_deadline_go_before_any_that_lives(self, policy: Policy) -> None:
+        bounded = Bounded(policy, max_keys=3)
+        bounded.set(b"old", ttl=9000)
+        bounded.set(b"dead", ttl=10)
+        bounded.set(b"young", ttl=8000)
+        bounded.now += 10
+        bounded.set(b"new")
+        assert bounded.evicted == []
+        assert bounded.db.keys() == [b"old", b"young", b"new"]
+
+    def test_the_keys_of_the_command_itself_are_spared(self, policy: Policy) -> None:
+        bounded = Bounded(policy, max_memory=2000)
+        bounded.set(b"a", ttl=1000)
+        bounded.set(b"b", ttl=2000)
+        if policy == "noeviction":
+            with pytest.raises(OutOfMemory, match="max_memory"):
+                bounded.set(b"a", bytes(1000))
+        else:
+            bounded.set(b"a", bytes(1000))
+            assert bounded.evicted == [b"b"]
+        assert b"a" in bounded.db.values
+
+    def test_a_command_too_large_for_all_the_memory_evicts_nothing(self, policy: Policy) -> None:
+        bounded = Bounded(policy, max_memory=5000)
+        bounded.set(b"a", ttl=1000)
+        with pytest.raises(OutOfMemory, match=r"max_memory \(5000 bytes\)"):
+            bounded.set(b"b", bytes(5000))
+        assert bounded.db.keys() == [b"a"]
+
+    def test_a_refused_command_changes_no_count(self, policy: Policy) -> None:
+        bounded = Bounded(policy, max_memory=5000)
+        bounded.set(b"a", ttl=1000)
+        before = bounded.db.memory
+        with pytest.raises(OutOfMemory):
+            bounded.db.make_room([b"b"], 5000)
+        assert bounded.db.memory == before == counted(bounded.db)
+
+    def test_a_snapshot_is_counted_when_it_is_loaded(self, policy: Policy) -> None:
+        bounded = Bounded(policy, max_keys=10)
+        bounded.db.load({b"a": b"1", b"b": bytes(100)}, {b"b": NOW + 10})
+        assert bounded.db.memory == counted(bounded.db)
+        bounded.db.delete(b"b")
+        assert bounded.db.memory == counted(bounded.db)
+
+    def test_an_empty_keyspace_counts_nothing(self, policy: Policy) -> None:
+        bounded = Bounded(policy, max_keys=10)
+        bounded.set(b"a", ttl=10)
+        bounded.set(b"b")
+        bounded.db.clear()
+        assert (bounded.db.memory, len(bounded.db._used_last), bounded.db._sizes) == (0, 0, {})
+
+
+def test_both_bounds_hold_at_once() -> None:
+    bounded = Bounded("allkeys-lru", max_keys=50, max_memory=20_000)
+    for number in range(200):
+        bounded.set(b"%d" % number, bytes(number * 7 % 900))
+        assert len(bounded.db) <= 50
+        assert bounded.db.memory <= 20_000 + SLACK
+    assert bounded.db.memory == counted(bounded.db)
+
+
+def test_a_slice_of_the_dead_goes_at_a_time() -> None:
+    bounded = Bounded("noeviction", max_keys=SWEPT_FIRST + 1)
+    for number in range(SWEPT_FIRST + 1):
+        bounded.set(b"%d" % number, ttl=10)
+    bounded.now += 10
+    bounded.set(b"new")
+    assert len(bounded.db.values) == 2
+    assert bounded.db.keys() == [b"new"]
+
+
+def test_no_bound_is_no_bounds() -> None:
+    assert not Bounds()
+    assert not Bounds(policy="allkeys-lru")
+    assert Bounds(max_keys=1)
+    assert Bounds(max_memory=1)
+
+
+class BoundedMachine(KeyspaceMachine):
+    """The machine of the keyspace with bounds: the model also knows when each key was last used,
+    and finds who has to go by looking at all of them."""
+
+    db: BoundedKeyspace
+
+    @initialize(
+        policy=st.sampled_from(POLICIES),
+        max_keys=st.sampled_from([0, 2, 3]),
+        max_memory=st.sampled_from([0, 1200, 2000]),
+    )
+    def begin_with_bounds(self, policy: Policy, max_keys: int, max_memory: int) -> None:
+        self.policy, self.max_keys, self.max_memory = policy, max_keys, max_memory
+        self.uses = 0
+        self.last_use: dict[bytes, int] = {}
+        bounds = Bounds(max_keys, max_memory, policy)
+        self.db = BoundedKeyspace(lambda: self.now, self.changed, bounds, SIZES)
+
+    def used(self, key: bytes) -> None:
+        self.uses += 1
+        self.last_use[key] = self.uses
+
+    def fits(self, new: int, size: int) -> bool:
+        too_many = self.max_keys and new and len(self.model) + new > self.max_keys
+        too_large = self.max_memory and self.counted() + size > self.max_memory
+        return not too_many and not too_large
+
+    def victim(self, spared: bytes) -> bytes | None:
+        """Who has to go: by the policy's own words, over all keys."""
+        volatile = [key for key, (_, at) in self.model.items() if at is not None]
+        candidates = {
+            "noeviction": [],
+            "allkeys-lru": sorted(self.model, key=self.last_use.__getitem__),
+            "volatile-lru": sorted(volatile, key=self.last_use.__getitem__),
+            "volatile-ttl": sorted(volatile, key=lambda key: (self.model[key][1], key)),
+        }[self.policy]
+        return next((key for key in candidates if key != spared), None)
+
+    def room_for(self, key: bytes, value: bytes) -> bool:
+        size = len(key) + len(value) + KEY_OVERHEAD * (key not in self.model)
+        new = int(key not in self.model)
+        try:
+            self.db.make_room([key], len(key) + len(value))
+        except OutOfMemory:
+            allowed = False
+        else:
+            allowed = True
+        evicted = [gone for operation, gone in self.heard if operation == "evict" and gone]
+        self.expect(*(("evict", gone) for gone in evicted))
+        for gone in evicted:
+            assert not self.fits(new, size), "evicted though there was room"
+            assert gone == self.victim(spared=key)
+            del self.model[gone]
+        if allowed:
+            assert self.fits(new, size)
+        else:
+            too_large = self.max_memory and size > self.max_memory
+            assert not self.fits(new, size)
+            assert too_large or self.victim(spared=key) is None
+        return allowed
+
+    def counted(self) -> int:
+        return sum(
+            KEY_OVERHEAD + getsizeof(key) + getsizeof(value) + DEADLINE_OVERHEAD * (at is not None)
+            for key, (value, at) in self.model.items()
+        )
+
+    @rule(key=KEYS, value=VALUES)
+    def set_without_a_deadline(self, key: bytes, value: bytes) -> None:
+        self.set(key, value, None)
+
+    @invariant()
+    def the_bound_of_keys_holds(self) -> None:
+        assert not self.max_keys or len(self.db.values) <= self.max_keys
+
+    @invariant()
+    def memory_is_what_counting_anew_gives(self) -> None:
+        assert self.db.memory == self.counted() == counted(self.db)
+
+    @invariant()
+    def nothing_is_kept_of_keys_that_are_gone(self) -> None:
+        assert self.db._sizes.keys() == self.model.keys()
+        assert set(self.db._used_last) <= self.model.keys()
+
+    @invariant()
+    def the_order_of_use_is_exact(self) -> None:
+        kept = {
+            "allkeys-lru": list(self.model),
+            "volatile-lru": [key for key, (_, at) in self.model.items() if at is not None],
+        }.get(self.policy, [])
+        assert list(self.db._used_last) == sorted(kept, key=self.last_use.__getitem__)
+
+
+TestAgainstANaiveModel = BoundedMachine.TestCase
+TestAgainstANaiveModel.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)

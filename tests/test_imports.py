@@ -1,0 +1,224 @@
+"""The direction of imports that ``docs/design.md`` draws: each room knows only those above it."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import memdbd
+
+PACKAGE = Path(memdbd.__file__).parent
+
+# All rooms, from the top down. A package stands for its modules, which may import each other
+# without a cycle; where their order matters, they are listed one by one.
+PURE = [
+    "memdbd",
+    "memdbd.errors",
+    "memdbd.clock",
+    "memdbd.replies",
+    "memdbd.structs",
+    "memdbd.glob",
+    "memdbd.keyspace",
+    "memdbd.eviction",
+    "memdbd.pubsub",
+    "memdbd.session",
+    "memdbd.commands",
+    "memdbd.commands.spec",
+    "memdbd.commands.suggest",
+    "memdbd.commands.keys",
+    "memdbd.commands.strings",
+    "memdbd.commands.pubsub",
+    "memdbd.commands.connection",
+    "memdbd.commands.server",
+    "memdbd.commands.table",
+    "memdbd.daemon",
+    "memdbd.dialects",
+]
+ROOMS = [
+    *PURE,
+    "memdbd.commands.document",
+    "memdbd.persistence",
+    "memdbd.engines",
+    "memdbd.dispatch",
+    "memdbd.turn",
+    "memdbd.protocol",
+    "memdbd.services",
+    "memdbd.storage",
+    "memdbd.listeners",
+    "memdbd.logs",
+    "memdbd.systemd",
+    "memdbd.config",
+    "memdbd.client",
+    "memdbd.tap",
+]
+# Not pure, and yet without Twisted.
+WITHOUT_TWISTED = {
+    "memdbd.commands.document",
+    "memdbd.persistence",
+    "memdbd.engines",
+    "memdbd.config",
+}
+
+# What a pure room may import from outside: nothing that reads, waits, or tells the time.
+PURE_LIBRARIES = {
+    "__future__",
+    "base64",
+    "collections",
+    "dataclasses",
+    "enum",
+    "functools",
+    "orjson",
+    "re",
+    "sortedcontainers",
+    "sys.getsizeof",
+    "typing",
+}
+MORE_LIBRARIES = {"memdbd.clock": {"time"}}
+IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
+REACTOR = "twisted.internet.reactor"
+# They are run, not imported: each puts its program together, and imports the reactor when it is.
+COMPOSITION_ROOTS = {"memdbd.tap", "memdbd.client.cli"}
+
+MODULES: dict[str, str] = {}
+for path in sorted(PACKAGE.rglob("*.py")):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    MODULES[".".join(parts).removesuffix(".__init__")] = path.read_text(encoding="utf-8")
+
+
+def within(name: str, place: str) -> bool:
+    """Whether ``name`` is ``place`` or something in it."""
+    return name == place or name.startswith(f"{place}.")
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module: the nearest that is listed; the package itself is none but its own."""
+    fitting = [room for room in ROOMS if within(module, room)]
+    room = max(fitting, key=len, default=None)
+    return None if room == "memdbd" != module else room
+
+
+def imports(source: str) -> Iterator[str]:
+    """The full names of all that is imported, in functions and for annotations too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(name: str) -> str:
+    """The module of ours that an imported name is, or is in."""
+    while name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def complaints(module: str, source: str) -> list[str]:
+    """What is wrong with the imports of ``module``, if it reads ``source``."""
+    room = room_of(module)
+    if room is None:
+        return [f"{module} is in no room: give it a place in ROOMS"]
+    found = []
+    for name in imports(source):
+        if within(name, "memdbd"):
+            other = room_of(module_of(name))
+            if other != room and (other is None or ROOMS.index(other) > ROOMS.index(room)):
+                found.append(f"{module} imports {name} from a room below it")
+        elif room in PURE:
+            allowed = PURE_LIBRARIES | MORE_LIBRARIES.get(room, set())
+            if not any(within(name, library) for library in allowed):
+                found.append(f"{module} is pure and imports {name}")
+        elif room in WITHOUT_TWISTED and within(name, "twisted"):
+            found.append(f"{module} imports {name}, and knows no Twisted")
+        elif room in WITHOUT_TWISTED and within(name, "zope") and room != "memdbd.engines":
+            found.append(f"{module} imports {name}; of these only the engines are interfaces")
+        elif within(name, REACTOR) and module not in COMPOSITION_ROOTS:
+            found.append(f"{module} imports the reactor")
+    if room in PURE:
+        called = {
+            node.func.id
+            for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        found += [f"{module} is pure and calls {name}" for name in called & IMPURE_CALLS]
+    return found
+
+
+def cycles(modules: dict[str, str]) -> list[str]:
+    """A cycle of imports among ``modules``, if there is one."""
+    graph = {
+        module: {module_of(name) for name in imports(source) if within(name, "memdbd")} - {module}
+        for module, source in modules.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_its_room_may(module: str) -> None:
+    assert complaints(module, MODULES[module]) == []
+
+
+def test_every_room_is_there_once() -> None:
+    assert len(ROOMS) == len(set(ROOMS))
+    assert [room for room in ROOMS if room not in MODULES] == []
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    assert cycles(MODULES) == []
+
+
+@pytest.mark.parametrize("module", sorted(COMPOSITION_ROOTS))
+def test_a_composition_root_imports_the_reactor_only_when_it_runs(module: str) -> None:
+    tree = ast.parse(MODULES[module])
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = [name for one in functions for name in imports(ast.unparse(one))]
+    assert REACTOR in inside
+    assert inside.count(REACTOR) == list(imports(MODULES[module])).count(REACTOR)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "complaint"),
+    [
+        ("memdbd.keyspace", "from memdbd.session import Session", "from a room below it"),
+        ("memdbd.keyspace", "from memdbd import session", "from a room below it"),
+        ("memdbd.keyspace", "import memdbd.session", "from a room below it"),
+        ("memdbd.commands.keys", "from memdbd.commands.table import TYPES", "room below it"),
+        ("memdbd.dispatch", "from memdbd.tap import Options", "from a room below it"),
+        (
+            "memdbd.pubsub",
+            "if TYPE_CHECKING:\n    from memdbd.session import Session",
+            "from a room below it",
+        ),
+        ("memdbd.glob", "def f():\n    from memdbd.tap import Root", "from a room below it"),
+        ("memdbd.keyspace", "import time", "is pure and imports time"),
+        ("memdbd.session", "def f():\n    import socket", "is pure and imports socket"),
+        ("memdbd.dialects.text", "from os import path", "is pure and imports os.path"),
+        ("memdbd.commands.strings", "import sys", "is pure and imports sys"),
+        ("memdbd.pubsub", "from twisted.logger import Logger", "is pure and imports twisted"),
+        ("memdbd.pubsub", "from zope.interface import Interface", "is pure and imports zope"),
+        ("memdbd.daemon", "def f():\n    return open('x')", "is pure and calls open"),
+        ("memdbd.config", "import twisted", "knows no Twisted"),
+        ("memdbd.engines.local", "from twisted.internet import defer", "knows no Twisted"),
+        ("memdbd.persistence.fs", "from zope.interface import Interface", "only the engines"),
+        ("memdbd.protocol", "from twisted.internet import reactor", "imports the reactor"),
+        ("memdbd.client.link", "import twisted.internet.reactor", "imports the reactor"),
+        ("memdbd.attic", "", "is in no room"),
+    ],
+)
+def test_a_violation_is_found(module: str, source: str, complaint: str) -> None:
+    (found,) = complaints(module, source)
+    assert complaint in found
+
+
+def test_a_circle_is_found() -> None:
+    made_up = MODULES | {"memdbd.client.wire": "from memdbd.client import render"}
+    assert {"memdbd.client.wire", "memdbd.client.render"} <= set(cycles(made_up))

@@ -1,0 +1,296 @@
+"""Peers that read slowly, or not at all: what they cost, and that they lose nothing by it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from harness import House, Peer, Wire, pieces
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.logger import capturedLogs
+
+import memdbd.protocol
+from memdbd.protocol import LINGER, PIECE
+from memdbd.replies import OK as DONE
+from memdbd.replies import Pending
+
+LONG = b"x" * 50_000
+ECHO = b"echo " + LONG + b"\n"
+ECHOED = b'{"result": "' + LONG + b'"}\n'
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def held(peer: Peer) -> int:
+    """Bytes that wait for the peer, in the protocol and in its transport."""
+    return len(peer.wire.untaken) + sum(map(len, peer.protocol._output))
+
+
+class TestAPeerThatDoesNotRead:
+    def test_is_answered_no_more_than_the_bounds_say(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(b"set k " + LONG + b"\n")
+        peer.asks(b"get k\n" * 10_000)
+        assert held(peer) <= Wire.CAPACITY + PIECE + 2 * (house.dispatcher.SLICE_OUTPUT + 60_000)
+
+    def test_is_read_no_more(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(ECHO, ECHO)
+        assert peer.wire.producerState == "paused"
+        before = house.dispatcher.stats()
+        peer.asks(b"set k v\n")
+        assert house.dispatcher.stats() == before
+        assert house.engine.keyspace.values == {}
+
+    def test_gets_all_replies_in_order_once_it_reads(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(b"set k " + LONG + b"\n" + b"get k\nincr n\n" * 1000)
+        assert int(house.engine.keyspace.values[b"n"]) < 100
+        peer.reads = True
+        replies = [json.loads(line) for line in peer.hears().splitlines()]
+        assert [reply["result"] for reply in replies[2::2]] == list(range(1, 1001))
+        assert {reply["result"] for reply in replies[1::2]} == {LONG.decode()}
+        assert house.engine.keyspace.values[b"n"] == b"1000"
+
+    def test_is_read_again_once_it_reads(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(ECHO, ECHO)
+        peer.reads = True
+        assert peer.asks(b"ping\n") == ECHOED * 2 + b'{"result": "PONG"}\n'
+
+    def test_does_not_keep_others_waiting(self, house: House) -> None:
+        peer, other = house.connect(), house.connect()
+        peer.reads = False
+        peer.asks(*[ECHO] * 10)
+        assert other.asks(b"ping\n") == b'{"result": "PONG"}\n'
+
+    def test_costs_the_daemon_no_turns(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(ECHO * 50)
+        assert house.clock.getDelayedCalls() == []
+
+
+class TestAPeerThatHasSaidAll:
+    def test_gets_its_replies_however_slowly_it_reads(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.sends(ECHO * 20)
+        peer.ends()
+        house.settle()
+        for _ in range(20 * len(ECHOED) // 10_000 - 1):
+            house.passes(LINGER / 2)
+            peer.wire.take(10_000)
+        peer.reads = True
+        assert peer.hears() == ECHOED * 20
+        assert peer.wire.closed is ConnectionDone
+
+    def test_listens_to_nothing_any_more(self, house: House) -> None:
+        peer, other = house.connect(), house.connect()
+        peer.asks(b"subscribe ch\n")
+        peer.reads = False
+        peer.sends(ECHO)
+        peer.ends()
+        house.settle()
+        assert not peer.closed  # it has not taken its reply
+        assert other.asks(b"list_channels\n") == b'{"result": []}\n'
+
+
+class TestASlowSubscriber:
+    BOUND = 200_000
+
+    @pytest.fixture
+    def house(self) -> House:
+        return House(subscriber_buffer=self.BOUND)
+
+    @pytest.fixture
+    def slow(self, house: House) -> Peer:
+        peer = house.connect()
+        peer.asks(b"subscribe ch\n")
+        peer.reads = False
+        return peer
+
+    def publish(self, peer: Peer, count: int) -> None:
+        for _ in range(count):
+            assert peer.asks(b"publish ch " + LONG + b"\n") == b'{"result": "OK"}\n'
+
+    def test_is_cut_at_the_bound_with_one_line_in_the_log(self, house: House, slow: Peer) -> None:
+        publisher = house.connect()
+        with capturedLogs() as events:
+            self.publish(publisher, 20)
+        assert slow.wire.closed is ConnectionAborted
+        assert [event["limit"] for event in events] == [self.BOUND]
+        assert events[0]["owed"] <= self.BOUND + len(LONG) + 100
+        assert house.factory.stats()["subscribers_cut"] == 1
+        assert publisher.asks(b"list_channels\n") == b'{"result": []}\n'
+
+    def test_that_is_cut_is_not_noticed_by_the_others(self, house: House, slow: Peer) -> None:
+        before, after = house.connect(), house.connect()
+        before.asks(b"subscribe ch\n")
+        after.asks(b"subscribe ch\n")
+        with capturedLogs():
+            self.publish(house.connect(), 20)
+        message = b'{"channel": "ch", "message": "' + LONG + b'"}\n'
+        assert slow.closed
+        assert before.hears() == after.hears() == message * 20
+
+    def test_below_the_bound_loses_nothing(self, house: House, slow: Peer) -> None:
+        self.publish(house.connect(), 3)
+        slow.reads = True
+        assert slow.hears() == (b'{"channel": "ch", "message": "' + LONG + b'"}\n') * 3
+
+    def test_that_reads_now_and_then_is_not_cut(self, house: House, slow: Peer) -> None:
+        publisher = house.connect()
+        for _ in range(10):
+            self.publish(publisher, 3)
+            slow.reads = True
+            assert slow.hears().count(b"\n") == 3
+            slow.reads = False
+
+    def test_that_reads_is_not_cut_for_much_in_one_turn(self, house: House) -> None:
+        subscriber = house.connect()
+        subscriber.asks(b"subscribe ch\n")
+        house.connect().asks((b"publish ch " + LONG + b"\n") * 20)
+        assert subscriber.hears().count(b"\n") == 20
+
+
+# All of it at random. The plain answer to what was sent is what a peer gets that sends it at once
+# and reads everything; a peer that does anything else gets the same bytes.
+
+REQUESTS = st.sampled_from(
+    [
+        b"incr n\n",
+        b"get n\n",
+        b"set k v\n",
+        b"echo " + b"y" * 150 + b"\n",
+        b"save\n",
+        b"gte\n",
+        b"\n",
+        b"subscribe ch\n",
+        b"publish ch hello\n",
+        b"unsubscribe\n",
+    ]
+)
+
+
+def plain_answer(sent: bytes) -> bytes:
+    house = House()
+    house.server.saver = saved_at_once
+    return house.connect().asks(sent)
+
+
+def saved_at_once() -> Pending:
+    pending = Pending()
+    pending.resolve(DONE)
+    return pending
+
+
+class Moods(RuleBasedStateMachine):
+    """One peer in all its moods, towards a daemon with short slices, pieces and buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(memdbd.protocol, "PIECE", 200)
+        self.house = House()
+        self.house.dispatcher.SLICE_REQUESTS = 3
+        self.house.dispatcher.SLICE_OUTPUT = 300
+        self.peer = self.house.connect()
+        self.sent = bytearray()
+        self.ended = False
+        self.resolved = 0
+
+    # With much room, nothing ever has to be resumed because of the peer, and what should have been
+    # for another reason is missed.
+    @initialize(room=st.sampled_from([250, 100_000]))
+    def has_a_buffer(self, room: int) -> None:
+        self.peer.wire.CAPACITY = room
+
+    def held_back(self) -> bool:
+        peer = self.peer
+        return peer.protocol.paused and not (peer.reads or peer.pushy)
+
+    @precondition(lambda self: not self.ended)
+    @rule(
+        requests=st.lists(REQUESTS, min_size=1, max_size=12),
+        cuts=st.lists(st.integers(0, 2000), max_size=4),
+        quits=st.integers(0, 29),
+    )
+    def sends(self, requests: list[bytes], cuts: list[int], quits: int) -> None:
+        data = b"".join(requests) + b"quit\n" * (quits == 0)
+        self.sent += data
+        self.peer.sends(*pieces(data, cuts))
+
+    @rule(turns=st.integers(1, 5))
+    def turns(self, turns: int) -> None:
+        for _ in range(turns):
+            before = self.house.dispatcher.stats()
+            was_held_back = self.held_back()
+            self.house.turn()
+            if was_held_back:
+                assert self.house.dispatcher.stats() == before
+
+    @rule(reads=st.booleans())
+    def reads(self, reads: bool) -> None:
+        self.peer.reads = reads
+
+    @precondition(lambda self: not self.peer.closed)
+    @rule(most=st.integers(1, 1000))
+    def takes(self, most: int) -> None:
+        self.peer.wire.take(most)
+
+    @rule(pushy=st.booleans())
+    def is_pushy(self, pushy: bool) -> None:
+        self.peer.pushy = pushy
+
+    @precondition(lambda self: self.resolved < len(self.house.saves))
+    @rule()
+    def has_its_save(self) -> None:
+        self.house.saves[self.resolved].resolve(DONE)
+        self.resolved += 1
+
+    @precondition(lambda self: not self.ended)
+    @rule(really=st.integers(0, 9))
+    def ends(self, really: int) -> None:
+        if not really:
+            self.ended = True
+            self.peer.ends()
+
+    def teardown(self) -> None:
+        try:
+            self.peer.reads = True
+            self.house.settle()
+            self.peer.pushy = False
+            while self.resolved < len(self.house.saves):
+                self.has_its_save()
+                self.house.settle()
+            assert bytes(self.peer.wire.taken) == plain_answer(bytes(self.sent))
+            if self.ended:
+                assert self.peer.closed
+            elif not self.peer.closed:
+                self.peer.hears()
+                assert self.peer.asks(b"echo still here\n") == b'{"result": "still here"}\n'
+            else:
+                assert b"quit\n" in self.sent
+            assert self.house.clock.getDelayedCalls() == []
+        finally:
+            self.patch.undo()
+
+
+Moods.TestCase.settings = settings(
+    max_examples=200,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestAPeerOfManyMoodsGetsThePlainAnswer = Moods.TestCase

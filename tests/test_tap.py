@@ -1,0 +1,219 @@
+"""``twistd memdb``: its flags, its help, and the daemon that it puts together."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness import PATIENCE, TWISTD, environment, run
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.python.usage import UsageError
+
+from memdbd import __version__
+from memdbd.config import ENVIRONMENT, SETTINGS, Config, flag_of
+from memdbd.tap import Options
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in os.environ:
+        if variable.startswith(ENVIRONMENT):
+            monkeypatch.delenv(variable)
+
+
+def parsed(*flags: str) -> Config:
+    options = Options()
+    options.parseOptions(list(flags))
+    return options.config
+
+
+class TestFlags:
+    def test_none_leave_the_defaults(self) -> None:
+        assert parsed() == Config()
+
+    @pytest.mark.parametrize(
+        ("flag", "name", "value"),
+        [
+            ("--host=::1", "server_host", "::1"),
+            ("--port=0", "server_port", 0),
+            ("--data-dir=/var/lib/memdb", "data_dir", "/var/lib/memdb"),
+            ("--storage-file=x.json", "storage_file", "x.json"),
+            ("--snapshot-interval=0.5", "snapshot_interval", 0.5),
+            ("--sweep-interval=1", "sweep_interval", 1.0),
+            ("--default-ttl=5", "default_ttl", 5),
+            ("--cache-capacity=0", "cache_capacity", 0),
+            ("--max-keys=10", "max_keys", 10),
+            ("--max-memory=2kb", "max_memory", 2048),
+            ("--eviction=allkeys-lru", "eviction", "allkeys-lru"),
+            ("--subscriber-buffer=1mb", "subscriber_buffer", 1 << 20),
+            ("--log-level=warn", "log_level", "warn"),
+            ("--log-format=json", "log_format", "json"),
+        ],
+    )
+    def test_each_sets_its_setting(self, flag: str, name: str, value: object) -> None:
+        assert getattr(parsed(flag), name) == value
+
+    def test_there_is_one_for_every_setting(self) -> None:
+        flags = {str(row[0]) for row in Options.optParameters} | {"listen"}
+        assert flags == {flag_of(name) for name in SETTINGS} | {"config"}
+
+    def test_listen_may_be_given_several_times(self) -> None:
+        config = parsed("--listen", "tcp:1", "--listen", "unix:/tmp/s")
+        assert config.endpoints == ("tcp:1", "unix:/tmp/s")
+
+    def test_win_over_the_environment_and_that_over_the_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "memdbd.toml"
+        file.write_text("max_keys = 1\ndefault_ttl = 1\ncache_capacity = 1\n")
+        monkeypatch.setenv("MEMDB_MAX_KEYS", "2")
+        monkeypatch.setenv("MEMDB_DEFAULT_TTL", "2")
+        config = parsed(f"--config={file}", "--max-keys=3")
+        assert (config.max_keys, config.default_ttl, config.cache_capacity) == (3, 2, 1)
+
+    @pytest.mark.parametrize(
+        ("flag", "says"),
+        [
+            ("--port=70000", "memdbd: --port must be a whole number from 0 to 65535, not '70000'"),
+            ("--port=http", "memdbd: --port must be a whole number from 0 to 65535, not 'http'"),
+            ("--eviction=lru", "memdbd: --eviction must be one of noeviction, "),
+            ("--max-memory=lots", "memdbd: --max-memory must be a number of bytes, "),
+            ("--config=/nowhere.toml", "memdbd: cannot read the configuration /nowhere.toml: "),
+        ],
+    )
+    def test_a_value_that_cannot_be_is_refused_with_what_can(self, flag: str, says: str) -> None:
+        with pytest.raises(SystemExit) as refusal:
+            parsed(flag)
+        assert str(refusal.value).startswith(says)
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "says"),
+        [
+            ("MEMDB_SERVER_PORT", "x", "must be a whole number from 0 to 65535, not 'x'"),
+            ("MEMDB_SERVER_PROT", "1", "there is no such setting; did you mean MEMDB_SERVER_PORT?"),
+        ],
+    )
+    def test_so_is_a_variable(
+        self, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+    ) -> None:
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(SystemExit) as refusal:
+            parsed()
+        assert str(refusal.value).startswith(f"memdbd: {variable}")
+        assert str(refusal.value).endswith(says)
+
+    @pytest.mark.parametrize("flags", [["--frob=1"], ["extra"], ["--port"]])
+    def test_one_that_does_not_exist_is_refused(self, flags: list[str]) -> None:
+        with pytest.raises(UsageError):
+            parsed(*flags)
+
+    def test_version_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            parsed("--version")
+        assert capsys.readouterr().out == f"memdbd {__version__}\n"
+
+
+class TestHelp:
+    def test_tells_of_every_setting_what_it_does_and_its_default(self) -> None:
+        shown = re.sub(r"\s+", " ", str(Options()))
+        for name, field in SETTINGS.items():
+            # A flag that may be given several times has only its doc string for a help.
+            told = field.metadata["help"].split(" [")[0]
+            assert f"--{flag_of(name)}=" in shown
+            assert re.sub(r"\s+", " ", told) in shown
+            if field.default != ():
+                assert f"[default: {field.default}]" in shown
+
+    def test_tells_of_the_environment_and_the_exit_status(self) -> None:
+        shown = re.sub(r"\s+", " ", str(Options()))
+        assert "MEMDB_SNAPSHOT_INTERVAL=10" in shown
+        assert "Exit status" in shown
+
+
+class TestThePlugin:
+    def test_is_found_by_twistd(self) -> None:
+        listed = subprocess.run(
+            [TWISTD, "--help"], env=environment(), capture_output=True, text=True, check=True
+        )
+        assert re.search(r"^\s+memdb\s+An in-memory key-value database", listed.stdout, re.M)
+
+    def test_is_one(self) -> None:
+        makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
+        assert getattr(makers["memdb"], "module", None) == "memdbd.tap"
+
+    def test_does_not_install_a_reactor(self) -> None:
+        # The choice is twistd's (--reactor), and made after the plugin is loaded.
+        code = (
+            "import sys, memdbd.tap, twisted.plugins.memdb;"
+            "print('twisted.internet.reactor' in sys.modules)"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE,
+        )
+        assert ran.stdout == "False\n"
+
+    def test_shows_its_help(self, tmp_path: Path) -> None:
+        shown = run(tmp_path, "--help")
+        assert shown.returncode == 0
+        assert "--snapshot-interval=" in shown.stdout
+
+
+# Made in a process of its own, since it changes the reactor, the excepthook and the file limit.
+MAKE = """
+import json, sys
+from twisted.internet import reactor
+from memdbd.tap import Options, makeService
+options = Options()
+options.parseOptions(sys.argv[1:])
+root = makeService(options)
+root.privilegedStartService()
+root.startService()
+def stop():
+    names = [type(service).__name__ for service in root]
+    done = root.stopService()
+    done.addCallback(lambda _: print(json.dumps(names)))
+    done.addErrback(lambda failure: failure.printTraceback())
+    done.addCallback(lambda _: reactor.stop())
+reactor.callWhenRunning(stop)
+reactor.run()
+"""
+
+
+def make(directory: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", MAKE, f"--data-dir={directory / 'data'}", *flags],
+        cwd=directory,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
+class TestMakeService:
+    def test_stacks_the_services_from_the_disk_up_to_the_clients(self, tmp_path: Path) -> None:
+        made = make(tmp_path, "--port=0")
+        assert (made.returncode, made.stderr) == (0, "")
+        assert json.loads(made.stdout) == ["Storage", "Sweeper", "Listeners", "SystemdService"]
+        assert (tmp_path / "data" / "memdbd.lock").read_text() == ""
+
+    def test_refuses_an_endpoint_that_is_none(self, tmp_path: Path) -> None:
+        made = make(tmp_path, "--listen=nonsense")
+        assert made.returncode == 1
+        assert made.stderr == (
+            "memdbd: listen: 'nonsense' is not a Twisted endpoint: "
+            "Unknown endpoint type: 'nonsense'\n"
+        )
+        assert not (tmp_path / "data").exists()

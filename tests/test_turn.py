@@ -1,0 +1,109 @@
+"""A turn's end: what was collected goes out once, and a failure stays where it is."""
+
+from __future__ import annotations
+
+from harness import TurnClock
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from memdbd.turn import Turn
+
+
+class Recorder:
+    """A connection that writes down what a turn does with it."""
+
+    def __init__(self, name: str, record: list[str], *, fails: bool = False) -> None:
+        self._name = name
+        self._record = record
+        self._fails = fails
+
+    def flush(self) -> None:
+        self._note("flush")
+
+    def go_on(self) -> None:
+        self._note("go on")
+
+    def fail(self) -> None:
+        self._record.append(f"{self._name}: fail")
+
+    def _note(self, what: str) -> None:
+        self._record.append(f"{self._name}: {what}")
+        if self._fails:
+            raise ZeroDivisionError
+
+
+def test_nothing_is_sent_before_the_end_of_the_turn() -> None:
+    clock, record = Clock(), list[str]()
+    Turn(clock).owe(Recorder("a", record))
+    assert record == []
+    clock.advance(0)
+    assert record == ["a: flush"]
+
+
+def test_each_connection_is_flushed_once_a_turn_in_the_order_of_owing() -> None:
+    clock, record = Clock(), list[str]()
+    turn = Turn(clock)
+    for name in "ab":
+        turn.owe(Recorder(name, record))
+    assert len(clock.getDelayedCalls()) == 1
+    clock.advance(0)
+    assert record == ["a: flush", "b: flush"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_all_are_flushed_before_any_goes_on() -> None:
+    clock, record = Clock(), list[str]()
+    turn = Turn(clock)
+    a, b = Recorder("a", record), Recorder("b", record)
+    turn.unfinished(a)
+    turn.owe(a)
+    turn.owe(b)
+    clock.advance(0)
+    assert record == ["a: flush", "b: flush", "a: go on"]
+
+
+def test_what_is_owed_while_a_turn_ends_is_for_the_next() -> None:
+    clock, record = TurnClock(), list[str]()
+    turn = Turn(clock)
+
+    class Busy(Recorder):
+        def go_on(self) -> None:
+            super().go_on()
+            turn.owe(self)
+
+    turn.unfinished(Busy("a", record))
+    clock.turn()
+    assert record == ["a: go on"]
+    clock.turn()
+    assert record == ["a: go on", "a: flush"]
+
+
+def test_a_failing_connection_is_ended_and_the_others_get_their_replies() -> None:
+    clock, record = Clock(), list[str]()
+    turn = Turn(clock)
+    bad, good = Recorder("bad", record, fails=True), Recorder("good", record)
+    for connection in (bad, good):
+        turn.owe(connection)
+        turn.unfinished(connection)
+    with capturedLogs() as events:
+        clock.advance(0)
+    assert record == [
+        "bad: flush",
+        "bad: fail",
+        "good: flush",
+        "bad: go on",
+        "bad: fail",
+        "good: go on",
+    ]
+    assert [event["log_failure"].type for event in events] == [ZeroDivisionError] * 2
+
+
+def test_the_turn_after_a_failure_is_like_any_other() -> None:
+    clock, record = Clock(), list[str]()
+    turn = Turn(clock)
+    turn.owe(Recorder("bad", record, fails=True))
+    with capturedLogs():
+        clock.advance(0)
+    turn.owe(Recorder("good", record))
+    clock.advance(0)
+    assert record == ["bad: flush", "bad: fail", "good: flush"]
