@@ -117,7 +117,9 @@ class Config:
     data_dir: str = _setting("./memdb-data", _text, "directory of the data; made if missing")
     storage_file: str = _setting("persistence.json", _filename, "the snapshot's name in data_dir")
     snapshot_interval: float = _setting(
-        60.0, _number(0, whole=False), "seconds between snapshots, if something changed; 0: none"
+        60.0,
+        _number(0, 10**9, whole=False),
+        "seconds between snapshots, if something changed; 0: none",
     )
     sweep_interval: float = _setting(
         0.1, _number(0.001, 3600, whole=False), "seconds between sweeps of expired keys"

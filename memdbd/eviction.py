@@ -66,6 +66,19 @@ class BoundedKeyspace(Keyspace):
         self.memory = 0  # bytes, as counted
         self.evicted = 0
 
+    def fit(self) -> None:
+        """Evict as far as needed and possible to be within the bounds."""
+        bounds = self._bounds
+        while (bounds.max_keys and len(self.values) > bounds.max_keys) or (
+            bounds.max_memory and self.memory > bounds.max_memory
+        ):
+            if self.sweep(SWEPT_FIRST):
+                continue
+            victim = self._victim(())
+            if victim is None:
+                return
+            self._evict(victim)
+
     def make_room(self, keys: Sequence[bytes], size: int) -> None:
         """Make room for a command over ``keys`` that brings ``size`` bytes, by evicting others.
 
@@ -77,15 +90,23 @@ class BoundedKeyspace(Keyspace):
             return
         self.sweep(SWEPT_FIRST)
         while not self._fits(new, size):
-            victim = self._victim(keys) if size <= (self._bounds.max_memory or size) else None
+            if self._bounds.max_memory and size > self._bounds.max_memory:
+                raise OutOfMemory(
+                    f"command not allowed: it needs {size} bytes, more than max_memory "
+                    f"({self._bounds.max_memory} bytes)"
+                )
+            victim = self._victim(keys)
             if victim is None:
                 raise OutOfMemory(
                     f"command not allowed: {self._reached(new)} is reached and eviction "
                     f"'{self._bounds.policy}' finds no key to evict"
                 )
-            self._remove(victim)
-            self.evicted += 1
-            self.changed("evict", victim)
+            self._evict(victim)
+
+    def _evict(self, victim: bytes) -> None:
+        self._remove(victim)
+        self.evicted += 1
+        self.changed("evict", victim)
 
     def _fits(self, new: int, size: int) -> bool:
         return not self._over_keys(new) and (
@@ -114,7 +135,7 @@ class BoundedKeyspace(Keyspace):
     # Each way in and out, with the book-keeping
 
     def get(self, key: bytes) -> Value | None:
-        value = super().get(key)
+        value = self.peek(key)
         if value is not None:
             self._used_last.get(key)
         return value
@@ -143,6 +164,8 @@ class BoundedKeyspace(Keyspace):
         if self._bounds.policy == "volatile-lru":
             for key in deadlines:
                 self._used_last.put(key, True)
+        # Now, when nobody waits, and not all of it before the next command.
+        self.fit()
 
     def _count(self, key: bytes, value: Value) -> None:
         size = KEY_OVERHEAD + getsizeof(key) + self._sizes_of[type(value)](value)

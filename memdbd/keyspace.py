@@ -45,16 +45,15 @@ class Keyspace:
 
     # What is there
 
-    def get(self, key: bytes) -> Value | None:
+    def peek(self, key: bytes) -> Value | None:
         """The value of ``key``; None where there is none."""
         if key in self.deadlines and self.deadlines[key] <= self.clock():
             self._expire(key)
             return None
         return self.values.get(key)
 
-    def deadline(self, key: bytes) -> int | None:
-        """The deadline of a key that is there; None where it has none."""
-        return self.deadlines.get(key)
+    # The same, but a use of the key, where uses count: see BoundedKeyspace.
+    get = peek
 
     def ttl_ms(self, key: bytes) -> int | None:
         """Milliseconds left to a key that is there; None where it has no deadline."""

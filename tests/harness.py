@@ -86,6 +86,7 @@ class Wire(StringTransport):
         self.taken = bytearray()
         self.closed: type[Exception] | None = None  # how the connection was lost
         self._clock = clock
+        self.writing = False  # whether the reactor looks for room to send
         self._producer_paused = False
         self._losing = False
 
@@ -93,6 +94,7 @@ class Wire(StringTransport):
         if self._losing or self.closed:
             return
         self.untaken += data
+        self.writing = True
         if self.producer is not None and len(self.untaken) > self.CAPACITY:
             self._producer_paused = True
             self.producer.pauseProducing()
@@ -101,13 +103,23 @@ class Wire(StringTransport):
         """The peer reads up to so many bytes."""
         self.taken += self.untaken[:most]
         del self.untaken[:most]
-        if self.untaken:
+        if self.untaken or not self.writing:
             return
+        self.writing = False
         if self.producer is not None and self._producer_paused:
             self._producer_paused = False
             self.producer.resumeProducing()
         elif self.disconnecting:
             self._lost(ConnectionDone)
+
+    def unregisterProducer(self) -> None:
+        super().unregisterProducer()
+        self.writing = self.writing or self.disconnecting
+
+    def loseConnection(self) -> None:
+        if not self.disconnecting:
+            super().loseConnection()
+            self.writing = True
 
     def abortConnection(self) -> None:
         super().abortConnection()
@@ -177,7 +189,7 @@ class Peer:
         wire = self.wire
         if wire.closed:
             return False
-        if self.reads and (wire.untaken or (wire.disconnecting and not wire._losing)):
+        if self.reads and wire.writing:
             wire.take(len(wire.untaken))
             return True
         if wire.disconnecting or not (self.pushy or wire.producerState == "producing"):

@@ -1,4 +1,5 @@
-"""What the tests of the pure rooms share: a world with its clock set by hand, a keyspace's model.
+"""What the tests of the pure rooms share: a world with its clock set by hand, a keyspace's model,
+and what the text dialect makes of bytes however they arrive.
 
 Nothing here has a socket, a file or a clock of its own.
 """
@@ -6,6 +7,7 @@ Nothing here has a socket, a file or a clock of its own.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -15,13 +17,14 @@ from memdbd.clock import Clock
 from memdbd.commands.spec import Context
 from memdbd.commands.table import COMMANDS, TYPES
 from memdbd.daemon import Daemon
-from memdbd.dialects.text import LineRules, TextEncoder, TextParser
-from memdbd.errors import CommandError
+from memdbd.dialects.text import LineRules, Request, TextEncoder, TextParser
+from memdbd.errors import CommandError, ProtocolError
 from memdbd.keyspace import Keyspace
 from memdbd.pubsub import Registry
 from memdbd.replies import Message, Reply
 from memdbd.session import Session
 
+RULES = LineRules(COMMANDS)
 NOW = 1_700_000_000_000  # milliseconds, where nothing else is said
 
 
@@ -42,7 +45,7 @@ class World:
         self.daemon = Daemon(clock, COMMANDS, TYPES, default_ttl=3600)
         self.session = Session(1, self.channels, self.inbox.append)
         self.context = Context(self.session, self.db, self.channels, self.daemon)
-        self._parser = TextParser(LineRules(COMMANDS))
+        self._parser = TextParser(RULES)
         self._encoder = TextEncoder(cache_capacity=0)
 
     def run(self, *argv: bytes) -> Reply:
@@ -81,6 +84,33 @@ def conversation(world: World, text: str) -> None:
     assert all(request.startswith("> ") for request in requests)
     for request, reply in zip(requests, replies, strict=True):
         assert (request, world.say(request[2:])) == (request, reply)
+
+
+Comparable = list[bytes] | tuple[type[Exception], str, str]
+
+
+def comparable(requests: Iterable[Request]) -> list[Comparable]:
+    """Requests such that two of the same kind and words are equal."""
+    return [
+        (type(request), str(request), getattr(request, "hint", ""))
+        if isinstance(request, Exception)
+        else request
+        for request in requests
+    ]
+
+
+def fed(*pieces: bytes) -> list[Comparable]:
+    """What a parser makes of pieces fed to it one after another, up to what ends the connection."""
+    parser, requests = TextParser(RULES), list[Request]()
+    for piece in pieces:
+        requests += parser.feed(piece)
+        if requests and isinstance(requests[-1], ProtocolError):
+            break
+    return comparable(requests)
+
+
+def in_bytes(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + 1] for at in range(len(data)))
 
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
@@ -198,7 +228,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
         if self.alive(key):
             value, deadline = self.model[key]
             assert self.db.get(key) == value
-            assert self.db.deadline(key) == deadline
+            assert self.db.deadlines.get(key) == deadline
             assert self.db.ttl_ms(key) == (None if deadline is None else deadline - self.now)
             self.used(key)
         else:

@@ -146,7 +146,7 @@ class TestValues:
 
 
 PORT = "must be a whole number from 0 to 65535"
-SECONDS = "must be a number of at least 0"
+SECONDS = "must be a number from 0 to 1000000000"
 COUNT = "must be a whole number of at least 0"
 SIZE = "must be a number of bytes, or one with kb, mb or gb behind it"
 TEXT = "must be a text that is not empty"

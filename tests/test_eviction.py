@@ -93,11 +93,19 @@ class TestAllkeysLRU:
         bounded.set(b"d")
         assert bounded.evicted == [b"a"]
 
-    def test_what_was_loaded_beyond_the_bound_goes_with_the_next_key(self) -> None:
+    def test_what_was_loaded_beyond_the_bound_goes_at_once(self) -> None:
         bounded = Bounded("allkeys-lru", max_keys=2)
         bounded.db.load({b"%d" % number: b"v" for number in range(5)}, {})
-        bounded.set(b"d")
-        assert bounded.db.keys() == [b"4", b"d"]
+        assert bounded.db.keys() == [b"3", b"4"]
+        assert bounded.evicted == [b"0", b"1", b"2"]
+
+    def test_asking_for_its_ttl_or_whether_it_exists_is_no_use_of_a_key(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=2)
+        bounded.set(b"a")
+        bounded.set(b"b")
+        assert bounded.db.peek(b"a") == b"v"
+        bounded.set(b"c")
+        assert bounded.evicted == [b"a"]
 
 
 class TestVolatileLRU:

@@ -79,14 +79,14 @@ class TestADeadline:
     def test_update_leaves_it(self, world: World) -> None:
         world.db.set(b"k", b"v", DEADLINE)
         world.db.update(b"k", b"w", "append")
-        assert (world.db.get(b"k"), world.db.deadline(b"k")) == (b"w", DEADLINE)
+        assert (world.db.get(b"k"), world.db.deadlines.get(b"k")) == (b"w", DEADLINE)
 
     def test_an_expired_one_is_not_inherited_by_an_update_after_a_get(self, world: World) -> None:
         world.db.set(b"k", b"v", DEADLINE)
         world.now = DEADLINE
         world.db.get(b"k")
         world.db.update(b"k", b"w", "append")
-        assert (world.db.get(b"k"), world.db.deadline(b"k")) == (b"w", None)
+        assert (world.db.get(b"k"), world.db.deadlines.get(b"k")) == (b"w", None)
 
     def test_persist_takes_it_off(self, world: World) -> None:
         world.db.set(b"k", b"v", DEADLINE)
@@ -150,7 +150,7 @@ class TestKeys:
     def test_rename_to_its_own_name_keeps_value_and_deadline(self, world: World) -> None:
         world.db.set(b"k", b"v", DEADLINE)
         assert world.db.rename(b"k", b"k")
-        assert (world.db.get(b"k"), world.db.deadline(b"k")) == (b"v", DEADLINE)
+        assert (world.db.get(b"k"), world.db.deadlines.get(b"k")) == (b"v", DEADLINE)
 
     def test_clear_leaves_nothing_of_any_key(self, world: World) -> None:
         world.db.set(b"k", b"v", DEADLINE)

@@ -95,6 +95,17 @@ class TestAPeerThatHasSaidAll:
         assert peer.hears() == ECHOED * 20
         assert peer.wire.closed is ConnectionDone
 
+    def test_that_quits_behind_long_replies_gets_them_and_is_closed_at_once(
+        self, house: House
+    ) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(ECHO * 2 + b"quit\n")
+        house.passes(LINGER / 2)
+        peer.reads = True
+        assert peer.hears() == ECHOED * 2 + b'{"result": "OK"}\n'
+        assert peer.wire.closed is ConnectionDone
+
     def test_listens_to_nothing_any_more(self, house: House) -> None:
         peer, other = house.connect(), house.connect()
         peer.asks(b"subscribe ch\n")
@@ -239,6 +250,9 @@ class Moods(RuleBasedStateMachine):
             self.house.turn()
             if was_held_back:
                 assert self.house.dispatcher.stats() == before
+        protocol = self.peer.protocol
+        if not self.peer.closed:
+            assert protocol._owed == sum(map(len, protocol._output))
 
     @rule(reads=st.booleans())
     def reads(self, reads: bool) -> None:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NoReturn
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.endpoints import clientFromString
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.stdio import StandardIO
 from twisted.python import usage
@@ -90,7 +91,7 @@ class Options(usage.Options):
     ]  # fmt: skip
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.words: list[bytes] = []
 
     def parseArgs(self, *words: str) -> None:
@@ -144,7 +145,7 @@ class Run:
         self._reactor.callFromThread(self.on_signal, exits.SIGNAL + number)
 
     def _stop(self) -> None:
-        with suppress(Exception):  # stopped already
+        with suppress(ReactorNotRunning):  # stopped already
             self._reactor.stop()
 
 
@@ -157,20 +158,21 @@ def complain(sentence: str) -> None:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run ``memdb`` with the words after its name, and exit."""
+    _occupy_standard_descriptors()
     options = Options()
     try:
-        options.parseOptions(argv)  # type: ignore[no-untyped-call]
+        options.parseOptions(argv)
     except usage.UsageError as problem:
         _usage(str(problem))
-    _occupy_standard_descriptors()
     from twisted.internet import reactor
 
     try:
-        endpoint = clientFromString(reactor, options["connect"])  # type: ignore[no-untyped-call]
+        endpoint = clientFromString(reactor, options["connect"])
     except Exception as problem:  # each kind of endpoint raises what it likes
+        reason = str(problem) or type(problem).__name__
         _usage(
-            f"--connect {options['connect']}: this is no endpoint ({str(problem) or type(problem).__name__});"
-            " right would be, for example, tcp:127.0.0.1:65432 or unix:/run/memdbd.sock"
+            f"--connect {options['connect']}: this is no endpoint ({reason}); right would be, for"
+            " example, tcp:127.0.0.1:65432 or unix:/run/memdbd.sock"
         )
     run = Run(reactor)
     with ExitStack() as restore:
@@ -178,7 +180,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _start(reactor, run, options, endpoint, restore)
         reactor.callWhenRunning(run.take_signals)
         reactor.run()
-    raise SystemExit(exits.INTERNAL if run.status is None else run.status)
+    # Without a status, a Ctrl-C came so early that Twisted's own handler took it.
+    raise SystemExit(exits.SIGNAL + signal.SIGINT if run.status is None else run.status)
 
 
 def _start(
@@ -226,7 +229,7 @@ def _converse(
     link = Link(
         reactor, endpoint, name, tell=talk.tell, on_message=talk.show_message, timeout=timeout
     )
-    StandardIO(terminal, reactor=reactor)  # type: ignore[no-untyped-call]
+    StandardIO(terminal, reactor=reactor)
     talk.start(link)
 
 
@@ -235,7 +238,7 @@ def _run_lines(
 ) -> None:
     def connected(client: Client) -> None:
         pipe = Pipe(reactor, client, done=run.finish, complain=complain, timeout=timeout)
-        StandardIO(pipe, reactor=reactor)  # type: ignore[no-untyped-call]
+        StandardIO(pipe, reactor=reactor)
 
     def failed(failure: Failure) -> None:
         complain(f"Connecting to {name} failed: {why(failure.value)}")

@@ -93,6 +93,8 @@ class Pipe(Protocol):
         self._client.when_disconnected().addCallback(self._lost)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._ended:
+            return  # it came behind quit
         try:
             self._todo.extend(self._splitter.feed(data))
         except ProtocolError as problem:
@@ -100,8 +102,9 @@ class Pipe(Protocol):
         self._pump()
 
     def readConnectionLost(self) -> None:
-        self._todo.append(self._splitter.finish())
-        self._ended = True
+        if not self._ended:
+            self._todo.append(self._splitter.finish())
+            self._ended = True
         self._pump()
 
     # -- standard output --
@@ -129,7 +132,7 @@ class Pipe(Protocol):
         self._closed = True
         if self._finished:
             # The last of what was printed may still have failed to be written.
-            self._done(self._status if reason.check(ConnectionDone) else OUTPUT)
+            self._done(self._status if isinstance(reason.value, ConnectionDone) else OUTPUT)
         else:
             self._finish(OUTPUT)
 
@@ -156,6 +159,8 @@ class Pipe(Protocol):
             )
         if self._finished:
             return
+        if self._watch is None:
+            self._watch_for_reply()
         if self._ended and not self._todo and not self._under_way:
             self._finish(self._status)
         elif self._ended or self._todo or self._blocked:

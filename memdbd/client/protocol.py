@@ -74,9 +74,9 @@ def connect(
     endpoint raises whatever that kind of endpoint does, mostly ValueError or TypeError.
     """
     if isinstance(endpoint, str):
-        endpoint = clientFromString(reactor, endpoint)  # type: ignore[no-untyped-call]
+        endpoint = clientFromString(reactor, endpoint)
     client = Client(reactor, on_message)
-    connecting: Deferred[Client] = connectProtocol(endpoint, client)  # type: ignore[no-untyped-call]
+    connecting: Deferred[Client] = connectProtocol(endpoint, client)
     if timeout is not None:
         connecting.addTimeout(timeout, reactor, _too_late)
     return connecting
@@ -209,8 +209,6 @@ class Client(Protocol):
         try:
             for line in self._splitter.feed(data):
                 self._heard(decode_line(line))
-                if self._lost is not None:
-                    return
         except ProtocolError as problem:
             self._refuse(problem)
 
@@ -251,9 +249,9 @@ class Client(Protocol):
                 asked.callback(event)
         elif isinstance(event, ErrorReply):
             # The server's last word, such as that it has too many clients.
-            self._refuse(ProtocolError(str(event)))
+            raise ProtocolError(str(event))
         else:
-            self._refuse(ProtocolError("the server sent a reply that nothing was asked for"))
+            raise ProtocolError("the server sent a reply that nothing was asked for")
 
     def _deliver(self, message: Message) -> None:
         callbacks = self._callbacks.get(message.channel)

@@ -98,7 +98,10 @@ class Terminal(Protocol):
         if not self._prompting:
             self._prompting = True
             self._draw()
-            self._work()
+            if self._typed:
+                self._work()
+                if self._prompting:
+                    self._redraw()
 
     def say(self, text: str) -> None:
         """Print a block of text and an empty line, above the prompt if there is one."""

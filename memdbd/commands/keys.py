@@ -5,7 +5,7 @@ May import: spec and what it may import.
 
 from __future__ import annotations
 
-from memdbd.commands.spec import INT64_MAX, KEY, Context, Flag, Param, command, integer
+from memdbd.commands.spec import INT64_MAX, INT64_MIN, KEY, Context, Flag, Param, command, integer
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Status
 
@@ -21,7 +21,7 @@ def whole_seconds(ms: int) -> int:
 def deadline_in(ctx: Context, name: str, seconds: int) -> int:
     """The deadline that is ``seconds`` from now; CommandError where it is out of range."""
     deadline = ctx.db.clock() + seconds * 1000
-    if not 0 <= deadline <= INT64_MAX:
+    if not INT64_MIN <= deadline <= INT64_MAX:
         raise CommandError(f"invalid expire time in '{name}' command")
     return deadline
 
@@ -33,7 +33,7 @@ def delete(ctx: Context, key: bytes) -> Status:
 
 @command("exists", KEY, flags=Flag.READ, summary="Tell whether a key is there: 1 or 0")
 def exists(ctx: Context, key: bytes) -> int:
-    return int(ctx.db.get(key) is not None)
+    return int(ctx.db.peek(key) is not None)
 
 
 @command(
@@ -48,7 +48,7 @@ def keys(ctx: Context, pattern: bytes = b"*") -> list[bytes]:
 
 @command("type", KEY, flags=Flag.READ, summary="Name the type of a key's value, or none")
 def type_(ctx: Context, key: bytes) -> Status:
-    return Status(ctx.server.type_name(ctx.db.get(key)))
+    return Status(ctx.server.type_name(ctx.db.peek(key)))
 
 
 @command("rename", KEY, Param("new", is_key=True), flags=Flag.WRITE, summary="Rename a key")
@@ -76,7 +76,7 @@ def expire(ctx: Context, key: bytes, seconds: int) -> int:
     summary="Whole seconds until a key expires; -1 if it does not, -2 if there is no such key",
 )
 def ttl(ctx: Context, key: bytes) -> int:
-    if ctx.db.get(key) is None:
+    if ctx.db.peek(key) is None:
         return NO_KEY
     left = ctx.db.ttl_ms(key)
     return NO_DEADLINE if left is None else whole_seconds(left)

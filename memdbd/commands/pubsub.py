@@ -11,9 +11,9 @@ from memdbd.replies import OK, Fields, Reply, Status
 CHANNEL = Param("channel")
 
 
-def _confirm(action: str, channels: tuple[bytes, ...]) -> Fields:
+def _confirm(action: str, named: tuple[bytes, ...], channels: list[bytes]) -> Fields:
     """The reply of the text dialect: a list of channels unless exactly one was named."""
-    channel: Reply = channels[0] if len(channels) == 1 else list(channels)
+    channel: Reply = named[0] if len(named) == 1 else channels
     return Fields(OK, {"action": Status(action), "channel": channel})
 
 
@@ -26,7 +26,7 @@ def _confirm(action: str, channels: tuple[bytes, ...]) -> Fields:
 def subscribe(ctx: Context, *channels: bytes) -> Fields:
     for channel in channels:
         ctx.session.subscribe(channel)
-    return _confirm("subscribe", channels)
+    return _confirm("subscribe", channels, list(channels))
 
 
 @command(
@@ -36,9 +36,10 @@ def subscribe(ctx: Context, *channels: bytes) -> Fields:
     summary="Have them sent no more; without a channel, none at all",
 )
 def unsubscribe(ctx: Context, *channels: bytes) -> Fields:
-    for channel in channels or tuple(ctx.session.channels):
+    leaving = list(channels or ctx.session.channels)
+    for channel in leaving:
         ctx.session.unsubscribe(channel)
-    return _confirm("unsubscribe", channels)
+    return _confirm("unsubscribe", channels, leaving)
 
 
 @command(

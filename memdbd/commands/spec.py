@@ -191,7 +191,8 @@ class Command:
 
     def _converted(self, raw: Sequence[bytes]) -> list[Any]:
         arguments: list[Any] = list(raw)
-        for at, param in enumerate(self.params[: len(raw)]):
+        for at in range(len(raw)):
+            param = self.params[min(at, len(self.params) - 1)]  # the last may be repeated
             if param.convert is not None:
                 try:
                     arguments[at] = param.convert(raw[at])

@@ -49,7 +49,7 @@ _WORD = re.compile(
 )
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
-_NUMBER = re.compile(rb"-?[0-9]+")
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 # What a telnet client sends for an interrupt, and the options that it wants to talk of.
 _TELNET = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xf0-\xfa]))+", re.DOTALL)
 
@@ -340,6 +340,8 @@ def _error(error: Exception) -> bytes:
             text = f"{error.code} {text}"
         if error.hint:
             text = f"{text}; {error.hint}"
+    # Of a file's name, say, that is not UTF-8.
+    text = text.encode("utf-8", "backslashreplace").decode()
     return b'{"error": %s}\n' % orjson.dumps(text)
 
 

@@ -56,9 +56,12 @@ class LocalEngine:
     def execute(
         self, context: Context, command: Command, handler: Handler, arguments: Sequence[Any]
     ) -> Reply:
-        if command.grows and self._bounded is not None:
-            size = sum(len(argument) for argument in arguments if isinstance(argument, bytes))
-            self._bounded.make_room(command.keys_of(arguments), size)
+        if command.writes and self._bounded is not None:
+            if command.grows:
+                size = sum(len(argument) for argument in arguments if isinstance(argument, bytes))
+                self._bounded.make_room(command.keys_of(arguments), size)
+            else:  # a longer name or a deadline; no reason to refuse a command
+                self._bounded.fit()
         return handler(context, *arguments)
 
     # From and to disk, where deadlines are the wall's

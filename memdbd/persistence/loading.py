@@ -14,7 +14,7 @@ import contextlib
 import gc
 from binascii import a2b_base64
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _FIELDS = frozenset({"key", "key_encoding", "value", "encoding", "type", "deadline"})
 
 # What orjson, the record's fields and DataType.load raise for something that was never written.
-_FAULTS = (ValueError, TypeError, LookupError, OverflowError)
+_FAULTS = (ValueError, TypeError, LookupError)
 
 
 def read(fs: FileSystem, path: str, types: Mapping[str, DataType]) -> Snapshot:
@@ -144,7 +144,7 @@ class _Loader:
         values, deadlines, encode = self._values, self._deadlines, str.encode
         load = self._types[DEFAULT_TYPE].load
         for record in records:
-            # By far the most are strings, with or without a deadline: those are not parsed.
+            # By far the most are plain strings, with or without a deadline: a short way for them.
             if len(record) == 2:
                 values[encode(record["key"])] = load(record["value"], encode)
             elif len(record) == 3 and "deadline" in record:
@@ -228,7 +228,8 @@ def _parse_header(line: bytes) -> tuple[int, float]:
     sequence = header["sequence"]
     if type(sequence) is not int:
         raise ValueError("not ours")
-    return sequence, datetime.fromisoformat(header["created"]).timestamp()
+    created = datetime.strptime(header["created"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return sequence, created.timestamp()
 
 
 def _without_comma(lines: bytes) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memdbd.client.editor import MAX_TYPED, Editor, Keys
+from memdbd.client.editor import _ACTIONS, MAX_TYPED, Editor, Keys
 
 
 def typed(*keys: str) -> Editor:
@@ -101,15 +101,7 @@ class TestEditing:
         assert not editor.press("y")
         assert len(editor.text) == MAX_TYPED
 
-    @given(
-        st.lists(
-            st.characters()
-            | st.sampled_from(
-                ["left", "right", "up", "down", "backspace", "delete", "home", "word left"]
-                + ["word right", "erase word", "erase left", "erase right"]
-            )
-        )
-    )
+    @given(st.lists(st.characters() | st.sampled_from(sorted(_ACTIONS))))
     def test_the_cursor_never_leaves_the_text(self, keys: list[str]) -> None:
         editor = Editor()
         for key in keys:

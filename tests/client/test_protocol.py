@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import directlyProvides, implementer
 
 from memdbd.client import Client, ErrorReply, Message, Reply, connect
 from memdbd.client.protocol import CLOSING_GRACE
@@ -34,7 +37,7 @@ class Conversation:
 
     def sent(self) -> bytes:
         """What the client wrote since it was last asked."""
-        sent = self.transport.value()
+        sent: bytes = self.transport.value()
         self.transport.clear()
         return sent
 
@@ -44,7 +47,7 @@ class Conversation:
 
     def loses(self, reason: Exception) -> None:
         """The connection is lost."""
-        self.client.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
+        self.client.connectionLost(Failure(reason))
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ class TestRequests:
 
     def test_an_error_reply_is_a_command_error(self, talk: Conversation) -> None:
         asked = talk.client.execute("gte", "k")
-        talk.says(b'{"error": "unknown command \'gte\', did you mean \'get\'?"}\n')
+        talk.says(b"{\"error\": \"unknown command 'gte', did you mean 'get'?\"}\n")
         error = outcome(asked)
         assert isinstance(error, CommandError)
         assert str(error) == "unknown command 'gte', did you mean 'get'?"
@@ -171,9 +174,7 @@ class TestSubscriptions:
 
     def test_messages_between_replies_change_nothing_for_them(self, talk: Conversation) -> None:
         asked = [talk.client.execute("get", key) for key in "ab"]
-        talk.says(
-            b'{"result": "A"}\n', b'{"channel": "c", "message": "m"}\n', b'{"result": "B"}\n'
-        )
+        talk.says(b'{"result": "A"}\n', b'{"channel": "c", "message": "m"}\n', b'{"result": "B"}\n')
         assert [outcome(each) for each in asked] == [{"result": b"A"}, {"result": b"B"}]
 
     def test_a_channel_may_have_several_callbacks(self, talk: Conversation) -> None:
@@ -211,16 +212,20 @@ class TestSubscriptions:
         heard: list[bytes] = []
         events: list[Any] = []
 
+        @implementer(ILogObserver)
+        def observer(event: Any) -> None:
+            events.append(event)
+
         def broken(channel: bytes, message: bytes) -> None:
             raise RuntimeError("broken callback")
 
         talk.client.subscribe("c", broken)
         talk.client.subscribe("c", lambda _, message: heard.append(message))
-        globalLogPublisher.addObserver(events.append)
+        globalLogPublisher.addObserver(observer)
         try:
             talk.says(OK, OK, b'{"channel": "c", "message": "m"}\n')
         finally:
-            globalLogPublisher.removeObserver(events.append)
+            globalLogPublisher.removeObserver(observer)
         assert heard == [b"m"]
         assert [str(event["log_failure"].value) for event in events] == ["broken callback"]
         asked = talk.client.execute("ping")
@@ -273,7 +278,8 @@ class TestTheEnd:
     ) -> None:
         told = talk.client.when_disconnected()
         first = talk.client.execute("get", "a")
-        talk.says(OK, line, b'{"result": "never looked at"}\n')
+        talk.says(OK, line, b'{"channel": "c", "message": "never looked at"}\n')
+        assert talk.messages == []
         assert outcome(first) == {"result": b"OK"}
         assert talk.transport.disconnected
         assert isinstance(outcome(talk.client.execute("ping")), ProtocolError)
@@ -322,7 +328,7 @@ class TestAnyStream:
             json.dumps(lines[kind](text)).encode() + b"\n" for kind, text in exchanges
         )
         edges = [0, *sorted(place % (len(stream) + 1) for place in at), len(stream)]
-        cuts = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+        cuts = [stream[a:b] for a, b in pairwise(edges)]
         for pieces in ([stream], cuts, [bytes([byte]) for byte in stream]):
             talk = Conversation()
             heard: list[tuple[str, str]] = []
@@ -352,10 +358,24 @@ class TestAnyStream:
 
 
 class TestConnecting:
+    def test_tcp_is_told_to_send_at_once_and_to_notice_a_dead_peer(self) -> None:
+        class TCP(StringTransport):
+            def setTcpNoDelay(self, enabled: bool) -> None:
+                told.append(("no delay", enabled))
+
+            def setTcpKeepAlive(self, enabled: bool) -> None:
+                told.append(("keep alive", enabled))
+
+        told: list[tuple[str, bool]] = []
+        transport = TCP()
+        directlyProvides(transport, ITCPTransport)
+        Client(Clock()).makeConnection(transport)
+        assert told == [("no delay", True), ("keep alive", True)]
+
     def test_a_string_describes_the_endpoint(self) -> None:
         reactor = MemoryReactorClock()
         connecting = connect(reactor, "tcp:10.0.0.1:4000", timeout=3)
-        host, port, factory, *_ = reactor.tcpClients[0]
+        host, port, factory, *_ = cast(Any, reactor.tcpClients[0])
         assert (host, port) == ("10.0.0.1", 4000)
         protocol = factory.buildProtocol(None)
         protocol.makeConnection(StringTransport())

@@ -63,7 +63,7 @@ def test_unsubscribe_ends_one_channel_and_the_others_stay(world: World) -> None:
 def test_unsubscribe_without_a_channel_ends_all(world: World) -> None:
     world.say("subscribe a b c")
     reply = world.ask("unsubscribe")
-    assert (reply["result"], reply["action"]) == ("OK", "unsubscribe")
+    assert reply == {"result": "OK", "action": "unsubscribe", "channel": ["a", "b", "c"]}
     assert world.ask("list_channels") == {"result": []}
     assert world.session.channels == {}
 

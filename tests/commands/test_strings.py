@@ -98,7 +98,7 @@ class TestSetWithTTL:
     def test_the_deadline_is_kept_to_the_millisecond(self, world: World) -> None:
         world.now += 123
         world.say("set_with_ttl k v 60")
-        assert world.db.deadline(b"k") == NOW + 60_123
+        assert world.db.deadlines.get(b"k") == NOW + 60_123
 
     @pytest.mark.parametrize("ttl", [0, -1, INT64_MIN, INT64_MAX // 1000 + 1, INT64_MAX])
     def test_a_ttl_out_of_range_is_refused_and_nothing_is_set(self, world: World, ttl: int) -> None:

@@ -208,7 +208,8 @@ class TestARefusalToStart:
 
     def test_with_a_bad_flag_names_it(self, tmp_path: Path) -> None:
         said = self.refused(tmp_path, "--snapshot-interval=soon")
-        assert said == "--snapshot-interval must be a number of at least 0, not 'soon'"
+        assert said.startswith("--snapshot-interval must be a number ")
+        assert said.endswith(", not 'soon'")
 
     def test_with_a_key_that_is_none_shows_the_endpoint(self, tmp_path: Path) -> None:
         (tmp_path / "key.pem").write_text("nonsense")

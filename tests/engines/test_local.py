@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 import memdbd.engines.local
 from memdbd.commands.table import COMMANDS
 from memdbd.engines.interface import IEngine
-from memdbd.eviction import BoundedKeyspace, Bounds
+from memdbd.eviction import KEY_OVERHEAD, BoundedKeyspace, Bounds
 
 OK = b'{"result": "OK"}\n'
 
@@ -156,9 +156,7 @@ class TestBounds:
         assert not isinstance(house.engine.keyspace, BoundedKeyspace)
         assert "evicted" not in house.engine.stats()
 
-    def test_room_is_made_for_commands_that_grow_and_for_no_others(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_room_is_made_for_commands_that_grow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[tuple[Sequence[bytes], int]] = []
         monkeypatch.setattr(
             BoundedKeyspace, "make_room", lambda _, keys, size: asked.append((keys, size))
@@ -166,12 +164,31 @@ class TestBounds:
         peer = House(bounds=Bounds(max_keys=10)).connect()
         peer.asks(b"set k value\nset_with_ttl k value 60\nincr n\nappend k xy\n")
         assert asked == [([b"k"], 6), ([b"k"], 6), ([b"n"], 1), ([b"k"], 3)]
-        asked.clear()
-        for name, command in COMMANDS.items():
-            if not (command.grows or command.ends):
-                arguments = b" 1" * (command.min_words - 1)
-                peer.asks(name + arguments + b"\n")
-        assert asked == []
+
+    def test_every_other_write_is_a_chance_to_be_within_the_bounds_and_reading_is_none(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        peer = House(bounds=Bounds(max_keys=10)).connect()
+        fitted: list[bytes] = []
+        name = b""
+        monkeypatch.setattr(BoundedKeyspace, "fit", lambda _: fitted.append(name))
+        others = {
+            name: command
+            for name, command in COMMANDS.items()
+            if not (command.grows or command.ends)
+        }
+        for name, command in others.items():
+            peer.asks(name + b" 1" * (command.min_words - 1) + b"\n")
+        assert fitted == [name for name, command in others.items() if command.writes]
+
+    def test_what_makes_a_key_larger_by_the_way_evicts_and_is_not_refused(self) -> None:
+        room = KEY_OVERHEAD * 3 // 2
+        house = House(bounds=Bounds(max_memory=room, policy="noeviction"))
+        peer = house.connect()
+        long_name = b"n" * room
+        assert peer.asks(b"set a 1\nrename a %b\npersist %b\n" % (long_name, long_name)) == (
+            OK + OK + b'{"result": 0}\n'
+        )
 
     def test_at_the_bound_a_write_is_refused_and_changes_nothing(self) -> None:
         house = House(bounds=Bounds(max_keys=1))

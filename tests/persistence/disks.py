@@ -1,13 +1,13 @@
 """A disk in memory for the tests of persistence: it fails where it is told to, and loses power.
 
 What a real disk does when power is lost is taken at its worst: of a file's bytes only those that
-were synced are left, of the names in a directory either only those that were synced, or all.
+were synced are left, and of the names in a directory those that were synced and any of the others.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ LIST = DataType(
 TYPES = (STRING, LIST)
 
 
-@dataclass
+@dataclass(eq=False)
 class Inode:
     data: bytes = b""
     synced: bytes = b""
@@ -60,11 +60,13 @@ class MemoryDisk(FileSystem):
     def files(self) -> dict[str, bytes]:
         return {path: inode.data for path, inode in self.names.items()}
 
-    def after_power_loss(self, *, all_names: bool) -> MemoryDisk:
-        names = self.names if all_names else self.synced_names
+    def after_power_loss(self, written: Container[str]) -> MemoryDisk:
+        """What is left, where the disk had already ``written`` these names of its own accord."""
         left = MemoryDisk()
-        for path, inode in names.items():
-            left.put(path, inode.synced)
+        for path in self.names.keys() | self.synced_names.keys():
+            inode = (self.names if path in written else self.synced_names).get(path)
+            if inode is not None:
+                left.put(path, inode.synced)
         return left
 
     def exists(self, path: str) -> bool:
@@ -101,7 +103,10 @@ class MemoryDisk(FileSystem):
 
     def replace(self, source: str, target: str) -> None:
         self._step("replace")
-        self.names[target] = self._at(source)
+        inode = self._at(source)
+        if inode in self.opened.values():
+            raise PermissionError(errno.EACCES, "Windows replaces no open file", source)
+        self.names[target] = inode
         del self.names[source]
 
     def remove(self, path: str) -> None:

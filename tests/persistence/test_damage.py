@@ -109,6 +109,7 @@ def test_the_line_at_fault_is_named_however_the_disk_gives_the_file(piece: int) 
         (b'{"key":"a","value":"b","deadline":true}', "the deadline is not a whole number"),
         (b'{"key":"a","value":"b","encoding":"rot13"}', "encoding 'rot13' is not known"),
         (b'{"key":"a","value":"b","encoding":"base64"}', "this is not a record"),
+        (b'{"key":"a","value":"Y?Q==","encoding":"base64"}', "this is not a record"),
         (b'{"key":"\xc3\xa9","value":"b","key_encoding":"base64"}', "this is not a record"),
         (b'{"key":"first","value":"b"}', "key 'first' is there a second time"),
         (b'{"key":"Zmlyc3Q=","value":"","key_encoding":"base64"}', "is there a second time"),
@@ -124,6 +125,11 @@ def test_a_line_that_no_memdbd_writes_is_named_with_what_is_wrong(
     assert str(error) == f"{PATH}, line 3: {error.reason}"
 
 
+def test_lines_are_counted_as_editors_count_them() -> None:
+    odd_but_right = b'{"key":"a",\r"value":"b\xe2\x80\xa8"}'
+    assert refusal(sealed(odd_but_right, b"null")).line == 3
+
+
 def test_a_key_that_is_there_twice_is_found_across_the_pieces_of_a_file() -> None:
     records = [b'{"key":"%d","value":""}' % (number % 50) for number in range(60)]
     with pytest.raises(SnapshotDamaged, match="line 52: key '0' is there a second time"):
@@ -136,7 +142,7 @@ def test_a_key_that_is_there_twice_is_found_across_the_pieces_of_a_file() -> Non
         b'[{"format":"other","version":1,"sequence":0,"created":"2026-11-23T03:18:27.123Z"},\n',
         b'[{"format":"memdbd","version":1,"sequence":"0","created":"2026-11-23T03:18:27.123Z"},\n',
         b'[{"format":"memdbd","version":1,"sequence":0,"created":"now"},\n',
-        b'[{"format":"memdbd","version":1,"sequence":0,"created":"0001-01-01T00:00:00"},\n',
+        b'[{"format":"memdbd","version":1,"sequence":0,"created":"2026-11-23T03:18:27"},\n',
         b'[{"format":"memdbd","version":1,"sequence":0},\n',
         b'[{"format":"memdbd"},\n',
         b"[1,\n",

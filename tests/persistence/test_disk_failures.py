@@ -10,7 +10,7 @@ import errno
 from collections.abc import Callable
 
 import pytest
-from persistence.disks import PATH, MemoryDisk, load, saved, writer
+from persistence.disks import PATH, TEMPORARY, MemoryDisk, load, saved, writer
 
 OLD = {b"key": b"old"}
 NEW = {b"key": b"new", b"another": b"\xff" * 600_000}
@@ -84,16 +84,16 @@ def test_a_failed_sync_is_not_tried_again_on_the_same_file() -> None:
     assert disk.calls[disk.fail_at - 1 :] == ["sync", "close", "remove"]
 
 
-@pytest.mark.parametrize("all_names", [True, False])
+@pytest.mark.parametrize("written", [(), (PATH,), (TEMPORARY, PATH, KEPT)])
 @pytest.mark.parametrize(("before", "number"), BOTH)
 def test_loss_of_power_at_any_moment_leaves_the_old_snapshot_or_the_new(
-    before: Callable[[], MemoryDisk], number: int, all_names: bool
+    before: Callable[[], MemoryDisk], number: int, written: tuple[str, ...]
 ) -> None:
     left = []
 
     def lose_power(disk: MemoryDisk) -> None:
         if len(disk.calls) == number - 1:
-            left.append(disk.after_power_loss(all_names=all_names))
+            left.append(disk.after_power_loss(written))
 
     disk = before()
     disk.before_each = lose_power
@@ -108,8 +108,8 @@ def test_loss_of_power_at_any_moment_leaves_the_old_snapshot_or_the_new(
 def test_a_snapshot_that_is_committed_survives_the_loss_of_power() -> None:
     disk = disk_before()
     save(disk)
-    for all_names in (True, False):
-        assert load(disk.after_power_loss(all_names=all_names)).values == NEW
+    assert disk.after_power_loss(written=()).files() == disk.files()
+    assert load(disk).values == NEW
 
 
 @pytest.mark.parametrize("taken", [1, 2, 1000])

@@ -25,6 +25,17 @@ def test_a_data_directory_is_made_for_its_owner_only(tmp_path: Path) -> None:
     assert mode(directory) == 0o700
 
 
+def test_a_data_directory_survives_the_loss_of_power_as_soon_as_it_is_made(tmp_path: Path) -> None:
+    synced = []
+
+    class Recording(FileSystem):
+        def sync_directory(self, path: str) -> None:
+            synced.append((path, os.listdir(path)))
+
+    Recording().make_directory(str(tmp_path / "data"))
+    assert synced == [(str(tmp_path), ["data"])]
+
+
 @posix
 def test_a_directory_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     directory = tmp_path / "data"

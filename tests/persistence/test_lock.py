@@ -71,6 +71,15 @@ def test_a_holder_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
     lock.release()
 
 
+def test_nothing_is_left_of_a_longer_pid(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).write_text("9" * 20)
+    lock = lock_of(tmp_path)
+    lock.acquire()
+    assert (tmp_path / LOCK_FILE).read_text() == f"{os.getpid()}\n"
+    lock.release()
+    assert (tmp_path / LOCK_FILE).read_text() == ""
+
+
 def test_a_released_directory_can_be_locked_again(tmp_path: Path) -> None:
     first, second = lock_of(tmp_path), lock_of(tmp_path)
     first.acquire()

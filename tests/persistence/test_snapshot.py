@@ -146,6 +146,7 @@ def test_a_commit_writes_what_no_slice_has_written() -> None:
     disk = MemoryDisk()
     writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES).commit()
     assert disk.files() == {PATH: GOLDEN}
+    assert not disk.opened
 
 
 def test_what_a_killed_daemon_left_is_in_nobodys_way() -> None:
@@ -181,6 +182,13 @@ def test_a_value_of_no_known_type_is_not_saved_and_leaves_nothing_behind() -> No
     with pytest.raises(KeyError):
         writer(disk, {b"key": 1.5}).write_slice()
     assert disk.files() == {PATH: GOLDEN}
+
+
+def test_garbage_is_not_collected_during_a_load() -> None:
+    enabled = []
+    disk = MemoryDisk(before_each=lambda disk: enabled.append(gc.isenabled())).put(PATH, GOLDEN)
+    load(disk)
+    assert enabled == [False]
 
 
 def test_the_garbage_collector_is_as_before_after_a_load() -> None:

@@ -1,0 +1,229 @@
+"""The conversation at the prompt, on a screen of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+
+from memdbd.client.interactive import LEAVING_GRACE, Conversation
+from memdbd.client.link import Link
+from memdbd.client.terminal import Terminal
+
+
+class Person:
+    """Sits at the prompt of a client whose server is the test's endpoint."""
+
+    def __init__(self, endpoint: Any, screen: Any) -> None:
+        self.endpoint = endpoint
+        self.screen = screen
+        self.clock = Clock()
+        self.transport = StringTransport()
+        self.terminal = Terminal(lambda: screen.columns, lambda: None)
+        self.ended: list[int] = []
+        self.talk = Conversation(self.clock, self.terminal, done=self.ended.append, timeout=30)
+        self.terminal.makeConnection(self.transport)
+        link = Link(
+            self.clock,
+            endpoint,
+            "tcp:db:1",
+            tell=self.talk.tell,
+            on_message=self.talk.show_message,
+            timeout=30,
+        )
+        self.talk.start(link)
+
+    def types(self, keys: str) -> None:
+        self.terminal.dataReceived(keys.encode())
+
+    def sees(self) -> list[str]:
+        self.screen.write(self.transport.value())
+        self.transport.clear()
+        lines: list[str] = self.screen.lines
+        return lines
+
+
+@pytest.fixture
+def person(endpoint: Any, screen: Callable[[int], Any]) -> Person:
+    person = Person(endpoint, screen(100))
+    endpoint.accept()
+    return person
+
+
+def test_the_session_of_the_manual(person: Person, endpoint: Any) -> None:
+    for typed, said in [
+        (
+            "subscribe notifications",
+            [b'{"result": "OK", "action": "subscribe", "channel": "notifications"}'],
+        ),
+        (
+            'publish notifications "Hello World"',
+            [b'{"result": "OK"}', b'{"channel": "notifications", "message": "Hello World"}'],
+        ),
+        ("get username", [b'{"result": "john_doe", "ttl_remaining": null}']),
+        ("set_with_ttl temp_token abc123 60", [b'{"result": "OK", "ttl_set": 60}']),
+    ]:
+        person.types(typed + "\r")
+        assert endpoint.sent() == typed.encode() + b"\n"
+        endpoint.says(*said)
+    assert person.sees() == [
+        "> subscribe notifications",
+        "Subscribed to channel: notifications",
+        "",
+        '> publish notifications "Hello World"',
+        "{'result': 'OK'}",
+        "",
+        "Message from 'notifications': Hello World",
+        "",
+        "> get username",
+        "{'result': 'john_doe', 'ttl_remaining': None}",
+        "",
+        "> set_with_ttl temp_token abc123 60",
+        "Setting temp_token = abc123 with TTL of 60 seconds",
+        "{'result': 'OK', 'ttl_set': 60}",
+        "",
+        "> |",
+    ]
+
+
+def test_there_is_no_prompt_until_the_reply_is_there(person: Person, endpoint: Any) -> None:
+    person.types("save\rping\r")
+    assert person.sees() == ["> save", "|"]
+    assert endpoint.sent() == b"save\n"
+    endpoint.says(b'{"result": "OK"}')
+    assert endpoint.sent() == b"ping\n"
+
+
+def test_an_error_is_a_reply_like_any_other(person: Person, endpoint: Any) -> None:
+    person.types("gte a\r")
+    endpoint.says(b'{"error": "unknown command"}')
+    assert person.sees() == ["> gte a", "{'error': 'unknown command'}", "", "> |"]
+
+
+def test_blank_lines_are_not_sent(person: Person, endpoint: Any) -> None:
+    person.types("\r  \r")
+    assert endpoint.sent() == b""
+    assert person.sees() == ["> ", ">   ", "> |"]
+
+
+@pytest.mark.parametrize("leaving", ["exit\r", "QUIT \r", "\x03", "\x04"])
+def test_leaving_closes_everything_and_succeeds(
+    person: Person, endpoint: Any, leaving: str
+) -> None:
+    person.types(leaving)
+    assert endpoint.sent() == b""
+    assert endpoint.transport.disconnecting
+    assert person.transport.disconnecting
+    person.terminal.connectionLost()
+    assert person.ended == [0]
+    assert person.sees()[-1] == "|"
+
+
+def test_a_stuck_terminal_cannot_hold_up_leaving(person: Person) -> None:
+    person.talk.leave(143)
+    person.clock.advance(LEAVING_GRACE)
+    assert person.ended == [143]
+
+
+def test_a_lost_connection_is_told_above_the_line_being_typed(
+    person: Person, endpoint: Any
+) -> None:
+    person.types("get a")
+    endpoint.lose(ConnectionDone())
+    person.clock.advance(1)
+    endpoint.accept()
+    assert person.sees() == [
+        "Connection to tcp:db:1 lost: closed by the server, trying again in 1 s",
+        "",
+        "Connected to tcp:db:1",
+        "",
+        "> get a|",
+    ]
+
+
+def test_a_command_while_away_says_that_it_was_not_sent(person: Person, endpoint: Any) -> None:
+    endpoint.lose(ConnectionDone())
+    person.types("set a 1\r")
+    assert person.sees()[2:] == [
+        "> set a 1",
+        "Not connected to tcp:db:1: the command was not sent",
+        "",
+        "> |",
+    ]
+
+
+def test_a_command_whose_reply_was_lost_may_have_been_carried_out(
+    person: Person, endpoint: Any
+) -> None:
+    person.types("incr n\r")
+    endpoint.lose(ConnectionDone())
+    assert person.sees() == [
+        "> incr n",
+        "No reply came: the command may have been carried out",
+        "",
+        "Connection to tcp:db:1 lost: closed by the server, trying again in 1 s",
+        "",
+        "> |",
+    ]
+
+
+def test_ctrl_c_stops_waiting_and_the_late_reply_confuses_nobody(
+    person: Person, endpoint: Any
+) -> None:
+    person.types("save\r\x03")
+    person.types("ping\r")
+    endpoint.says(b'{"result": "SAVED"}', b'{"result": "PONG"}')
+    assert person.sees() == [
+        "> save",
+        "^C",
+        "No longer waiting for the reply: the command may have been carried out",
+        "",
+        "> ping",
+        "{'result': 'PONG'}",
+        "",
+        "> |",
+    ]
+
+
+def test_a_reply_that_does_not_come_gives_the_prompt_back(person: Person, endpoint: Any) -> None:
+    person.types("save\r")
+    person.clock.advance(30)
+    assert person.sees() == [
+        "> save",
+        "No reply within 30 s: the command may have been carried out",
+        "",
+        "> |",
+    ]
+
+
+def test_the_prompt_waits_for_the_first_connection(
+    endpoint: Any, screen: Callable[[int], Any]
+) -> None:
+    person = Person(endpoint, screen(100))
+    person.types("ping\r")
+    assert person.sees() == ["|"]
+    endpoint.accept()
+    assert endpoint.sent() == b"ping\n"
+
+
+def test_the_prompt_comes_without_a_server_too(endpoint: Any, screen: Callable[[int], Any]) -> None:
+    person = Person(endpoint, screen(100))
+    endpoint.refuse(ConnectionRefusedError())
+    assert person.sees()[-1] == "> |"
+    assert "trying again in 1 s" in person.sees()[0]
+
+
+def test_ctrl_c_while_connecting_leaves(endpoint: Any, screen: Callable[[int], Any]) -> None:
+    person = Person(endpoint, screen(100))
+    person.types("\x03")
+    person.terminal.connectionLost()
+    assert person.ended == [0]
+
+
+def test_what_others_publish_cannot_command_the_terminal(person: Person, endpoint: Any) -> None:
+    endpoint.says(b'{"channel": "a\\u001b[2J", "message": "\\u001b]0;pwned\\u0007"}')
+    assert person.sees()[0] == r"Message from 'a\x1b[2J': \x1b]0;pwned\x07"
