@@ -64,7 +64,7 @@ class MemDBProtocol(LineReceiver):
         self._waiting = False  # busy until a pending reply is there
         self._answering = False  # the dispatcher runs
         self._own: list[bytes] = []  # messages meanwhile, that go out behind the reply
-        self._at_end = False  # the peer sends no more
+        self._at_end = False  # nothing that the peer sends counts any more
         self._closing = False
         self._abort: IDelayedCall | None = None
 
@@ -80,7 +80,7 @@ class MemDBProtocol(LineReceiver):
     def dataReceived(self, data: bytes) -> None:
         # Over LineReceiver's own, which splits its whole buffer again for each line: 1 MiB of
         # small lines holds the loop for seconds there.
-        if self._closing:
+        if self._at_end or self._closing:
             return
         if self._requests is not None:
             self._unparsed.append(data)
@@ -91,8 +91,7 @@ class MemDBProtocol(LineReceiver):
         # The peer has said all it has to say, but still gets its replies: printf … | nc -N
         self._at_end = True
         if self._requests is None:
-            self.session.close()
-            self._close_at_end()
+            self._end()
 
     def writeConnectionLost(self) -> None:
         self.transport.abortConnection()
@@ -123,7 +122,8 @@ class MemDBProtocol(LineReceiver):
             if self._requests is not None:
                 self._not_busy()
         elif stop is Stop.END:
-            self._close()
+            self.transport.pauseProducing()
+            self._end()
         else:
             self._busy(requests)
             if pending is None:
@@ -147,7 +147,7 @@ class MemDBProtocol(LineReceiver):
             return
         self._requests = None
         if self._at_end:
-            self._close_at_end()
+            self._end()
         elif not self.paused and not self._closing:
             self.transport.resumeProducing()
 
@@ -251,6 +251,13 @@ class MemDBProtocol(LineReceiver):
         """End the connection as soon as the peer has what it was to get."""
         if not self._closing:
             self._close()
+
+    def _end(self) -> None:
+        """Answer no more requests: the peer has sent its last, or said so."""
+        self._at_end = True
+        self._requests = None
+        self.session.close()
+        self._close_at_end()
 
     def _close_at_end(self) -> None:
         # Not before the peer has taken what is ready, however long: it reads, and LINGER is for

@@ -150,17 +150,19 @@ class Storage(MultiService):
             ensureDeferred(self._write())
 
     async def _write(self) -> None:
-        while True:
-            asked, self._asked = self._asked, []
-            outcome = await self._snapshot()
-            for pending in asked:
-                pending.resolve(outcome)
-            # Whoever asked while this was written wants what has changed since, too.
-            if not self._asked:
-                break
-        done, self._writing = self._writing, None
-        if done is not None:
-            done.callback(None)
+        try:
+            # Whoever asks while one is written wants what has changed since, too.
+            while True:
+                asked, self._asked = self._asked, []
+                outcome = await self._snapshot()
+                for pending in asked:
+                    pending.resolve(outcome)
+                if not self._asked:
+                    return
+        finally:
+            done, self._writing = self._writing, None
+            if done is not None:
+                done.callback(None)
 
     async def _snapshot(self) -> Reply:
         changes = self._engine.dirty
