@@ -257,8 +257,9 @@ def _base64(data: bytes) -> str:
 class TextEncoder:
     """Makes lines of replies, for all connections; keeps the last ``cache_capacity`` long ones.
 
-    The read cache holds the JSON of long values that ``get`` found, by key. An entry counts only
-    for the very object it was made of, so it can be useless but never stale.
+    The read cache holds the lines of long values that ``get`` found, by key (of a key with a
+    deadline, the line up to its seconds). An entry counts only for the very object it was made of,
+    so it can be useless but never stale.
     """
 
     __slots__ = ("_by_class", "_cache", "hits", "misses")
@@ -267,9 +268,10 @@ class TextEncoder:
     # (benchmarks/read_cache.py). Above the second it is not, so that there is a bound.
     CACHED_FROM = 4 * 1024
     CACHED_TO = 1024 * 1024
+    LINE_TO = 2 * 1024 * 1024  # bytes of the line, which escapes may make six times as long
 
     def __init__(self, cache_capacity: int) -> None:
-        self._cache: LRU[bytes, tuple[bytes, bytes]] = LRU(cache_capacity)
+        self._cache: LRU[bytes, tuple[bytes, bytes, bytes]] = LRU(cache_capacity)
         self.hits = 0
         self.misses = 0
         self._by_class: dict[type, Callable[[Any], bytes]] = {
@@ -313,24 +315,25 @@ class TextEncoder:
         value = reply.value
         if value is None:
             return _NOT_FOUND_LINE
+        # What does not change with time: all of the line, or all but the seconds.
+        end = _NO_TTL if reply.ttl is None else b""
         if self.CACHED_FROM <= len(value) <= self.CACHED_TO and self._cache.capacity:
-            text = self._cached(reply.key, value)
+            line = self._cached(reply.key, value, end)
         else:
-            text = _string(value)
-        # Sums, since formatting bytes with % takes twice as long.
-        if reply.ttl is None:
-            return _RESULT + text + _NO_TTL
-        return _RESULT + text + b', "ttl_remaining": %d}\n' % reply.ttl
+            # A sum, since formatting bytes with % takes twice as long.
+            line = _RESULT + _string(value) + end
+        return line if reply.ttl is None else line + b', "ttl_remaining": %d}\n' % reply.ttl
 
-    def _cached(self, key: bytes, value: bytes) -> bytes:
+    def _cached(self, key: bytes, value: bytes, end: bytes) -> bytes:
         entry = self._cache.get(key)
-        if entry is not None and entry[0] is value:
+        if entry is not None and entry[0] is value and entry[1] is end:
             self.hits += 1
-            return entry[1]
+            return entry[2]
         self.misses += 1
-        text = _string(value)
-        self._cache.put(key, (value, text))
-        return text
+        line = _RESULT + _string(value) + end
+        if len(line) <= self.LINE_TO:
+            self._cache.put(key, (value, end, line))
+        return line
 
 
 def _error(error: Exception) -> bytes:

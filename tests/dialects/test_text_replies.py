@@ -224,7 +224,7 @@ class TestTheReadCache:
             assert encoder.encode(Found(b"k", self.LONG, ttl)) == encode(
                 Found(b"k", self.LONG, ttl)
             )
-        assert self.counts(encoder) == (2, 1, 0, 1)
+        assert self.counts(encoder) == (1, 2, 0, 1)
 
     def test_a_value_that_was_overwritten_is_never_served(self) -> None:
         encoder = TextEncoder(2)
@@ -275,8 +275,13 @@ class TestTheReadCache:
     )
     def test_only_values_between_its_bounds_are_kept(self, length: int, kept: int) -> None:
         encoder = TextEncoder(2)
-        encoder.encode(Found(b"k", bytes(length), None))
+        encoder.encode(Found(b"k", b"x" * length, None))
         assert self.counts(encoder) == (0, kept, 0, kept)
+
+    def test_a_line_that_escapes_make_too_long_is_not_kept(self) -> None:
+        encoder = TextEncoder(2)
+        encoder.encode(Found(b"k", bytes(TextEncoder.LINE_TO // 6), None))
+        assert self.counts(encoder) == (0, 1, 0, 0)
 
     def test_without_capacity_nothing_is_kept_or_counted(self) -> None:
         encoder = TextEncoder(0)
