@@ -9,7 +9,9 @@ A map of the rooms, in the order of their imports (a module imports only from ro
 * on disk: :mod:`memdbd.persistence`;
 * running a command: :mod:`memdbd.engines`, :mod:`memdbd.dispatch`;
 * on the network: :mod:`memdbd.protocol`, :mod:`memdbd.services`, :mod:`memdbd.config`,
-  :mod:`memdbd.client`, and :mod:`memdbd.tap`, which puts the daemon together.
+  :mod:`memdbd.client`;
+* :mod:`memdbd.assembly`, which puts the daemon together, and :mod:`memdbd.tap`, which makes it the
+  process's.
 
 ``docs/design.md`` follows a request through them.
 """

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,19 +51,19 @@ def _texts(raw: Any) -> tuple[str, ...]:
     return tuple(raw)
 
 
+# In a text. Python's own int() and float() also take "1_000", " 5 ", "1e3" and "٥".
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
 def _number(least: float, most: float = float("inf"), *, whole: bool = True) -> Parse:
     kind = "a whole number" if whole else "a number"
     bounds = f" from {least} to {most}" if most != float("inf") else f" of at least {least}"
 
     def parse(raw: Any) -> float:
-        number: float
-        try:
-            if isinstance(raw, str):
+        number = raw
+        if isinstance(raw, str) and _DECIMAL.fullmatch(raw):
+            with suppress(ValueError):  # a fraction, or more digits than Python converts
                 number = int(raw) if whole else float(raw)
-            else:
-                number = raw
-        except ValueError:
-            number = least - 1
         accepted = int if whole else (int, float)
         if isinstance(number, bool) or not isinstance(number, accepted):
             raise ValueError(f"must be {kind}{bounds}")
@@ -200,8 +202,9 @@ def _read(path: str) -> dict[str, Any]:
 def _parse(name: str, raw: Any, source: str, said: str) -> Any:
     field = SETTINGS.get(name)
     if field is None:
+        by_flag = {flag_of(setting): setting for setting in SETTINGS}
         near = difflib.get_close_matches(name, SETTINGS, n=1)
-        guess = near[0] if near else ""
+        guess = by_flag.get(name) or (near[0] if near else "")
         if guess and said.isupper():
             guess = ENVIRONMENT + guess.upper()
         hint = f"did you mean {guess}?" if guess else f"the settings are {', '.join(SETTINGS)}"

@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from twisted.logger import Logger
 
-from memdbd.commands.spec import Command, Context
+from memdbd.commands.spec import Command, Context, Request
 from memdbd.commands.suggest import Suggestions
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import Pending, Reply
-
-Request = list[bytes] | CommandError | ProtocolError  # an error stands for what cannot be read
 
 
 class Stop(enum.Enum):
@@ -32,20 +30,38 @@ class Stop(enum.Enum):
     END = enum.auto()  # the connection is to be closed
 
 
+# Words that start a line of what browsers send. A web page can make one send requests here, and
+# behind its headers a body of our commands; so the first such line ends the connection (as Redis
+# does since 3.2.7).
+HTTP = frozenset({b"post", b"host:"})
+
+
 class Dispatcher:
-    """Runs requests on ``engine``; ``commands`` is the table, by names in lower case."""
+    """Runs requests on ``engine``; ``commands`` is the table, by names in lower case.
+
+    ``seconds`` tells the time by which slices end.
+    """
 
     # A connection's share of one reactor turn, so that none holds the loop.
     SLICE_REQUESTS = 256
     SLICE_OUTPUT = 256 * 1024  # bytes of replies
+    SLICE_SECONDS = 0.005
+
+    WARN_EVERY = 60.0  # seconds between two lines in the log about HTTP
 
     _log = Logger()
 
     def __init__(
-        self, engine: IEngine, commands: Mapping[bytes, Command], suggestions: Suggestions
+        self,
+        engine: IEngine,
+        commands: Mapping[bytes, Command],
+        suggestions: Suggestions,
+        seconds: Callable[[], float],
     ) -> None:
         self._engine = engine
         self._suggestions = suggestions
+        self._seconds = seconds
+        self._warned: float | None = None
         self.calls: dict[Command, int] = dict.fromkeys(commands.values(), 0)
         self.errors = 0  # replies that say so
         self.failures = 0  # exceptions that a handler should not have let out
@@ -70,6 +86,8 @@ class Dispatcher:
         is waited for where that is why.
         """
         commands, calls, execute = self._commands, self.calls, self._engine.execute
+        seconds = self._seconds
+        end = seconds() + self.SLICE_SECONDS
         size = 0
         for count, request in enumerate(requests, 1):
             if isinstance(request, Exception):
@@ -99,6 +117,10 @@ class Dispatcher:
                 except CommandError as error:
                     self.errors += 1
                     line = encode(error)
+                except ProtocolError as error:
+                    self.errors += 1
+                    output.append(encode(error))
+                    return Stop.END, None
                 except Exception:
                     line = encode(self._failed(request))
             output.append(line)
@@ -106,16 +128,33 @@ class Dispatcher:
                 output += behind
                 behind.clear()
             size += len(line)
-            if count >= self.SLICE_REQUESTS or size >= self.SLICE_OUTPUT:
+            if (
+                count >= self.SLICE_REQUESTS
+                or size >= self.SLICE_OUTPUT
+                # 50 ns a request: 256 times `keys` would be seconds.
+                or seconds() >= end
+            ):
                 return Stop.SLICE, None
         return Stop.EXHAUSTED, None
 
     def _find(self, name: bytes) -> Command:
         """The command of a name that is not in one of the usual two cases."""
-        command = self._commands.get(name.lower())
-        if command is None:
-            raise self._suggestions.unknown(name)
-        return command
+        name = name.lower()
+        command = self._commands.get(name)
+        if command is not None:
+            return command
+        if name in HTTP:
+            self._warn_of_http()
+            raise ProtocolError("this is not an HTTP server: the connection is closed")
+        raise self._suggestions.unknown(name)
+
+    def _warn_of_http(self) -> None:
+        now = self._seconds()
+        if self._warned is None or now >= self._warned + self.WARN_EVERY:
+            self._warned = now
+            self._log.warn(
+                "HTTP was sent to this port: if not by mistake, a web page tries to give commands"
+            )
 
     def _failed(self, request: list[bytes]) -> CommandError:
         """The answer to a request whose handler let out what it should not."""

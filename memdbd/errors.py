@@ -26,15 +26,6 @@ class CommandError(MemDBError):
         self.hint = hint
 
 
-class WrongType(CommandError):
-    """The key holds a value of another type than the command is for."""
-
-    code = "WRONGTYPE"
-
-    def __init__(self) -> None:
-        super().__init__("Operation against a key holding the wrong kind of value")
-
-
 class OutOfMemory(CommandError):
     """A bound of keys or bytes is reached and nothing may be evicted."""
 

@@ -5,8 +5,8 @@ set, so that without one nothing is paid. Before a command that may grow runs, `
 by the policy, exactly in its order, or refuses the command.
 
 How memory is counted: for each key the sizes of the key and value objects, plus what the
-containers hold for it (``KEY_OVERHEAD``, and ``DEADLINE_OVERHEAD`` where it has a deadline), as
-measured; ``docs/operations.md`` says how far that is from the process's growth.
+containers hold for it, as measured; ``docs/operations.md`` says how far that is from the growth of
+the process.
 
 May import: errors, keyspace, structs.
 """
@@ -25,11 +25,13 @@ from memdbd.structs.lru import LRU
 Policy = Literal["noeviction", "allkeys-lru", "volatile-lru", "volatile-ttl"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
-# Bytes a key costs beside its own object and its value's: its place in the three dicts of a
-# bounded keyspace and in the order of use. A deadline: a tuple, an int, two places. Measured
-# over 1M keys against the process's resident size (benchmarks/memory.py).
-KEY_OVERHEAD = 400
-DEADLINE_OVERHEAD = 250
+# Bytes beside the objects of key and value: what a key costs in the dicts of a bounded keyspace,
+# its place in the order of use, and a deadline. Fitted to the growth of the process over 1M keys
+# of 24 shapes under all policies (benchmarks/memory.py): within 3 % of it, but for the moment when
+# a dict has just doubled.
+KEY_OVERHEAD = 140
+USE_OVERHEAD = 108
+DEADLINE_OVERHEAD = 160
 
 # Up to so many keys past their deadline go before anything that lives is evicted.
 SWEPT_FIRST = 1000
@@ -52,7 +54,16 @@ class Bounds:
 class BoundedKeyspace(Keyspace):
     """A keyspace that keeps within ``bounds``; ``sizes`` gives the size of a value by its class."""
 
-    __slots__ = ("_bounds", "_sizes", "_sizes_of", "_used_last", "evicted", "memory")
+    __slots__ = (
+        "_bounds",
+        "_sizes",
+        "_sizes_of",
+        "_used_last",
+        "deadline_overhead",
+        "evicted",
+        "key_overhead",
+        "memory",
+    )
 
     def __init__(
         self, clock: Callable[[], int], changed: Changed, bounds: Bounds, sizes: Sizes
@@ -63,74 +74,92 @@ class BoundedKeyspace(Keyspace):
         self._sizes: dict[bytes, int] = {}
         # The order of eviction of the two LRU policies: of all keys, or of those with a deadline.
         self._used_last: LRU[bytes, bool] = LRU()
+        self.key_overhead = KEY_OVERHEAD + USE_OVERHEAD * (bounds.policy == "allkeys-lru")
+        self.deadline_overhead = DEADLINE_OVERHEAD + USE_OVERHEAD * (
+            bounds.policy == "volatile-lru"
+        )
         self.memory = 0  # bytes, as counted
         self.evicted = 0
 
+    def make_room(self, keys: Sequence[bytes], size: int, *, replaces: bool = False) -> None:
+        """Make room for a command over ``keys`` by evicting others.
+
+        ``size``: bytes of the objects that it brings beside its keys. ``replaces``: what its keys
+        hold now will be gone. Raises OutOfMemory, with nothing evicted, where that would not be
+        enough; the command must not be run then.
+        """
+        spared = dict.fromkeys(keys)
+        new = [key for key in spared if key not in self.values]
+        needed = size + sum(map(self._own_size, new))
+        if replaces:
+            needed -= sum(
+                self._sizes[key] - self._own_size(key) for key in spared if key in self._sizes
+            )
+        over_keys, over_bytes = self._excess(len(new), needed)
+        # What adds nothing is never too much, whatever was there before.
+        over_keys = over_keys if new else 0
+        over_bytes = over_bytes if needed > 0 else 0
+        if over_keys <= 0 and over_bytes <= 0:
+            return
+        if self.sweep(SWEPT_FIRST):
+            self.make_room(keys, size, replaces=replaces)
+            return
+        victims, enough = self._victims(spared, over_keys, over_bytes)
+        if not enough:
+            bounds = self._bounds
+            reached = (
+                f"max_keys ({bounds.max_keys})"
+                if over_keys > 0
+                else f"max_memory ({bounds.max_memory} bytes)"
+            )
+            raise OutOfMemory(
+                f"command not allowed: {reached} is reached and eviction "
+                f"'{bounds.policy}' finds too little to evict"
+            )
+        self._evict(victims)
+
     def fit(self) -> None:
         """Evict as far as needed and possible to be within the bounds."""
+        if max(self._excess(0, 0)) > 0:
+            self.sweep(SWEPT_FIRST)
+            self._evict(self._victims({}, *self._excess(0, 0))[0])
+
+    def _excess(self, keys: int, size: int) -> tuple[int, int]:
+        """By how many keys and bytes the bounds would be passed with so many more."""
         bounds = self._bounds
-        while (bounds.max_keys and len(self.values) > bounds.max_keys) or (
-            bounds.max_memory and self.memory > bounds.max_memory
-        ):
-            if self.sweep(SWEPT_FIRST):
-                continue
-            victim = self._victim(())
-            if victim is None:
-                return
-            self._evict(victim)
-
-    def make_room(self, keys: Sequence[bytes], size: int) -> None:
-        """Make room for a command over ``keys`` that brings ``size`` bytes, by evicting others.
-
-        Raises OutOfMemory where nothing (more) may go; the command must not be run then.
-        """
-        new = sum(key not in self.values for key in dict.fromkeys(keys))
-        size += new * KEY_OVERHEAD
-        if self._fits(new, size):
-            return
-        self.sweep(SWEPT_FIRST)
-        while not self._fits(new, size):
-            if self._bounds.max_memory and size > self._bounds.max_memory:
-                raise OutOfMemory(
-                    f"command not allowed: it needs {size} bytes, more than max_memory "
-                    f"({self._bounds.max_memory} bytes)"
-                )
-            victim = self._victim(keys)
-            if victim is None:
-                raise OutOfMemory(
-                    f"command not allowed: {self._reached(new)} is reached and eviction "
-                    f"'{self._bounds.policy}' finds no key to evict"
-                )
-            self._evict(victim)
-
-    def _evict(self, victim: bytes) -> None:
-        self._remove(victim)
-        self.evicted += 1
-        self.changed("evict", victim)
-
-    def _fits(self, new: int, size: int) -> bool:
-        return not self._over_keys(new) and (
-            not self._bounds.max_memory or self.memory + size <= self._bounds.max_memory
+        return (
+            len(self.values) + keys - bounds.max_keys if bounds.max_keys else 0,
+            self.memory + size - bounds.max_memory if bounds.max_memory else 0,
         )
 
-    def _over_keys(self, new: int) -> bool:
-        limit = self._bounds.max_keys
-        return bool(limit and new and len(self.values) + new > limit)
+    def _victims(
+        self, spared: Mapping[bytes, None], keys: int, size: int
+    ) -> tuple[list[bytes], bool]:
+        """Those who have to go by the policy to be rid of so many keys and bytes, in their order;
+        and whether that is enough."""
+        victims: list[bytes] = []
+        for key in self._order():
+            if keys <= 0 and size <= 0:
+                break
+            if key not in spared:
+                victims.append(key)
+                keys -= 1
+                size -= self._sizes[key] + self.deadline_overhead * (key in self.deadlines)
+        return victims, keys <= 0 and size <= 0
 
-    def _reached(self, new: int) -> str:
-        if self._over_keys(new):
-            return f"max_keys ({self._bounds.max_keys})"
-        return f"max_memory ({self._bounds.max_memory} bytes)"
-
-    def _victim(self, spared: Sequence[bytes]) -> bytes | None:
-        """The key that has to go first by the policy, those of the command itself spared."""
+    def _order(self) -> Iterable[bytes]:
+        """The keys that may be evicted, who goes first first."""
         if self._bounds.policy == "noeviction":
-            return None
+            return ()
         if self._bounds.policy == "volatile-ttl":
-            order: Iterable[bytes] = (key for _, key in self._due)
-        else:
-            order = self._used_last
-        return next((key for key in order if key not in spared), None)
+            return (key for _, key in self._due)
+        return self._used_last
+
+    def _evict(self, victims: Iterable[bytes]) -> None:
+        for key in victims:
+            self._remove(key)
+            self.evicted += 1
+            self.changed("evict", key)
 
     # Each way in and out, with the book-keeping
 
@@ -160,15 +189,19 @@ class BoundedKeyspace(Keyspace):
         super().load(values, deadlines)
         for key, value in values.items():
             self._count(key, value)
-        self.memory += DEADLINE_OVERHEAD * len(deadlines)
+        self.memory += self.deadline_overhead * len(deadlines)
         if self._bounds.policy == "volatile-lru":
             for key in deadlines:
                 self._used_last.put(key, True)
         # Now, when nobody waits, and not all of it before the next command.
         self.fit()
 
+    def _own_size(self, key: bytes) -> int:
+        """Bytes that a key costs whatever its value."""
+        return self.key_overhead + getsizeof(key)
+
     def _count(self, key: bytes, value: Value) -> None:
-        size = KEY_OVERHEAD + getsizeof(key) + self._sizes_of[type(value)](value)
+        size = self._own_size(key) + self._sizes_of[type(value)](value)
         self.memory += size - self._sizes.get(key, 0)
         self._sizes[key] = size
         if self._bounds.policy == "allkeys-lru":
@@ -184,7 +217,7 @@ class BoundedKeyspace(Keyspace):
     def _set_deadline(self, key: bytes, deadline: int | None) -> None:
         had = key in self.deadlines
         super()._set_deadline(key, deadline)
-        self.memory += DEADLINE_OVERHEAD * ((deadline is not None) - had)
+        self.memory += self.deadline_overhead * ((deadline is not None) - had)
         if self._bounds.policy == "volatile-lru":
             if deadline is None:
                 self._used_last.pop(key)

@@ -81,6 +81,11 @@ class Keyspace:
         self, key: bytes, value: Value, deadline: int | None = None, operation: str = "set"
     ) -> None:
         """Set ``key`` to ``value`` with this deadline, or none; what was there is gone."""
+        if key in self.deadlines and self.peek(key) is None:
+            # What was there has just expired. Whoever kept count of the new value for it, as a
+            # keyspace with bounds does, has to begin anew.
+            self.set(key, value, deadline, operation)
+            return
         self.values[key] = value
         if deadline is not None or key in self.deadlines:
             self._set_deadline(key, deadline)
@@ -89,7 +94,8 @@ class Keyspace:
     def update(self, key: bytes, value: Value, operation: str) -> None:
         """Set ``key`` to ``value``; a deadline that it has, stays. A first ``get`` is the caller's.
 
-        A key past its deadline must be gone before, or the new value would inherit it.
+        A key past its deadline must be gone before, or the new value would inherit it. (It is not
+        looked at again here: what was got a moment ago may be part of the new value.)
         """
         self.values[key] = value
         self.changed(operation, key)
@@ -125,6 +131,7 @@ class Keyspace:
         value = self.get(key)
         if value is None:
             return False
+        self.peek(new)  # if it has expired, that comes before the rename
         deadline = self.deadlines.get(key)
         self._remove(key)
         self.changed("rename_from", key)

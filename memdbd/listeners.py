@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IReactorCore,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,40 +37,46 @@ def endpoint(reactor: object, description: str) -> IStreamServerEndpoint:
             f"listen: {description!r} names a systemd socket that was not passed: {error}"
         ) from None
     except Exception as error:  # each kind of endpoint has its own, such as OpenSSL's
-        raise ConfigError(f"listen: {description!r} is not a Twisted endpoint: {error}") from None
+        # A TypeError names a function of Twisted's.
+        why = "a part is missing or unknown" if isinstance(error, TypeError) else error
+        raise ConfigError(
+            f"listen: {description!r} cannot be listened on ({why}); right would be, for "
+            "example, tcp:65432:interface=127.0.0.1 or unix:/run/memdbd.sock"
+        ) from None
     return found
 
 
 class Listeners(Service):
-    """Listens on all ``endpoints`` (by their strings) while it runs."""
+    """Listens on the endpoints that ``descriptions`` describe while it runs.
+
+    Where one cannot listen, the daemon does not start; or stops, if that is known only later.
+    """
 
     _log = Logger()
 
     def __init__(self, reactor: object, descriptions: Sequence[str], factory: MemDBFactory) -> None:
+        self._reactor = reactor
         self._endpoints = {text: endpoint(reactor, text) for text in descriptions}
         self._factory = factory
         self._ports: list[IListeningPort] = []
+        self._bound = False
 
     def info(self) -> dict[str, Reply]:
         """Where it listens, for ``info``."""
         return {"listening_on": [_shown(port.getHost()) for port in self._ports]}
 
-    def privilegedStartService(self) -> None:
-        """Bind, before twistd gives up root; a connection waits until the reactor runs.
+    def startService(self) -> None:
+        """Bind: not before the data is loaded, and so after twistd gave up root, if it did.
 
         Raises ListenError.
         """
-        super().privilegedStartService()
-        self._bind()
-
-    def startService(self) -> None:
         super().startService()
-        if not self._ports:
-            self._bind()
+        self._bind()
 
     def stopService(self) -> Deferred[None]:
         """Accept no more, then let each client have its last replies and go."""
         super().stopService()
+        self._bound = False
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
@@ -72,15 +85,53 @@ class Listeners(Service):
         await self._factory.close_all()
 
     def _bind(self) -> None:
+        self._bound = True
         for text, each in self._endpoints.items():
             failed: list[Failure] = []
-            each.listen(self._factory).addCallbacks(self._listening, failed.append)
+            listening = each.listen(self._factory).addCallback(self._listening)
+            if not listening.called:
+                listening.addErrback(self._failed_late, text)
+                continue
+            listening.addErrback(failed.append)
             if failed:
-                raise ListenError(f"cannot listen on {text}: {failed[0].getErrorMessage()}")
+                raise ListenError(f"{_cause(failed[0])}: cannot listen on {text}")
 
     def _listening(self, port: IListeningPort) -> None:
+        if not self._bound:  # stopped in the meantime
+            port.stopListening()
+            return
         self._ports.append(port)
-        self._log.info("listening on {address}", address=_shown(port.getHost()))
+        address = port.getHost()
+        self._log.info("listening on {address}", address=_shown(address))
+        if isinstance(address, (IPv4Address, IPv6Address)) and not _is_loopback(address.host):
+            self._log.warn(
+                "{address} is open to the network, and there is no authentication: whoever "
+                "reaches it may read and delete everything",
+                address=_shown(address),
+            )
+
+    def _failed_late(self, failure: Failure, text: str) -> None:
+        """The start can no longer be refused, but a daemon that is deaf must not look well."""
+        if not self._bound:
+            return
+        self._log.critical(
+            "cannot listen on {endpoint}, so the daemon stops: {reason}",
+            endpoint=text,
+            reason=failure.getErrorMessage(),
+        )
+        IReactorCore(self._reactor).stop()
+
+
+def _cause(failure: Failure) -> str:
+    """Why, in a few words that come first: twistd cuts what it shows of a failed start."""
+    if isinstance(failure.value, CannotListenError):
+        error = failure.value.socketError
+        return getattr(error, "strerror", None) or str(error)
+    return failure.getErrorMessage()
+
+
+def _is_loopback(host: str) -> bool:
+    return ip_address(host.partition("%")[0]).is_loopback
 
 
 def _shown(address: IAddress) -> str:

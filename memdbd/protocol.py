@@ -1,17 +1,18 @@
 """A connection: bytes off the socket, requests through the dispatcher, replies back at turn's end.
 
-Theory of operation. A connection is in one of three states: it reads; it is busy, with requests
-left over from the last slice or waiting for a pending reply, and its socket is not read; or it is
-closing. Independently of that the peer may not be reading: then the transport pauses us (we are
+Theory of operation. A connection answers what it reads; or it is busy, with requests left over from
+the last slice or a reply that is pending; or it ends, and only sends what is ready; or it is lost.
+Independently of that the peer may not be reading: then the transport says that it is full (we are
 its producer), nothing is answered and nothing read, and what is delivered meanwhile is counted; a
-subscriber that owes too much is cut. So no peer makes us hold more than the bounds say.
+subscriber for whom too much waits is cut. So no peer makes us hold more than the bounds say.
+Whether the socket is read is worked out in one place, ``_read_or_not``, from that state.
 
 Only this module touches a transport. May import: dispatch, dialects, turn and what is above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -19,33 +20,45 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHalfCloseableProtocol,
+    IPushProducer,
     IReactorTime,
     ITCPTransport,
 )
-from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from memdbd.dialects.text import LineRules, Request, TextEncoder, TextParser
+from memdbd.commands.spec import Request
+from memdbd.dialects.text import LineRules, TextEncoder, TextParser
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
 from memdbd.pubsub import Registry
-from memdbd.replies import Message, Reply
+from memdbd.replies import Message, Pending, Reply
 from memdbd.session import Session
 from memdbd.turn import Turn
 
 # Handed to the transport at once; the rest waits with us, where it can be counted.
 PIECE = 256 * 1024  # bytes
+LAST_PIECE = 32 * 1024  # of a connection that ends: the transport tells of a piece that is taken
 
-# Seconds in which a peer has to take its last replies before the connection is aborted.
-LINGER = 5.0
+# Bytes that are read from a peer whose next reply is pending.
+READ_AHEAD = 64 * 1024
+
+# Seconds in which a peer takes no piece, after which its connection, if it ends, is aborted.
+LINGER = 30.0
+
+# Seconds in which all peers have to take their last replies when the daemon stops.
+STOP_LIMIT = 5.0
 
 
-@implementer(IHalfCloseableProtocol)
-class MemDBProtocol(LineReceiver):
-    """One client's connection, made by :class:`MemDBFactory`."""
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class MemDBProtocol(Protocol):
+    """One client's connection, made by :class:`MemDBFactory`.
+
+    Not a LineReceiver: that splits its whole buffer again for each line, so that 1 MiB of small
+    lines holds the loop for seconds.
+    """
 
     factory: MemDBFactory
     transport: Any  # ITransport is less than what every transport of Twisted's can do
@@ -58,14 +71,16 @@ class MemDBProtocol(LineReceiver):
         self._parser = TextParser(factory.rules)
         self._output: list[bytes] = []
         self._owed = 0  # bytes in output
-        self._in_turn = False  # will be flushed: at the end of the turn, or when the peer reads
+        self._own: list[bytes] = []  # messages to itself, that go out behind the reply
+        self._answering = False  # the dispatcher runs, and reads and empties _own
         self._requests: Iterator[Request] | None = None  # left over; None: not busy
-        self._unparsed: list[bytes] = []  # came while busy
-        self._waiting = False  # busy until a pending reply is there
-        self._answering = False  # the dispatcher runs
-        self._own: list[bytes] = []  # messages meanwhile, that go out behind the reply
-        self._at_end = False  # nothing that the peer sends counts any more
-        self._closing = False
+        self._pending: Pending | None = None  # busy until this reply is there
+        self._unparsed = bytearray()  # came while busy
+        self._reading = True
+        self._full = False  # the transport wants no more: the peer does not read
+        self._heard_all = False  # the peer sends no more
+        self._ending = False  # answers no more, but sends what is ready
+        self._lost = False  # sends no more
         self._abort: IDelayedCall | None = None
 
     # Bytes in
@@ -78,32 +93,54 @@ class MemDBProtocol(LineReceiver):
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        # Over LineReceiver's own, which splits its whole buffer again for each line: 1 MiB of
-        # small lines holds the loop for seconds there.
-        if self._at_end or self._closing:
+        if self._ending or self._heard_all:
             return
-        if self._requests is not None:
-            self._unparsed.append(data)
-            return
-        self._answer(self._parser.feed(data))
+        if self._requests is None:
+            requests = self._parser.feed(data)
+            if self.factory.turn.is_late():
+                self._requests = requests
+                self._read_or_not()
+                self.factory.turn.unfinished(self)
+            else:
+                self._answer(requests)
+        else:
+            self._unparsed += data
+            self._read_or_not()
 
     def readConnectionLost(self) -> None:
         # The peer has said all it has to say, but still gets its replies: printf … | nc -N
-        self._at_end = True
+        self._heard_all = True
         if self._requests is None:
-            self._end()
+            self.end()
 
     def writeConnectionLost(self) -> None:
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._closing = True
-        self.session.close()
-        self._requests = None
-        self._output.clear()
+        self._ending = self._lost = True
+        self._forget()
+        # The session knows us by this; what is left then goes without the collector.
+        self.session.deliver = _nowhere
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
         self.factory.connection_lost(self)
+
+    def _read_or_not(self) -> None:
+        """Have the socket read, or not, as the state wants it."""
+        if self._lost:
+            return
+        if self._pending is not None:
+            # Not to read at all would be not to notice that the peer is gone.
+            busy = len(self._unparsed) >= READ_AHEAD
+        else:
+            busy = self._requests is not None
+        wanted = not (busy or self._full or self._heard_all or self._ending)
+        if wanted != self._reading:
+            self._reading = wanted
+            if wanted:
+                self.transport.resumeProducing()
+            else:
+                self.transport.pauseProducing()
 
     # Requests
 
@@ -117,96 +154,88 @@ class MemDBProtocol(LineReceiver):
         self._answering = False
         if len(output) > had:
             self._owed += sum(map(len, output[had:] if had else output))
-            self._want_flush()
+            self.factory.turn.owe(self)
         if stop is Stop.EXHAUSTED:
             if self._requests is not None:
                 self._not_busy()
         elif stop is Stop.END:
-            self.transport.pauseProducing()
-            self._end()
+            self.end()
         else:
-            self._busy(requests)
+            self._requests = requests
+            self._pending = pending
+            self._read_or_not()
             if pending is None:
                 self.factory.turn.unfinished(self)
             else:
-                self._waiting = True
                 pending.then(self._resolved)
-
-    def _busy(self, requests: Iterator[Request]) -> None:
-        if self._requests is None:
-            self.transport.pauseProducing()
-        self._requests = requests
 
     def _not_busy(self) -> None:
         if self._unparsed:
-            data = b"".join(self._unparsed)
+            data = bytes(self._unparsed)
             self._unparsed.clear()
             # Still busy, or nobody would come back here to have the socket read again.
             self._requests = self._parser.feed(data)
             self._answer(self._requests)
             return
         self._requests = None
-        if self._at_end:
-            self._end()
-        elif not self.paused and not self._closing:
-            self.transport.resumeProducing()
+        if self._heard_all:
+            self.end()
+        else:
+            self._read_or_not()
 
     def go_on(self) -> None:
         """Answer the next slice; a peer that does not read gets it when it does."""
-        if not (self._requests is None or self._waiting or self.paused or self._closing):
+        if self._requests is not None and self._pending is None and not self._full:
             self._answer(self._requests)
 
     def _resolved(self, reply: Reply) -> None:
-        self._waiting = False
-        if not self._closing:
+        self._pending = None
+        if not self._ending:
             self._put(self.factory.encoder.encode(reply))
             self.factory.turn.unfinished(self)
 
-    # Bytes out
+    # Bytes out, at the end of a turn only
 
     def deliver(self, message: Message) -> None:
         """Push a message: the session calls this for each channel it listens to."""
-        line = self.factory.encoder.message(message)
-        if self._closing:
+        if self._ending:
             return
+        line = self.factory.encoder.message(message)
         if self._answering:
             self._own.append(line)
             return
         self._put(line)
-        # Not paused, it reads, and gets all of this at the end of the turn.
-        if self.paused and self._owed > self.factory.subscriber_buffer:
+        # One that reads gets all of this at the end of the turn.
+        if self._full and self._owed > self.factory.subscriber_buffer:
             self._cut()
 
     def _put(self, line: bytes) -> None:
         self._output.append(line)
         self._owed += len(line)
-        self._want_flush()
-
-    def _want_flush(self) -> None:
-        if not self._in_turn:
-            self._in_turn = True
-            self.factory.turn.owe(self)
+        self.factory.turn.owe(self)
 
     def flush(self) -> None:
         """Hand what has been collected to the transport, as far as the peer reads."""
-        while self._output and not self.paused:
+        while self._output and not self._full:
             self.transport.write(self._next_piece())
-        if not self._output:
-            self._in_turn = False
-            if self._closing:
-                self._lose()
-            elif self._at_end:
-                self._close_at_end()
+        if self._full:
+            return
+        if self._ending:
+            self._lose()
+        elif self._requests is not None:
+            self.factory.turn.unfinished(self)
+        self._read_or_not()
 
     def _next_piece(self) -> bytes:
         output = self._output
-        if self._owed <= PIECE:
+        limit = LAST_PIECE if self._ending else PIECE
+        if self._owed <= limit:
             piece = b"".join(output)
             output.clear()
             self._owed = 0
             return piece
         size = count = 0
-        while count < len(output) and (size < PIECE):
+        while size < limit:
             size += len(output[count])
             count += 1
         piece = b"".join(output[:count])
@@ -214,18 +243,50 @@ class MemDBProtocol(LineReceiver):
         self._owed -= size
         return piece
 
+    def pauseProducing(self) -> None:
+        # The transport has more than it could send.
+        self._full = True
+        self._read_or_not()
+
     def resumeProducing(self) -> None:
-        # The peer has read what the transport had.
-        self.paused = False
-        self.flush()
-        if self.paused:
-            return
-        if self._requests is not None:
-            self.factory.turn.unfinished(self)
-        elif not self._at_end and not self._closing:
-            self.transport.resumeProducing()
+        # The peer has read what the transport had. More goes out at the end of the turn, as
+        # always: there is what others have just brought, and it is not committed before.
+        self._full = False
+        if self._abort is not None and self._abort.active():
+            self._abort.reset(LINGER)
+        self.factory.turn.owe(self)
+
+    def stopProducing(self) -> None:
+        """The transport is gone; connectionLost says so too."""
 
     # The end
+
+    def end(self) -> None:
+        """Answer no more requests, and close as soon as the peer has what is ready."""
+        if self._ending:
+            return
+        self._ending = True
+        self._requests = None
+        self.session.close()
+        self._read_or_not()
+        # A peer that does not read would otherwise keep the connection for ever. One that reads
+        # slowly gets it all: each time that it has read something, the time starts again.
+        self._abort = self.factory.reactor.callLater(LINGER, self.transport.abortConnection)
+        if not self._output and not self._full:
+            self._lose()
+
+    def fail(self) -> None:
+        """End the connection at once; what it was to get is forgotten."""
+        self._ending = self._lost = True
+        self._forget()
+        self.transport.abortConnection()
+
+    def _lose(self) -> None:
+        if not self._lost:
+            self._lost = True
+            # With a producer registered, the transport waits for it to finish.
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
 
     def _cut(self) -> None:
         self._log.warn(
@@ -239,45 +300,17 @@ class MemDBProtocol(LineReceiver):
         self.factory.cut += 1
         self.fail()
 
-    def fail(self) -> None:
-        """End the connection at once, and forget what it was to get."""
-        self._closing = True
+    def _forget(self) -> None:
         self.session.close()
+        self._requests = None
+        self._unparsed.clear()
+        self._own.clear()
         self._output.clear()
         self._owed = 0
-        self.transport.abortConnection()
 
-    def close(self) -> None:
-        """End the connection as soon as the peer has what it was to get."""
-        if not self._closing:
-            self._close()
 
-    def _end(self) -> None:
-        """Answer no more requests: the peer has sent its last, or said so."""
-        self._at_end = True
-        self._requests = None
-        self.session.close()
-        self._close_at_end()
-
-    def _close_at_end(self) -> None:
-        # Not before the peer has taken what is ready, however long: it reads, and LINGER is for
-        # one that does not.
-        if not (self._requests is not None or self._output or self.paused or self._closing):
-            self._close()
-
-    def _close(self) -> None:
-        self._closing = True
-        self._requests = None
-        self.session.close()
-        # A peer that does not read would otherwise keep the connection for ever.
-        self._abort = self.factory.reactor.callLater(LINGER, self.transport.abortConnection)
-        if not self._output:
-            self._lose()
-
-    def _lose(self) -> None:
-        # With a producer registered, the transport waits for it to finish.
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
+def _nowhere(message: Message) -> None:
+    """Where the messages of a lost connection's session would go, if it had any channels."""
 
 
 class MemDBFactory(ServerFactory):
@@ -298,6 +331,7 @@ class MemDBFactory(ServerFactory):
         encoder: TextEncoder,
         rules: LineRules,
         subscriber_buffer: int,
+        seconds: Callable[[], float],
     ) -> None:
         self.reactor = reactor
         self.engine = engine
@@ -305,12 +339,12 @@ class MemDBFactory(ServerFactory):
         self.channels = channels
         self.encoder = encoder
         self.rules = rules
-        self.turn = Turn(reactor)
+        self.turn = Turn(reactor, seconds)
         self.subscriber_buffer = subscriber_buffer
         self.connections: dict[MemDBProtocol, None] = {}
         self.accepted = 0
         self.cut = 0
-        self._all_gone: Deferred[None] | None = None
+        self._wait_for_none: list[Deferred[None]] = []
 
     def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
         self, addr: IAddress | None
@@ -321,20 +355,27 @@ class MemDBFactory(ServerFactory):
     def connection_lost(self, connection: MemDBProtocol) -> None:
         """A connection is gone; called by it."""
         self.connections.pop(connection, None)
-        if self._all_gone is not None and not self.connections:
-            self._all_gone.callback(None)
-            self._all_gone = None
+        if not self.connections:
+            waiting, self._wait_for_none = self._wait_for_none, []
+            for none_left in waiting:
+                none_left.callback(None)
 
     def close_all(self) -> Deferred[None]:
-        """Answer no more, let each peer have what it was to get; fires when all are gone."""
-        gone: Deferred[None] = Deferred()
+        """Answer no more, let each peer have what is ready; fires when all are gone, which is in
+        STOP_LIMIT at the latest."""
+        none_left: Deferred[None] = Deferred()
         if not self.connections:
-            gone.callback(None)
-            return gone
-        self._all_gone = gone
+            none_left.callback(None)
+            return none_left
+        self._wait_for_none.append(none_left)
+        abort = self.reactor.callLater(STOP_LIMIT, self._abort_all)
         for connection in tuple(self.connections):
-            connection.close()
-        return gone
+            connection.end()
+        return none_left.addBoth(lambda _: abort.cancel() if abort.active() else None)
+
+    def _abort_all(self) -> None:
+        for connection in tuple(self.connections):
+            connection.fail()
 
     def stats(self) -> dict[str, int]:
         """What is known of the connections."""

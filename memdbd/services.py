@@ -38,18 +38,18 @@ class Stack(MultiService):
 
 
 class Periodic(Service):
-    """Calls ``function`` every ``interval`` seconds; an exception is logged, and the next call
-    comes all the same."""
+    """Calls ``function`` every ``interval`` seconds; an exception is logged and counted in
+    ``failures``, and the next call comes all the same."""
 
     _log = Logger()
 
     def __init__(
         self, reactor: IReactorTime, interval: float, function: Callable[[], object]
     ) -> None:
+        self.failures = 0
         self._interval = interval
-        self._function = function
         # Unguarded, a LoopingCall ends for good at the first exception.
-        self._loop = LoopingCall(self._guarded)
+        self._loop = LoopingCall(self._guarded, function)
         self._loop.clock = reactor
 
     def startService(self) -> None:
@@ -61,11 +61,12 @@ class Periodic(Service):
         if self._loop.running:
             self._loop.stop()
 
-    def _guarded(self) -> None:
+    def _guarded(self, function: Callable[[], object]) -> None:
         try:
-            self._function()
+            function()
         except Exception:
-            self._log.failure("a defect of memdbd: {what} failed", what=self._function)
+            self.failures += 1
+            self._log.failure("a defect of memdbd: {what} failed", what=function)
 
 
 class Sweeper(Periodic):
@@ -95,6 +96,7 @@ class Sweeper(Periodic):
         end = self._reactor.seconds() + self.SLICE
         while self._keyspace.sweep(self.BATCH) == self.BATCH:
             if self._reactor.seconds() >= end:
-                # More at once than a slice can take: go on as soon as others had their turn.
-                self._next = self._reactor.callLater(0, self._slice)
+                # More at once than a slice can take. As long again is for others; without it, a
+                # subscriber of db_updates could not be sent a million events as fast as they come.
+                self._next = self._reactor.callLater(self.SLICE, self._guarded, self._slice)
                 return

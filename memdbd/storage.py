@@ -22,7 +22,7 @@ from memdbd.errors import CommandError, StorageError
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.loading import read
 from memdbd.persistence.lock import DirectoryLock
-from memdbd.persistence.snapshot import SnapshotWriter
+from memdbd.persistence.snapshot import SnapshotWriter, remove_unfinished
 from memdbd.replies import OK, Pending, Reply
 from memdbd.services import Periodic
 
@@ -74,6 +74,9 @@ class Storage(MultiService):
         try:
             self._fs.make_directory(self._directory)
             self._lock.acquire()
+            # A link stays one: what it points to is read, and replaced.
+            self._path = self._fs.resolve(self._path)
+            remove_unfinished(self._fs, self._path)
             found = self._fs.exists(self._path)
         except OSError as error:
             raise StorageError(
@@ -92,6 +95,8 @@ class Storage(MultiService):
         self._engine.load(snapshot.values, snapshot.deadlines)
         if snapshot.imported:
             self._covered = -1  # no snapshot of ours yet, so the next one is due
+        else:
+            self._last_save = snapshot.created
         self._log.info(
             "{count} keys {how} from {path}",
             count=len(snapshot.values),
@@ -169,6 +174,7 @@ class Storage(MultiService):
         created = self._clock.wall_ms() / 1000
         kinds = {kind.python: kind for kind in self._types}
         try:
+            self._lock.check()
             values, deadlines = self._engine.copy()
             writer = SnapshotWriter(self._fs, self._path, values, deadlines, kinds, created)
             while writer.write_slice():
@@ -177,7 +183,10 @@ class Storage(MultiService):
         except Exception as error:
             self._failures += 1
             self._last_error = str(error)
-            self._log.failure("the snapshot {path} could not be written", path=self._path)
+            if isinstance(error, (OSError, StorageError)):  # the disk's fault, and not ours
+                self._log.error("snapshot not written: {error}", error=error)
+            else:
+                self._log.failure("a defect of memdbd: {path} not written", path=self._path)
             return CommandError(
                 f"the snapshot could not be written: {error}",
                 "nothing is lost while the server runs; mend the disk and save again",
@@ -186,4 +195,5 @@ class Storage(MultiService):
         self._covered = changes
         self._last_save = created
         self._last_error = None
+        self._log.info("{count} keys saved to {path}", count=len(values), path=self._path)
         return OK

@@ -8,7 +8,7 @@
 Sockets handed over by systemd are not here: they are Twisted endpoints
 (``systemd:domain=INET:name=memdbd``). The units are in ``etc/systemd``.
 
-May import: Twisted, the standard library; nothing of memdbd.
+May import: services.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 
-from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from memdbd.services import Periodic
 
 STATUS_INTERVAL = 30.0  # seconds between two STATUS lines where no watchdog asks for more
 
@@ -32,7 +32,7 @@ class Notifier:
     the process for hung, or None.
     """
 
-    log = Logger()
+    _log = Logger()
 
     def __init__(self, address: str | None, watchdog: float | None = None) -> None:
         self.address = address
@@ -65,7 +65,7 @@ class Notifier:
         except OSError as error:
             if not self._complained:
                 self._complained = True
-                self.log.warn(
+                self._log.warn(
                     "cannot notify systemd at {address}: {error}; further failures are not logged",
                     address=self.address,
                     error=error,
@@ -84,7 +84,7 @@ def _watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
     return int(microseconds) / 1_000_000
 
 
-class SystemdService(Service):
+class SystemdService(Periodic):
     """Sends READY=1 once the daemon serves, then the watchdog's beat and STATUS, then STOPPING=1.
 
     ``status`` gives one line for people, shown by ``systemctl status``. Add this service to its
@@ -92,49 +92,37 @@ class SystemdService(Service):
     the last snapshot begins. (It also ends the watchdog: systemd watches running services only.)
     """
 
-    log = Logger()
-
     def __init__(self, notifier: Notifier, clock: IReactorTime, status: Callable[[], str]) -> None:
-        self.failures = 0  # times that status() raised
+        interval = STATUS_INTERVAL
+        if notifier.watchdog is not None:
+            # Half of the limit, as sd_watchdog_enabled(3) advises: one beat may be late.
+            interval = min(interval, notifier.watchdog / 2)
+        super().__init__(clock, interval, self._beat)
         self._notifier = notifier
         self._clock = clock
         self._status = status
         self._ready = False
         self._starting: IDelayedCall | None = None
-        self._beating = LoopingCall(self._beat)
-        self._beating.clock = clock
 
     def startService(self) -> None:
-        super().startService()
         if self._notifier.address is not None:
+            super().startService()
             # twistd binds the ports and starts all services, which load the data, before it runs
             # the reactor. Its first turn is thus the first moment at which a client is answered.
-            self._starting = self._clock.callLater(0, self._begin)
+            self._starting = self._clock.callLater(0, self._guarded, self._beat)
 
     def stopService(self) -> None:
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         if self._starting is not None and self._starting.active():
             self._starting.cancel()
-        if self._beating.running:
-            self._beating.stop()
         super().stopService()
-
-    def _begin(self) -> None:
-        interval = STATUS_INTERVAL
-        if self._notifier.watchdog is not None:
-            # Half of the limit, as sd_watchdog_enabled(3) advises: one beat may be late.
-            interval = min(interval, self._notifier.watchdog / 2)
-        self._beating.start(interval)
 
     def _beat(self) -> None:
         # READY=1 is repeated until it got through: without it systemd ends the daemon.
         assignments = [] if self._ready else ["READY=1"]
         if self._notifier.watchdog is not None:
             assignments.append("WATCHDOG=1")
-        try:
-            assignments.append("STATUS=" + self._status())
-        except Exception:
-            self.failures += 1
-            self.log.failure("no status for systemd; the beat goes on")
+        # The beat goes on without a status.
+        self._guarded(lambda: assignments.append("STATUS=" + self._status()))
         if self._notifier.send(*assignments):
             self._ready = True

@@ -1,16 +1,19 @@
-"""``twistd memdb``: the options, and the one place where the daemon is put together.
+"""``twistd memdb``: the options, and what the daemon needs of its process.
 
 The only module that imports the reactor, and it does so when the daemon is made, after twistd
-has chosen one. May import: everything.
+has chosen one. Who gets whom is for :mod:`memdbd.assembly` to say. May import: everything.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import platform
+import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import partial
 from types import TracebackType
 from typing import IO, Any, ClassVar
 
@@ -23,22 +26,13 @@ from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 
 from memdbd import __version__, config
+from memdbd.assembly import assemble
 from memdbd.clock import Clock
-from memdbd.commands.table import COMMANDS, TYPES
 from memdbd.config import SETTINGS, Config
-from memdbd.daemon import Daemon
-from memdbd.dialects.text import LineRules, TextEncoder
-from memdbd.dispatch import Dispatcher
-from memdbd.engines.local import LocalEngine
 from memdbd.errors import ConfigError, MemDBError
-from memdbd.listeners import Listeners
 from memdbd.logs import observer
 from memdbd.persistence.fs import FileSystem
-from memdbd.protocol import MemDBFactory
-from memdbd.pubsub import Registry
-from memdbd.replies import Reply
-from memdbd.services import Stack, Sweeper
-from memdbd.storage import Storage
+from memdbd.services import Stack
 from memdbd.systemd import Notifier, SystemdService
 
 
@@ -88,6 +82,18 @@ class Options(usage.Options):
         print(f"memdbd {__version__}")
         sys.exit(0)
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            # twistd would print all of its help, and the error behind it.
+            words = str(error).split()
+            flags = [f"--{flag.rstrip('=')}" for flag in self.longOpt]
+            unknown = [word for word in words if word.startswith("--") and word not in flags]
+            near = get_close_matches(unknown[0], flags, n=1) if unknown else []
+            hint = f"did you mean {near[0]}?" if near else "see twistd memdb --help"
+            raise SystemExit(f"memdbd: {error}; {hint}") from None
+
     def postOptions(self) -> None:
         flags: dict[str, Any] = {
             name: self[config.flag_of(name)]
@@ -117,80 +123,42 @@ class Root(Stack):
 
 
 def makeService(options: Options) -> IService:
-    """Put the daemon together. Raises SystemExit where a setting cannot be followed."""
+    """Make the daemon of this process. Raises SystemExit where a setting cannot be followed."""
     from twisted.internet import reactor as installed
 
     reactor: Any = installed  # which interfaces it has, Twisted's annotations do not say
-    sys.excepthook = _refusal
-    settings = options.config
-    clock = Clock()
+    settings, clock = options.config, Clock()
+    # twistd catches an Exception at the start, removes its pid file, and lets it out with a
+    # traceback (a SystemExit would leave the file). For what we refuse, one line is enough.
+    sys.excepthook = partial(_refusal, bool(options.parent and options.parent["nodaemon"]))
     # Twisted's timers go by the wall; set back by an hour, it would silence every LoopingCall for
     # one. This clock goes on where the wall was.
     reactor.seconds = clock.seconds
     _raise_file_limit()
-
-    channels = Registry()
-    daemon = Daemon(clock, COMMANDS, TYPES, settings.default_ttl)
-    engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds)
-    dispatcher = Dispatcher(engine, COMMANDS, daemon.suggestions)
-    encoder = TextEncoder(settings.cache_capacity)
-    factory = MemDBFactory(
-        reactor=reactor,
-        engine=engine,
-        dispatcher=dispatcher,
-        channels=channels,
-        encoder=encoder,
-        rules=LineRules(COMMANDS),
-        subscriber_buffer=settings.subscriber_buffer,
-    )
+    if hasattr(signal, "SIGHUP"):
+        # There is nothing to be reloaded yet, and a closed terminal or a logrotate script is no
+        # reason to die without a snapshot, which is what the signal does by itself.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def in_thread(function: Callable[[], None]) -> Deferred[None]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function)
 
-    storage = Storage(
-        reactor=reactor,
-        clock=clock,
-        engine=engine,
-        types=TYPES,
-        fs=FileSystem(),
-        directory=settings.data_dir,
-        filename=settings.storage_file,
-        interval=settings.snapshot_interval,
-        in_thread=in_thread,
-    )
     try:
-        listeners = Listeners(reactor, settings.endpoints, factory)
+        parts = assemble(reactor, clock, settings, FileSystem(), in_thread, time.perf_counter)
     except ConfigError as error:
         raise SystemExit(f"memdbd: {error}") from None
 
-    daemon.saver = storage.save
-    daemon.counters += [
-        factory.stats, dispatcher.stats, engine.stats, encoder.stats, storage.stats,
-    ]  # fmt: skip
-    started = clock.ms()
-
-    def about() -> dict[str, Reply]:
-        return {
-            "version": __version__,
-            "python": platform.python_version(),
-            "reactor": type(reactor).__name__,
-            "pid": os.getpid(),
-            "uptime_seconds": (clock.ms() - started) // 1000,
-            **listeners.info(),
-        }
-
-    daemon.sections.update(server=about, persistence=storage.info, stats=daemon.stats)
-
     def status() -> str:
-        return f"{len(factory.connections)} connections, {len(engine.keyspace)} keys"
+        return f"{len(parts.factory.connections)} connections, {len(parts.engine.keyspace)} keys"
 
     root = Root(_observer(settings, options.parent))
     notifier = Notifier.from_environment(os.environ, os.getpid())
-    # From the bottom up; stopped from the top down.
+    # From the bottom up; stopped from the top down: the last snapshot has what the last client
+    # did, and the manager hears first that we stop and last that we are ready.
     for service in (
-        storage,
-        Sweeper(reactor, settings.sweep_interval, engine.keyspace),
-        listeners,
+        parts.storage,
+        parts.sweeper,
+        parts.listeners,
         SystemdService(notifier, reactor, status),
     ):
         service.setServiceParent(root)
@@ -221,12 +189,15 @@ def _raise_file_limit() -> None:
 
 
 def _refusal(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    foreground: bool,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
 ) -> None:
     """What twistd lets out at the start: one line for what we refuse, a traceback for the rest."""
     if issubclass(kind, MemDBError):
-        # In the background there is no standard error, and twistd says to look at the log.
-        Logger().critical("refused to start: {error}", error=error)
+        if not foreground:  # there is no standard error, and twistd says to look at the log
+            Logger().critical("refused to start: {error}", error=error)
         print(f"memdbd: {error}", file=sys.__stderr__)
     else:
         sys.__excepthook__(kind, error, traceback)

@@ -7,6 +7,7 @@ there is one) and each connection sends once. Imports Twisted only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -27,41 +28,71 @@ class Connection(Protocol):
 
 
 class Turn:
-    """Collects the connections that want something at the end of this turn of ``reactor``."""
+    """Collects the connections that want something at the end of this turn of ``reactor``.
+
+    ``seconds`` tells the time by which a turn is late.
+    """
+
+    # All connections' share of one turn. Without it each would have its slice in every turn, and
+    # a hundred that send slow commands would keep all others waiting for a hundred slices.
+    BUDGET = 0.010  # seconds
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorTime, seconds: Callable[[], float]) -> None:
         self._reactor = reactor
+        self._seconds = seconds
+        self._late_from: float | None = None  # set when the turn begins
         self._scheduled = False
-        self._owing: list[Connection] = []
-        self._unfinished: list[Connection] = []
+        # Dicts, for a connection may say so several times in a turn, and gets one flush and one
+        # slice all the same.
+        self._owing: dict[Connection, None] = {}
+        self._unfinished: dict[Connection, None] = {}
+
+    def is_late(self) -> bool:
+        """Whether this turn has had its time, and new requests should wait for the next."""
+        now = self._seconds()
+        if self._late_from is None:
+            self._late_from = now + self.BUDGET
+            self._schedule()
+        return now >= self._late_from
 
     def owe(self, connection: Connection) -> None:
-        """Flush ``connection`` at the end of this turn. To be called once a turn."""
-        self._owing.append(connection)
+        """Flush ``connection`` at the end of this turn."""
+        self._owing[connection] = None
         self._schedule()
 
     def unfinished(self, connection: Connection) -> None:
-        """Let ``connection`` go on after this turn's flush. To be called once a turn."""
-        self._unfinished.append(connection)
+        """Let ``connection`` go on after the flush of this turn."""
+        self._unfinished[connection] = None
         self._schedule()
 
     def end(self) -> None:
         """End the turn now; the reactor calls it when all that was ready has been read."""
         self._scheduled = False
-        owing, self._owing = self._owing, []
-        unfinished, self._unfinished = self._unfinished, []
+        owing, self._owing = self._owing, {}
         for connection in owing:
             try:
                 connection.flush()
             except Exception:
                 self._failed(connection)
-        for connection in unfinished:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._late_from = None
+        unfinished, self._unfinished = self._unfinished, {}
+        while unfinished and not self.is_late():
+            connection = next(iter(unfinished))
+            del unfinished[connection]
             try:
                 connection.go_on()
             except Exception:
                 self._failed(connection)
+        # Who had no turn comes first in the next.
+        self._unfinished = unfinished | self._unfinished
+        self._late_from = None
+        if self._unfinished:
+            self._schedule()
 
     def _schedule(self) -> None:
         if not self._scheduled:

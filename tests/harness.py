@@ -1,7 +1,8 @@
 """Daemons for tests: one in memory, where time and the peers do as they are told, and real ones.
 
-* :class:`House` is what ``makeService`` puts together, on a Clock, with a :class:`Peer` for each
-  connection. Nothing of it waits: a test advances the clock.
+* :class:`House` is the daemon that ``makeService`` runs, put together by the same function, on a
+  Clock and with a :class:`Peer` for each connection. Nothing of it waits: a test advances the
+  clock.
 * :class:`Daemon` is a process of its own on a port that the system picks, and :class:`Caller` a
   socket to it. Whatever they wait for, they give up on after PATIENCE.
 """
@@ -27,24 +28,19 @@ from typing import Any, Self
 import pytest
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 import memdbd
+from memdbd.assembly import assemble
 from memdbd.clock import Clock as SteadyClock
-from memdbd.commands.table import COMMANDS, TYPES
-from memdbd.config import ENVIRONMENT
-from memdbd.daemon import Daemon as Server
-from memdbd.dialects.text import LineRules, TextEncoder
-from memdbd.dispatch import Dispatcher
-from memdbd.engines.local import LocalEngine
-from memdbd.eviction import Bounds
+from memdbd.config import ENVIRONMENT, Config
 from memdbd.persistence.fs import FileSystem
-from memdbd.protocol import MemDBFactory, MemDBProtocol
-from memdbd.pubsub import Registry
+from memdbd.protocol import MemDBProtocol
 from memdbd.replies import Pending
-from memdbd.storage import Storage
 
 # A daemon in memory
 
@@ -70,8 +66,9 @@ class TurnClock(Clock):
         self.rightNow += seconds
 
 
+@implementer(ITCPTransport)
 class Wire(StringTransport):
-    """A transport with the rules of Twisted's own towards a peer that reads slowly, or not at all.
+    """TCP with the rules of Twisted's own towards a peer that reads slowly, or not at all.
 
     Over CAPACITY bytes that the peer has not taken, the producer is paused; when all are taken, it
     is resumed; ``loseConnection`` closes only then. What was taken is ``taken``.
@@ -85,6 +82,7 @@ class Wire(StringTransport):
         self.untaken = bytearray()
         self.taken = bytearray()
         self.closed: type[Exception] | None = None  # how the connection was lost
+        self.no_delay = self.keep_alive = False  # as the socket's options are at first
         self._clock = clock
         self.writing = False  # whether the reactor looks for room to send
         self._producer_paused = False
@@ -124,6 +122,21 @@ class Wire(StringTransport):
     def abortConnection(self) -> None:
         super().abortConnection()
         self._lost(ConnectionAborted)
+
+    def loseWriteConnection(self) -> None:
+        raise NotImplementedError("memdbd half-closes nothing")
+
+    def getTcpNoDelay(self) -> bool:
+        return self.no_delay
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.no_delay = enabled
+
+    def getTcpKeepAlive(self) -> bool:
+        return self.keep_alive
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self.keep_alive = enabled
 
     def _lost(self, how: type[Exception]) -> None:
         if not self._losing:
@@ -207,15 +220,17 @@ class Peer:
 
 
 class House:
-    """A daemon without sockets and files: what ``makeService`` puts together, on a Clock."""
+    """A daemon without sockets and files, on a Clock: the parts that ``makeService`` runs, of which
+    no service is started. Settings are those of :class:`~memdbd.config.Config`.
+
+    Without a ``data_dir``, a test resolves the ``saves``; with one, it is a :class:`Stored`'s.
+    """
 
     def __init__(
         self,
-        *,
-        bounds: Bounds = Bounds(),  # noqa: B008
-        cache_capacity: int = 100,
-        default_ttl: int = 3600,
-        subscriber_buffer: int = 32 * 1024 * 1024,
+        fs: FileSystem | None = None,
+        in_thread: Callable[[Callable[[], None]], Deferred[None]] = maybeDeferred,
+        **settings: Any,
     ) -> None:
         self.clock = TurnClock()
         self.wall_step = 0.0  # seconds by which someone has set the wall clock
@@ -223,23 +238,23 @@ class House:
             steady=self.clock.seconds,
             wall=lambda: NOON + self.clock.seconds() + self.wall_step,
         )
-        self.channels = Registry()
-        self.server = Server(self.time, COMMANDS, TYPES, default_ttl)
-        self.engine = LocalEngine(self.time, self.channels, self.server, TYPES, bounds)
-        self.dispatcher = Dispatcher(self.engine, COMMANDS, self.server.suggestions)
-        self.encoder = TextEncoder(cache_capacity)
-        self.factory = MemDBFactory(
-            reactor=self.clock,
-            engine=self.engine,
-            dispatcher=self.dispatcher,
-            channels=self.channels,
-            encoder=self.encoder,
-            rules=LineRules(COMMANDS),
-            subscriber_buffer=subscriber_buffer,
+        parts = assemble(
+            self.clock,
+            self.time,
+            Config(**settings),
+            fs or FileSystem(),
+            in_thread,
+            self.clock.seconds,
         )
-        self.server.counters += [self.factory.stats, self.dispatcher.stats, self.engine.stats]
-        self.saves: list[Pending] = []  # those that wait; a test resolves them
-        self.server.saver = self._save
+        self.parts = parts
+        self.channels = parts.channels
+        self.server = parts.daemon
+        self.engine = parts.engine
+        self.dispatcher = parts.dispatcher
+        self.factory = parts.factory
+        self.saves: list[Pending] = []  # those that wait
+        if "data_dir" not in settings:
+            self.server.saver = self._save
         self.peers: list[Peer] = []
 
     def connect(self) -> Peer:
@@ -278,25 +293,12 @@ class Stored:
     def __init__(
         self, directory: Path, fs: FileSystem | None = None, interval: float = 60.0
     ) -> None:
-        self.house = House()
         self.directory = directory
         self.snapshot = directory / "persistence.json"
         self.held: list[Callable[[], None]] | None = None  # a list: commits wait to be let go
         self._waiting: list[Deferred[None]] = []
-        self.storage = Storage(
-            reactor=self.house.clock,
-            clock=self.house.time,
-            engine=self.house.engine,
-            types=TYPES,
-            fs=fs or FileSystem(),
-            directory=str(directory),
-            filename="persistence.json",
-            interval=interval,
-            in_thread=self._in_thread,
-        )
-        self.house.server.saver = self.storage.save
-        self.house.server.sections["persistence"] = self.storage.info
-        self.house.server.counters.append(self.storage.stats)
+        self.house = House(fs, self._in_thread, data_dir=str(directory), snapshot_interval=interval)
+        self.storage = self.house.parts.storage
 
     def start(self) -> Self:
         """Lock and load."""

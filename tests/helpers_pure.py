@@ -12,15 +12,18 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.task import Clock as ReactorClock
 
+from memdbd.assembly import assemble
 from memdbd.clock import Clock
-from memdbd.commands.spec import Context
-from memdbd.commands.table import COMMANDS, TYPES
-from memdbd.daemon import Daemon
-from memdbd.dialects.text import LineRules, Request, TextEncoder, TextParser
-from memdbd.errors import CommandError, ProtocolError
+from memdbd.commands.spec import Request
+from memdbd.commands.table import COMMANDS
+from memdbd.config import Config
+from memdbd.dialects.text import LineRules, TextParser
+from memdbd.errors import ProtocolError
 from memdbd.keyspace import Keyspace
-from memdbd.pubsub import Registry
+from memdbd.persistence.fs import FileSystem
 from memdbd.replies import Message, Reply
 from memdbd.session import Session
 
@@ -29,7 +32,7 @@ NOW = 1_700_000_000_000  # milliseconds, where nothing else is said
 
 
 class World:
-    """A keyspace on a clock that is set by hand, and one client of it.
+    """The daemon's parts on a clock that is set by hand, and one client that has no connection.
 
     ``now`` is the present in milliseconds; ``changes`` what was heard of changes; ``inbox`` the
     messages that were delivered to the client.
@@ -39,33 +42,36 @@ class World:
         self.now = NOW
         self.changes: list[tuple[str, bytes | None]] = []
         self.inbox: list[Message] = []
-        self.db = Keyspace(lambda: self.now, lambda *change: self.changes.append(change))
-        self.channels = Registry()
         clock = Clock(steady=lambda: self.now / 1000, wall=lambda: self.now / 1000)
-        self.daemon = Daemon(clock, COMMANDS, TYPES, default_ttl=3600)
+        parts = assemble(
+            ReactorClock(), clock, Config(), FileSystem(), maybeDeferred, clock.seconds
+        )
+        self.daemon = parts.daemon
+        self.daemon.saver = None  # nothing is written
+        self.channels = parts.channels
+        self.db = parts.engine.keyspace
+        self._told, self.db.changed = self.db.changed, self._changed
         self.session = Session(1, self.channels, self.inbox.append)
-        self.context = Context(self.session, self.db, self.channels, self.daemon)
+        self.context = parts.engine.context(self.session)
+        self._engine = parts.engine
+        self._dispatcher = parts.dispatcher
+        self._encoder = parts.encoder
         self._parser = TextParser(RULES)
-        self._encoder = TextEncoder(cache_capacity=0)
 
     def run(self, *argv: bytes) -> Reply:
         """The neutral reply to a request; raises what the command raises."""
         command = COMMANDS[argv[0]]
-        return command.handler(self.context, *command.arguments(argv))
+        return self._engine.execute(self.context, command, command.handler, command.arguments(argv))
 
     def say(self, line: str) -> str:
         """The line of the text dialect that answers ``line``, without its end."""
-        (request,) = self._parser.feed(line.encode() + b"\n")
-        try:
-            if isinstance(request, Exception):
-                raise request
-            command = COMMANDS[request[0].lower()]
-            reply = command.text_handler(self.context, *command.arguments(request))
-        except CommandError as error:
-            reply = error
-        answer = self._encoder.encode(reply).decode()
-        assert answer.endswith("\n")
-        return answer[:-1]
+        output: list[bytes] = []
+        requests = self._parser.feed(line.encode() + b"\n")
+        self._dispatcher.run(self.context, requests, self._encoder.encode, output, [], text=True)
+        assert self._dispatcher.failures == 0, f"{line!r} raised what it should not"
+        (answer,) = output
+        assert answer.endswith(b"\n")
+        return answer[:-1].decode()
 
     def ask(self, line: str) -> Any:
         """The object that answers ``line``."""
@@ -75,6 +81,10 @@ class World:
         """The changes since the last time that this was asked."""
         changes, self.changes[:] = self.changes[:], []
         return changes
+
+    def _changed(self, operation: str, key: bytes | None) -> None:
+        self.changes.append((operation, key))
+        self._told(operation, key)
 
 
 def conversation(world: World, text: str) -> None:
@@ -149,6 +159,10 @@ class KeyspaceMachine(RuleBasedStateMachine):
         heard, self.heard = self.heard, []
         assert heard == list(operations)
 
+    def expect_no_dead(self, key: bytes) -> None:
+        """Whoever looked at ``key`` or overwrote it has taken it out first, if it had expired."""
+        assert self.alive(key) or key not in self.model
+
     @rule(ms=st.integers(1, 40))
     def time_goes_on(self, ms: int) -> None:
         self.now += ms
@@ -158,6 +172,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
         if self.room_for(key, value):
             deadline = None if ttl is None else self.now + ttl
             self.db.set(key, value, deadline)
+            self.expect_no_dead(key)
             self.model[key] = value, deadline
             self.expect(("set", key))
             self.used(key)
@@ -206,6 +221,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
         was_there = self.alive(key)
         assert self.db.rename(key, new) == was_there
         if was_there:
+            self.expect_no_dead(new)
             self.model[new] = self.model.pop(key)
             self.used(new)
             self.expect(("rename_from", key), ("rename_to", new))
@@ -233,7 +249,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
             self.used(key)
         else:
             assert self.db.get(key) is None
-            assert key not in self.model, "a look takes an expired key out"
+            self.expect_no_dead(key)
 
     @invariant()
     def what_lives_is_what_is_seen(self) -> None:

@@ -9,8 +9,8 @@ import pytest
 from harness import House
 from twisted.logger import capturedLogs, formatEvent
 
-from memdbd.commands.spec import KEY, Command, Context, Flag, Param, command
-from memdbd.dispatch import Dispatcher, Request, Stop
+from memdbd.commands.spec import KEY, Command, Context, Flag, Param, Request, command
+from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import OK, Message, Pending, Reply
@@ -83,9 +83,10 @@ class Conversation:
     """A session whose requests go straight to the dispatcher."""
 
     def __init__(self) -> None:
+        self.now = 0.0
         house = House()
         self.engine: LocalEngine = house.engine
-        self.dispatcher = Dispatcher(self.engine, TABLE, house.server.suggestions)
+        self.dispatcher = Dispatcher(self.engine, TABLE, house.server.suggestions, lambda: self.now)
         self.behind: list[bytes] = []
         self.session = Session(1, house.channels, self._deliver)
         self.context = self.engine.context(self.session)

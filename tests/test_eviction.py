@@ -14,18 +14,17 @@ from memdbd.commands.table import TYPES
 from memdbd.errors import OutOfMemory
 from memdbd.eviction import (
     DEADLINE_OVERHEAD,
-    KEY_OVERHEAD,
     POLICIES,
     SWEPT_FIRST,
+    USE_OVERHEAD,
     BoundedKeyspace,
     Bounds,
     Policy,
 )
 
 SIZES = {kind.python: kind.size for kind in TYPES}
-# What a command may bring beyond the bytes that were made room for: the heads of two objects of
-# bytes, and a deadline.
-SLACK = 2 * getsizeof(b"") + DEADLINE_OVERHEAD
+# What a command may bring beyond the bytes that were made room for: a deadline.
+SLACK = DEADLINE_OVERHEAD + USE_OVERHEAD
 
 
 class Bounded:
@@ -43,14 +42,16 @@ class Bounded:
             self.evicted.append(key)
 
     def set(self, key: bytes, value: bytes = b"v", ttl: int | None = None) -> None:
-        self.db.make_room([key], len(key) + len(value))
+        self.db.make_room([key], getsizeof(value), replaces=True)
         self.db.set(key, value, None if ttl is None else self.now + ttl)
 
 
 def counted(db: BoundedKeyspace) -> int:
     """What ``db.memory`` has to be, counted anew."""
-    sizes = (KEY_OVERHEAD + getsizeof(key) + getsizeof(value) for key, value in db.values.items())
-    return sum(sizes) + DEADLINE_OVERHEAD * len(db.deadlines)
+    sizes = (
+        db.key_overhead + getsizeof(key) + getsizeof(value) for key, value in db.values.items()
+    )
+    return sum(sizes) + db.deadline_overhead * len(db.deadlines)
 
 
 class TestAllkeysLRU:
@@ -174,8 +175,8 @@ class TestNoeviction:
         with pytest.raises(OutOfMemory) as refused:
             bounded.set(b"b")
         assert str(refused.value) == (
-            "command not allowed: max_keys (1) is reached and eviction 'noeviction' finds no key "
-            "to evict"
+            "command not allowed: max_keys (1) is reached and eviction 'noeviction' finds too "
+            "little to evict"
         )
         assert refused.value.code == "OOM"
         bounded.set(b"a", b"2")
@@ -202,14 +203,14 @@ class TestEveryPolicy:
         assert bounded.db.keys() == [b"old", b"young", b"new"]
 
     def test_the_keys_of_the_command_itself_are_spared(self, policy: Policy) -> None:
-        bounded = Bounded(policy, max_memory=2000)
+        bounded = Bounded(policy, max_memory=1200)
         bounded.set(b"a", ttl=1000)
         bounded.set(b"b", ttl=2000)
         if policy == "noeviction":
             with pytest.raises(OutOfMemory, match="max_memory"):
-                bounded.set(b"a", bytes(1000))
+                bounded.set(b"a", bytes(500))
         else:
-            bounded.set(b"a", bytes(1000))
+            bounded.set(b"a", bytes(500))
             assert bounded.evicted == [b"b"]
         assert b"a" in bounded.db.values
 
@@ -227,6 +228,27 @@ class TestEveryPolicy:
         with pytest.raises(OutOfMemory):
             bounded.db.make_room([b"b"], 5000)
         assert bounded.db.memory == before == counted(bounded.db)
+
+    def test_a_large_value_is_replaced_by_another_without_any_eviction(
+        self, policy: Policy
+    ) -> None:
+        bounded = Bounded(policy, max_memory=10_000)
+        bounded.set(b"other", ttl=1000)
+        for size in (6000, 6000, 5000):
+            bounded.set(b"a", bytes(size))
+        assert bounded.evicted == []
+        assert bounded.db.keys() == [b"other", b"a"]
+
+    def test_what_would_not_be_enough_is_not_begun(self, policy: Policy) -> None:
+        bounded = Bounded(policy, max_memory=10_000)
+        bounded.set(b"large", bytes(4000))
+        for number in range(8):
+            bounded.set(b"%d" % number, ttl=1000)
+        bounded.db.get(b"large")
+        with pytest.raises(OutOfMemory):
+            # Room enough for one of them only, and both are spared.
+            bounded.db.make_room([b"large", b"new"], 6000)
+        assert bounded.evicted == []
 
     def test_a_snapshot_is_counted_when_it_is_loaded(self, policy: Policy) -> None:
         bounded = Bounded(policy, max_keys=10)
@@ -291,9 +313,15 @@ class BoundedMachine(KeyspaceMachine):
         self.uses += 1
         self.last_use[key] = self.uses
 
-    def fits(self, new: int, size: int) -> bool:
-        too_many = self.max_keys and new and len(self.model) + new > self.max_keys
-        too_large = self.max_memory and self.counted() + size > self.max_memory
+    def fits(self, key: bytes, value: bytes) -> bool:
+        """Whether setting the key keeps within the bounds; what adds nothing always does."""
+        old = self.model.get(key)
+        if old is None:
+            more = self.db.key_overhead + getsizeof(key) + getsizeof(value)
+        else:
+            more = getsizeof(value) - getsizeof(old[0])
+        too_many = self.max_keys and old is None and len(self.model) >= self.max_keys
+        too_large = self.max_memory and more > 0 and self.counted() + more > self.max_memory
         return not too_many and not too_large
 
     def victim(self, spared: bytes) -> bytes | None:
@@ -308,10 +336,8 @@ class BoundedMachine(KeyspaceMachine):
         return next((key for key in candidates if key != spared), None)
 
     def room_for(self, key: bytes, value: bytes) -> bool:
-        size = len(key) + len(value) + KEY_OVERHEAD * (key not in self.model)
-        new = int(key not in self.model)
         try:
-            self.db.make_room([key], len(key) + len(value))
+            self.db.make_room([key], getsizeof(value), replaces=True)
         except OutOfMemory:
             allowed = False
         else:
@@ -319,20 +345,30 @@ class BoundedMachine(KeyspaceMachine):
         evicted = [gone for operation, gone in self.heard if operation == "evict" and gone]
         self.expect(*(("evict", gone) for gone in evicted))
         for gone in evicted:
-            assert not self.fits(new, size), "evicted though there was room"
+            assert not self.fits(key, value), "evicted though there was room"
             assert gone == self.victim(spared=key)
             del self.model[gone]
         if allowed:
-            assert self.fits(new, size)
+            assert self.fits(key, value)
         else:
-            too_large = self.max_memory and size > self.max_memory
-            assert not self.fits(new, size)
-            assert too_large or self.victim(spared=key) is None
+            assert not evicted, "evicted in vain"
+            self.not_even_without_all_others(key, value)
         return allowed
+
+    def not_even_without_all_others(self, key: bytes, value: bytes) -> None:
+        all_there = dict(self.model)
+        while (gone := self.victim(spared=key)) is not None:
+            del self.model[gone]
+        assert not self.fits(key, value)
+        self.model.clear()
+        self.model.update(all_there)
 
     def counted(self) -> int:
         return sum(
-            KEY_OVERHEAD + getsizeof(key) + getsizeof(value) + DEADLINE_OVERHEAD * (at is not None)
+            self.db.key_overhead
+            + getsizeof(key)
+            + getsizeof(value)
+            + self.db.deadline_overhead * (at is not None)
             for key, (value, at) in self.model.items()
         )
 

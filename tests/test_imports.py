@@ -53,6 +53,7 @@ ROOMS = [
     "memdbd.systemd",
     "memdbd.config",
     "memdbd.client",
+    "memdbd.assembly",
     "memdbd.tap",
 ]
 # Not pure, and yet without Twisted.

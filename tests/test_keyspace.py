@@ -254,6 +254,26 @@ class TestEachChangeIsHeardOnce:
             assert world.heard() == [("expire", b"k")]
         assert world.db.expired == len(LOOKS)
 
+    @pytest.mark.parametrize(
+        ("change", "heard"),
+        [
+            (lambda db: db.set(b"k", b"w"), [("set", b"k")]),
+            (lambda db: db.set(b"k", b"w", DEADLINE + 1), [("set", b"k")]),
+            (lambda db: db.rename(b"x", b"k"), [("rename_from", b"x"), ("rename_to", b"k")]),
+        ],
+        ids=["set", "set with a deadline", "rename"],
+    )
+    def test_an_expiry_before_what_takes_its_place(
+        self, world: World, change: Callable[[Keyspace], object], heard: list[tuple[str, bytes]]
+    ) -> None:
+        world.db.set(b"k", b"v", DEADLINE)
+        world.db.set(b"x", b"v")
+        world.heard()
+        world.now = DEADLINE
+        change(world.db)
+        assert world.heard() == [("expire", b"k"), *heard]
+        assert world.db.expired == 1
+
     def test_after_it_was_made(self) -> None:
         seen: list[list[bytes]] = []
         db = Keyspace(lambda: NOW, lambda operation, key: seen.append(db.keys()))

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from harness import House, outcome
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 
 from memdbd.errors import ConfigError, ListenError
 from memdbd.listeners import Listeners
@@ -29,6 +32,38 @@ class Reactor(MemoryReactorClock):
         if port in self.taken:
             raise CannotListenError("127.0.0.1", port, OSError("Address already in use"))
         return super().listenTCP(port, *arguments, **named)
+
+
+class Slow:
+    """An endpoint that does not know at once whether it can listen."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.listening: Deferred[Port] = Deferred()
+
+    def listen(self, factory: object) -> Deferred[Port]:
+        self.asked += 1
+        return self.listening
+
+
+class Port:
+    """A port that is listened on."""
+
+    stopped = False
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", "0.0.0.0", 65432)
+
+    def stopListening(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """The endpoint that each string describes."""
+    slow = Slow()
+    monkeypatch.setattr("memdbd.listeners.serverFromString", lambda reactor, text: slow)
+    return slow
 
 
 @pytest.fixture
@@ -70,22 +105,24 @@ class TestListening:
         assert listeners.info() == {"listening_on": ["0.0.0.0:1", "[::1]:2", f"unix:{tmp_path}/s"]}
 
     def test_each_address_is_logged(self, house: House) -> None:
+        here = "interface=127.0.0.1"
         with capturedLogs() as events:
-            started(Reactor(), house, "tcp:1", "tcp:2")
-        assert [event["address"] for event in events] == ["0.0.0.0:1", "0.0.0.0:2"]
+            started(Reactor(), house, f"tcp:1:{here}", f"tcp:2:{here}")
+        assert [event["address"] for event in events] == ["127.0.0.1:1", "127.0.0.1:2"]
 
-    def test_begins_with_the_privileges_of_root_and_once(self, house: House) -> None:
+    @pytest.mark.parametrize("interface", ["", "192.0.2.1", "\\:\\:"])
+    def test_one_that_the_network_reaches_is_warned_of(self, house: House, interface: str) -> None:
+        with capturedLogs() as events:
+            started(Reactor(), house, f"tcp:1:interface={interface}")
+        assert [event["log_level"].name for event in events] == ["info", "warn"]
+        assert "no authentication" in formatEvent(events[1])
+
+    def test_begins_with_the_start_and_not_before_the_data_is_loaded(self, house: House) -> None:
         reactor = Reactor()
         listeners = Listeners(reactor, ["tcp:1"], house.factory)
-        assert reactor.tcpServers == []
         listeners.privilegedStartService()
-        assert len(reactor.tcpServers) == 1
+        assert reactor.tcpServers == []
         listeners.startService()
-        assert len(reactor.tcpServers) == 1
-
-    def test_begins_with_the_start_where_there_is_no_privileged_one(self, house: House) -> None:
-        reactor = Reactor()
-        Listeners(reactor, ["tcp:1"], house.factory).startService()
         assert len(reactor.tcpServers) == 1
 
 
@@ -93,9 +130,8 @@ class TestRefusals:
     def test_a_port_in_use_is_named(self, house: House) -> None:
         listeners = Listeners(Reactor(65432), ["tcp:1", "tcp:65432"], house.factory)
         with pytest.raises(ListenError) as refusal:
-            listeners.privilegedStartService()
-        assert str(refusal.value).startswith("cannot listen on tcp:65432: Couldn't listen on ")
-        assert "Address already in use" in str(refusal.value)
+            listeners.startService()
+        assert str(refusal.value) == "Address already in use: cannot listen on tcp:65432"
 
     @pytest.mark.parametrize(
         "description",
@@ -119,14 +155,15 @@ class TestRefusals:
     ) -> None:
         with pytest.raises(ConfigError) as refusal:
             Listeners(Reactor(), [description], house.factory)
-        start = f"listen: {description!r} is not a Twisted endpoint: "
-        assert str(refusal.value).startswith(start)
-        assert str(refusal.value) != start
+        said = str(refusal.value)
+        assert said.startswith(f"listen: {description!r} cannot be listened on (")
+        assert said.endswith("tcp:65432:interface=127.0.0.1 or unix:/run/memdbd.sock")
+        assert "()" not in said.replace("int()", "")
 
     def test_a_certificate_that_is_none_is_no_endpoint(self, house: House, tmp_path: Path) -> None:
         key = tmp_path / "key.pem"
         key.write_text("nonsense")
-        with pytest.raises(ConfigError, match="is not a Twisted endpoint"):
+        with pytest.raises(ConfigError, match="cannot be listened on"):
             Listeners(Reactor(), [f"ssl:0:privateKey={key}"], house.factory)
 
     @pytest.mark.parametrize("which", ["name=memdbd", "index=0"])
@@ -145,6 +182,47 @@ class TestRefusals:
         with pytest.raises(ConfigError):
             Listeners(reactor, ["tcp:1", "nonsense"], house.factory)
         assert reactor.tcpServers == []
+
+
+class TestALateAnswer:
+    """Of an endpoint that knows only when the daemon is started whether it can listen."""
+
+    def test_that_it_listens_is_all_that_is_needed(self, house: House, slow: Slow) -> None:
+        reactor = Reactor()
+        listeners = started(reactor, house, "slow:")
+        assert (slow.asked, listeners.info()) == (1, {"listening_on": []})
+        slow.listening.callback(Port())
+        assert listeners.info() == {"listening_on": ["0.0.0.0:65432"]}
+        assert not reactor.hasStopped
+
+    def test_that_it_cannot_is_logged_and_stops_the_daemon(self, house: House, slow: Slow) -> None:
+        reactor = Reactor()
+        started(reactor, house, "slow:")
+        assert not reactor.hasStopped
+        with capturedLogs() as events:
+            slow.listening.errback(Failure(OSError("no such relay")))
+        (event,) = events
+        assert event["log_level"] is LogLevel.critical
+        assert (event["endpoint"], event["reason"]) == ("slow:", "no such relay")
+        assert reactor.hasStopped
+
+    def test_that_it_cannot_is_nothing_to_a_daemon_that_stops(
+        self, house: House, slow: Slow
+    ) -> None:
+        reactor = Reactor()
+        started(reactor, house, "slow:").stopService()
+        slow.listening.errback(Failure(OSError("no such relay")))
+        assert not reactor.hasStopped  # a second stop is an error
+
+    def test_that_it_listens_is_taken_back_by_a_daemon_that_stops(
+        self, house: House, slow: Slow
+    ) -> None:
+        listeners = started(Reactor(), house, "slow:")
+        listeners.stopService()
+        port = Port()
+        slow.listening.callback(port)
+        assert listeners.info() == {"listening_on": []}
+        assert port.stopped
 
 
 class TestTheStop:

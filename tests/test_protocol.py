@@ -16,7 +16,7 @@ from twisted.logger import capturedLogs
 from memdbd.commands.table import COMMANDS
 from memdbd.dialects.text import MAX_JSON_LINE, MAX_LINE
 from memdbd.errors import CommandError
-from memdbd.protocol import LINGER
+from memdbd.protocol import LINGER, READ_AHEAD, STOP_LIMIT
 from memdbd.replies import OK as DONE
 
 Exchange = tuple[bytes, bytes]  # a request, and the reply to it, both without their line ends
@@ -161,7 +161,7 @@ class TestTheTableOfReplies:
         )
 
     def test_the_server_and_the_connection(self, peer: Peer, house: House) -> None:
-        house.server.sections["server"] = lambda: {"version": "1.2", "pid": 7}
+        house.server.sections = {"server": lambda: {"version": "1.2", "pid": 7}}
         converse(
             peer,
             (b"ping", PONG),
@@ -255,6 +255,10 @@ class TestWhatIsWrong:
 
 
 class TestHowRequestsArrive:
+    def test_the_socket_sends_at_once_and_notices_who_has_vanished(self, peer: Peer) -> None:
+        assert peer.wire.getTcpNoDelay()
+        assert peer.wire.getTcpKeepAlive()
+
     def test_many_in_one_piece_are_answered_in_their_order(self, peer: Peer) -> None:
         assert peer.asks(b"incr n\nget n\n\nincr n\ngte\r\nincr n\n") == (
             b'{"result": 1}\n'
@@ -332,9 +336,11 @@ class TestSaveInAPipeline:
             b'{"result": "OK"}\n{"result": "OK"}\n{"result": "2", "ttl_remaining": null}\n'
         )
 
-    def test_nothing_is_read_meanwhile(self, peer: Peer, house: House) -> None:
+    def test_little_is_read_meanwhile(self, peer: Peer, house: House) -> None:
         peer.asks(b"save\n")
         assert peer.asks(b"ping\n") == b""
+        assert peer.wire.producerState == "producing"  # to notice if the peer goes
+        assert peer.asks(b"\n" * READ_AHEAD) == b""
         assert peer.wire.producerState == "paused"
         house.saves[0].resolve(DONE)
         assert peer.hears() == b'{"result": "OK"}\n{"result": "PONG"}\n'
@@ -551,10 +557,17 @@ class TestTheEnd:
         peer.reads = False
         peer.asks(b"ping\n")
         gone = house.factory.close_all()
-        house.passes(LINGER - 0.1)
+        house.passes(STOP_LIMIT - 0.1)
         assert not gone.called
         house.passes(0.1)
         assert gone.called
+
+    def test_close_all_called_twice_fires_twice(self, peer: Peer, house: House) -> None:
+        peer.reads = False
+        peer.asks(b"ping\n")
+        gone = [house.factory.close_all(), house.factory.close_all()]
+        house.passes(STOP_LIMIT)
+        assert [each.called for each in gone] == [True, True]
 
     def test_a_defect_on_one_connection_ends_that_one_only(self, house: House) -> None:
         bad, good = house.connect(), house.connect()

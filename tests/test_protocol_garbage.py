@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from memdbd.commands.table import COMMANDS
 from memdbd.dialects.text import MAX_LINE
+from memdbd.dispatch import HTTP
 
 NAMES = [name for name in COMMANDS if name not in (b"quit", b"exit")]
 
@@ -35,7 +36,7 @@ JSON_LINES = st.builds(
 )
 OTHER_PROTOCOLS = st.sampled_from(
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nAccept: x\r\n\r\n",
         b"*2\r\n$3\r\nget\r\n$1\r\nk\r\n",
         b"*4294967295\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -56,8 +57,8 @@ GARBAGE = st.one_of(
     OTHER_PROTOCOLS,
 )
 
-# Commands that end the connection have their tests elsewhere; nonsense must not.
-ENDS = (b"quit", b"exit")
+# What ends the connection has its tests elsewhere; nonsense must not.
+ENDS = (b"quit", b"exit", *HTTP)
 
 
 def is_nonsense(garbage: bytes) -> bool:

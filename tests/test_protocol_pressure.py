@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import capturedLogs
 
 import memdbd.protocol
+from memdbd.dialects.text import MAX_LINE
 from memdbd.protocol import LINGER, PIECE
 from memdbd.replies import OK as DONE
 from memdbd.replies import Pending
@@ -68,6 +69,22 @@ class TestAPeerThatDoesNotRead:
         peer.reads = True
         assert peer.asks(b"ping\n") == ECHOED * 2 + b'{"result": "PONG"}\n'
 
+    def test_that_reads_a_little_and_is_full_again_is_not_read(self, house: House) -> None:
+        peer, other = house.connect(), house.connect()
+        peer.asks(b"subscribe ch\n")
+        peer.reads = False
+        other.asks((b"publish ch " + LONG + b"\n") * 20)
+        peer.sends(b"set k v\n")
+        for _ in range(2):
+            peer.wire.take(len(peer.wire.untaken))
+            house.settle()
+            assert held(peer) > Wire.CAPACITY
+            assert peer.wire.producerState == "paused"
+            assert house.engine.keyspace.values == {}
+        peer.reads = True
+        assert peer.hears().endswith(b'{"result": "OK"}\n')
+        assert house.engine.keyspace.values == {b"k": b"v"}
+
     def test_does_not_keep_others_waiting(self, house: House) -> None:
         peer, other = house.connect(), house.connect()
         peer.reads = False
@@ -88,9 +105,9 @@ class TestAPeerThatHasSaidAll:
         peer.sends(ECHO * 20)
         peer.ends()
         house.settle()
-        for _ in range(20 * len(ECHOED) // 10_000 - 1):
+        for _ in range(20 * len(ECHOED) // 100_000 - 1):
             house.passes(LINGER / 2)
-            peer.wire.take(10_000)
+            peer.wire.take(100_000)
         peer.reads = True
         assert peer.hears() == ECHOED * 20
         assert peer.wire.closed is ConnectionDone
@@ -105,6 +122,19 @@ class TestAPeerThatHasSaidAll:
         peer.reads = True
         assert peer.hears() == ECHOED * 2 + b'{"result": "OK"}\n'
         assert peer.wire.closed is ConnectionDone
+
+    @pytest.mark.parametrize("last", [b"quit\n", b"x" * (MAX_LINE + 1) + b"\n"])
+    def test_and_never_reads_is_aborted(self, house: House, last: bytes) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.sends(ECHO * 4 + last)
+        house.settle()
+        house.passes(LINGER - 0.1)
+        peer.wire.take(150_000)
+        house.passes(LINGER - 0.1)
+        assert peer.wire.closed is None
+        house.passes(0.2)
+        assert peer.wire.closed is ConnectionAborted
 
     def test_listens_to_nothing_any_more(self, house: House) -> None:
         peer, other = house.connect(), house.connect()
@@ -229,7 +259,7 @@ class Moods(RuleBasedStateMachine):
 
     def held_back(self) -> bool:
         peer = self.peer
-        return peer.protocol.paused and not (peer.reads or peer.pushy)
+        return peer.protocol._full and not (peer.reads or peer.pushy)
 
     @precondition(lambda self: not self.ended)
     @rule(

@@ -82,7 +82,7 @@ class TestPeriodic:
         clock.pump([0, 9, 1, 9, 1])
         assert calls == [10, 20]
 
-    def test_goes_on_after_an_exception_and_logs_it(self) -> None:
+    def test_goes_on_after_an_exception_which_it_logs_and_counts(self) -> None:
         clock, calls = TurnClock(), list[float]()
 
         def fails_first() -> None:
@@ -96,6 +96,7 @@ class TestPeriodic:
             clock.pump([10, 10, 10])
         assert calls == [10, 20, 30]
         assert [event["log_failure"].type for event in events] == [ZeroDivisionError]
+        assert service.failures == 1
 
     def test_calls_nothing_once_stopped(self) -> None:
         clock, calls = TurnClock(), list[float]()
@@ -146,12 +147,13 @@ class TestSweeper:
         clock.advance(0.1)
         assert list(keyspace.values) == [b"k", b"for ever"]
 
-    def test_holds_the_loop_no_longer_than_its_slice_and_goes_on_next_turn(self) -> None:
+    def test_holds_the_loop_no_longer_than_its_slice_and_goes_on_after_as_long(self) -> None:
         clock = Slow()
         keyspace, _ = self.full(clock, 2000)
         clock.passes(0.1)
         left = []
         while keyspace.values:
+            clock.passes(Sweeper.SLICE)
             clock.turn()
             left.append(len(keyspace.values))
         # Five looks of a millisecond, one after each batch, and it is the next one's turn.
@@ -184,6 +186,22 @@ class TestSweeper:
         left = len(keyspace.values)
         assert clock.getDelayedCalls() == []
         assert 0 < left < 2000
+
+    def test_a_defect_in_a_later_slice_is_logged_and_counted_too(self) -> None:
+        clock = Slow()
+        keyspace, sweeper = self.full(clock, 2000)
+        clock.passes(0.1)
+        clock.turn()
+
+        def changed(operation: str, key: bytes | None) -> None:
+            raise ZeroDivisionError
+
+        keyspace.changed = changed
+        with capturedLogs() as events:
+            clock.passes(Sweeper.SLICE)
+            clock.turn()
+        assert [event["log_failure"].type for event in events] == [ZeroDivisionError]
+        assert sweeper.failures == 1
 
     def test_a_defect_in_the_keyspace_does_not_end_it(self) -> None:
         clock = TurnClock()

@@ -13,7 +13,6 @@ import pytest
 from harness import PATIENCE, TWISTD, environment, run
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
-from twisted.python.usage import UsageError
 
 from memdbd import __version__
 from memdbd.config import ENVIRONMENT, SETTINGS, Config, flag_of
@@ -108,10 +107,21 @@ class TestFlags:
         assert str(refusal.value).startswith(f"memdbd: {variable}")
         assert str(refusal.value).endswith(says)
 
-    @pytest.mark.parametrize("flags", [["--frob=1"], ["extra"], ["--port"]])
-    def test_one_that_does_not_exist_is_refused(self, flags: list[str]) -> None:
-        with pytest.raises(UsageError):
+    @pytest.mark.parametrize(
+        ("flags", "says"),
+        [
+            (["--prot=1"], "option --prot not recognized; did you mean --port?"),
+            (["--frob=1"], "option --frob not recognized; see twistd memdb --help"),
+            (["extra"], "Wrong number of arguments.; see twistd memdb --help"),
+            (["--port"], "option --port requires argument; see twistd memdb --help"),
+        ],
+    )
+    def test_one_that_does_not_exist_is_refused_in_one_line(
+        self, flags: list[str], says: str
+    ) -> None:
+        with pytest.raises(SystemExit) as refusal:
             parsed(*flags)
+        assert str(refusal.value) == f"memdbd: {says}"
 
     def test_version_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
@@ -169,7 +179,9 @@ class TestThePlugin:
         assert "--snapshot-interval=" in shown.stdout
 
 
-# Made in a process of its own, since it changes the reactor, the excepthook and the file limit.
+# Each in a process of its own, since makeService changes the reactor, the excepthook and the limit
+# of files.
+
 MAKE = """
 import json, sys
 from twisted.internet import reactor
@@ -189,10 +201,46 @@ reactor.callWhenRunning(stop)
 reactor.run()
 """
 
+# The wall is set back by an hour as soon as the reactor runs. Where its timers go by the wall they
+# are not due for that hour, and the alarm ends it.
+SET_BACK = """
+import signal, sys, time
+told, step = time.time, 0
+time.time = lambda: told() + step
+from twisted.internet import reactor, task
+from memdbd.tap import Options, makeService
+signal.alarm(20)
+options = Options()
+options.parseOptions(sys.argv[1:])
+makeService(options)
+def set_back():
+    global step
+    step = -3600
+def tick():
+    if step:
+        loop.stop()
+        reactor.callLater(0.01, reactor.stop)
+loop = task.LoopingCall(tick)
+loop.start(0.01, now=False)
+reactor.callWhenRunning(set_back)
+reactor.run()
+"""
 
-def make(directory: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+LIMIT = """
+import resource, sys
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard - 1), hard))
+from memdbd.tap import Options, makeService
+options = Options()
+options.parseOptions(sys.argv[1:])
+makeService(options)
+print(resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard))
+"""
+
+
+def make(directory: Path, *flags: str, script: str = MAKE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", MAKE, f"--data-dir={directory / 'data'}", *flags],
+        [sys.executable, "-c", script, f"--data-dir={directory / 'data'}", *flags],
         cwd=directory,
         env=environment(),
         capture_output=True,
@@ -213,7 +261,17 @@ class TestMakeService:
         made = make(tmp_path, "--listen=nonsense")
         assert made.returncode == 1
         assert made.stderr == (
-            "memdbd: listen: 'nonsense' is not a Twisted endpoint: "
-            "Unknown endpoint type: 'nonsense'\n"
+            "memdbd: listen: 'nonsense' cannot be listened on (Unknown endpoint type: 'nonsense'); "
+            "right would be, for example, tcp:65432:interface=127.0.0.1 or unix:/run/memdbd.sock\n"
         )
         assert not (tmp_path / "data").exists()
+
+    def test_gives_the_reactor_a_clock_that_does_not_follow_a_wall_that_is_set_back(
+        self, tmp_path: Path
+    ) -> None:
+        made = make(tmp_path, script=SET_BACK)
+        assert (made.returncode, made.stderr) == (0, "")
+
+    def test_raises_the_limit_of_files_to_what_it_may_be(self, tmp_path: Path) -> None:
+        made = make(tmp_path, script=LIMIT)
+        assert (made.returncode, made.stderr, made.stdout) == (0, "", "True\n")

@@ -34,7 +34,7 @@ class Recorder:
 
 def test_nothing_is_sent_before_the_end_of_the_turn() -> None:
     clock, record = Clock(), list[str]()
-    Turn(clock).owe(Recorder("a", record))
+    Turn(clock, clock.seconds).owe(Recorder("a", record))
     assert record == []
     clock.advance(0)
     assert record == ["a: flush"]
@@ -42,7 +42,7 @@ def test_nothing_is_sent_before_the_end_of_the_turn() -> None:
 
 def test_each_connection_is_flushed_once_a_turn_in_the_order_of_owing() -> None:
     clock, record = Clock(), list[str]()
-    turn = Turn(clock)
+    turn = Turn(clock, clock.seconds)
     for name in "ab":
         turn.owe(Recorder(name, record))
     assert len(clock.getDelayedCalls()) == 1
@@ -53,7 +53,7 @@ def test_each_connection_is_flushed_once_a_turn_in_the_order_of_owing() -> None:
 
 def test_all_are_flushed_before_any_goes_on() -> None:
     clock, record = Clock(), list[str]()
-    turn = Turn(clock)
+    turn = Turn(clock, clock.seconds)
     a, b = Recorder("a", record), Recorder("b", record)
     turn.unfinished(a)
     turn.owe(a)
@@ -64,7 +64,7 @@ def test_all_are_flushed_before_any_goes_on() -> None:
 
 def test_what_is_owed_while_a_turn_ends_is_for_the_next() -> None:
     clock, record = TurnClock(), list[str]()
-    turn = Turn(clock)
+    turn = Turn(clock, clock.seconds)
 
     class Busy(Recorder):
         def go_on(self) -> None:
@@ -80,7 +80,7 @@ def test_what_is_owed_while_a_turn_ends_is_for_the_next() -> None:
 
 def test_a_failing_connection_is_ended_and_the_others_get_their_replies() -> None:
     clock, record = Clock(), list[str]()
-    turn = Turn(clock)
+    turn = Turn(clock, clock.seconds)
     bad, good = Recorder("bad", record, fails=True), Recorder("good", record)
     for connection in (bad, good):
         turn.owe(connection)
@@ -100,7 +100,7 @@ def test_a_failing_connection_is_ended_and_the_others_get_their_replies() -> Non
 
 def test_the_turn_after_a_failure_is_like_any_other() -> None:
     clock, record = Clock(), list[str]()
-    turn = Turn(clock)
+    turn = Turn(clock, clock.seconds)
     turn.owe(Recorder("bad", record, fails=True))
     with capturedLogs():
         clock.advance(0)

@@ -16,8 +16,10 @@ A map of the rooms, each importing only from those above it:
   :mod:`~memdbd.client.editor` and :mod:`~memdbd.client.layout` (a line being typed), all pure;
   :mod:`~memdbd.client.terminal` (a screen with a prompt), :mod:`~memdbd.client.link` (a
   connection that comes back); its three modes :mod:`~memdbd.client.oneshot`,
-  :mod:`~memdbd.client.pipe` and :mod:`~memdbd.client.interactive`; and
-  :mod:`~memdbd.client.cli`, which chooses one and is the only one to import the reactor.
+  :mod:`~memdbd.client.pipe` and :mod:`~memdbd.client.interactive`;
+  :mod:`~memdbd.client.options` (the command line), :mod:`~memdbd.client.descriptors` (standard
+  input and output); and :mod:`~memdbd.client.cli`, which chooses a mode and is the only one to
+  import the reactor.
 """
 
 from __future__ import annotations

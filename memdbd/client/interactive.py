@@ -109,7 +109,7 @@ class Conversation:
         self._prompt()
 
     def _replied(self, reply: Reply, words: list[bytes]) -> None:
-        self.tell(reply_for_people(reply, words))
+        self.tell(reply_for_people(reply, words, self._terminal.width))
 
     def _failed(self, failure: Failure) -> None:
         problem = failure.value

@@ -40,6 +40,11 @@ def why(problem: BaseException | None) -> str:
         return "no answer in time"
     if isinstance(problem, error.ConnectionDone):
         return "closed by the server"
+    if "certificate verify failed" in str(problem):
+        return (
+            "the server's certificate is not trusted; to trust it, add :trustRoots=DIR to the"
+            " endpoint, DIR a directory with only .pem certificates"
+        )
     return str(problem).rstrip(".") or type(problem).__name__
 
 

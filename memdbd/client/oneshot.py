@@ -26,7 +26,7 @@ async def run_words(
     name: str,
     words: Sequence[bytes],
     *,
-    for_people: bool,
+    columns: int | None,
     show: Callable[[bytes], object],
     complain: Callable[[str], object],
     timeout: float | None = None,
@@ -34,13 +34,13 @@ async def run_words(
     """Run ``words`` as one command on the daemon at ``endpoint``, and return the exit status.
 
     ``name`` is what the daemon is called in ``complain(sentence)``, which is for standard error;
-    ``show(line)`` is for standard output. With ``for_people`` replies look as at the prompt,
-    otherwise they are the JSON that came. ``timeout``: seconds for the connection and for the
-    reply.
+    ``show(line)`` is for standard output. Replies look as at the prompt of a screen so many
+    ``columns`` wide; with None they are the JSON that came. ``timeout``: seconds for the connection
+    and for the reply.
     """
 
     def show_message(message: Message) -> None:
-        show(message_for_people(message).encode() if for_people else message.line)
+        show(message.line if columns is None else message_for_people(message).encode())
 
     try:
         client = await connect(reactor, endpoint, on_message=show_message, timeout=timeout)
@@ -50,12 +50,12 @@ async def run_words(
     try:
         reply = await client.execute(*words, timeout=timeout)
     except ErrorReply as refusal:
-        show(as_python(refusal.line).encode() if for_people else refusal.line)
+        show(refusal.line if columns is None else as_python(refusal.line).encode())
         return ERROR_REPLY
     except Exception as problem:
         complain(f"No reply from {name}: {why(problem)}")
         return NO_CONNECTION
-    show(reply_for_people(reply, words).encode() if for_people else reply.line)
+    show(reply.line if columns is None else reply_for_people(reply, words, columns).encode())
     if reply.get("action") != "subscribe":
         return OK
     lost: Deferred[BaseException] = client.when_disconnected()

@@ -206,6 +206,8 @@ class Client(Protocol):
             tcp.setTcpKeepAlive(True)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._lost is not None:
+            return  # what comes behind garbage belongs to no request
         try:
             for line in self._splitter.feed(data):
                 self._heard(decode_line(line))

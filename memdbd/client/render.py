@@ -10,12 +10,15 @@ May import: wire.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from memdbd.client.wire import Message, Reply, parse_object, unpack
 
-# Left of the summaries in help; a longer usage has a line of its own.
+# In help, a usage stands left of its summary if it is no longer than this and leaves the summary
+# so many columns; otherwise above.
 USAGE_WIDTH = 36
+SUMMARY_WIDTH = 30
 
 
 def as_text(data: str | bytes) -> str:
@@ -40,8 +43,8 @@ def as_python(line: bytes) -> str:
     return repr(fields)
 
 
-def reply_for_people(reply: Reply, words: Sequence[bytes] = ()) -> str:
-    """The line or lines that show a reply at the prompt.
+def reply_for_people(reply: Reply, words: Sequence[bytes] = (), columns: int = 80) -> str:
+    """The line or lines that show a reply at the prompt of a screen so many columns wide.
 
     ``words`` are those of the request; without them there is no sentence that repeats them.
     """
@@ -49,7 +52,7 @@ def reply_for_people(reply: Reply, words: Sequence[bytes] = ()) -> str:
         return _subscription(reply)
     command = words[0].lower() if words else b""
     if command == b"help":
-        return _help(reply)
+        return _help(reply, columns)
     shown = as_python(reply.line)
     if command == b"set_with_ttl" and "ttl_set" in reply and len(words) >= 3:
         key, value = as_text(words[1]), as_text(words[2])
@@ -78,15 +81,31 @@ def _subscription(reply: Reply) -> str:
     return "\n".join(f"{sentence}: {as_text(channel)}" for channel in channels)
 
 
-def _help(reply: Reply) -> str:
+def _help(reply: Reply, columns: int) -> str:
     result = reply.get("result")
     if not isinstance(result, dict):
         return as_python(reply.line)
-    lines = []
-    for raw_usage, summary in result.items():
-        usage = as_text(raw_usage)
-        if len(usage) > USAGE_WIDTH:
-            lines.append(usage)
-            usage = ""
-        lines.append(f"{usage:<{USAGE_WIDTH}}  {as_text(summary)}")
+    entries = [(as_text(usage), as_text(summary)) for usage, summary in result.items()]
+    left = max((len(usage) for usage, _ in entries if len(usage) <= USAGE_WIDTH), default=0)
+    if columns - left - 2 < SUMMARY_WIDTH:
+        left = 2
+    lines: list[str] = []
+    for usage, summary in entries:
+        if len(usage) <= left:
+            lines += _wrapped(summary, columns, f"{usage:<{left}}  ", left + 2)
+        else:
+            lines += _wrapped(usage, columns, "", 4)
+            lines += _wrapped(summary, columns, " " * (left + 2), left + 2)
     return "\n".join(lines)
+
+
+def _wrapped(text: str, columns: int, before: str, indent: int) -> list[str]:
+    """The lines of ``text``, whole words each, the first behind ``before``."""
+    lines = textwrap.wrap(
+        text,
+        max(columns, indent + 1),
+        initial_indent=before,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+    )
+    return lines or [before.rstrip()]

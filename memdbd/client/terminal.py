@@ -55,9 +55,11 @@ def key_mode(fd: int) -> Iterator[Callable[[], None]]:
 
     def suspend() -> None:
         leave()
-        os.set_blocking(fd, True)  # Twisted made it non-blocking, and the shell shares it
+        # If it could not be opened once more, Twisted made the one that the shell has non-blocking.
+        blocking = os.get_blocking(fd)
+        os.set_blocking(fd, True)
         os.kill(0, signal.SIGTSTP)
-        os.set_blocking(fd, False)
+        os.set_blocking(fd, blocking)
         enter()
 
     enter()
@@ -196,12 +198,12 @@ class Terminal(Protocol):
         """What takes the prompt and what is typed off the screen."""
         if not self._drawn:
             return ""
-        up = place(self._drawn, self._width()).row
+        up = place(self._drawn, self.width).row
         self._drawn = ""
         return (f"\x1b[{up}A" if up else "") + "\r" + _ERASE_BELOW
 
     def _draw(self) -> None:
-        columns, cursor = self._width(), self._editor.cursor
+        columns, cursor = self.width, self._editor.cursor
         before = PROMPT + "".join(map(visible, self._editor.text[:cursor]))
         whole = before + "".join(map(visible, self._editor.text[cursor:]))
         end, here = place(whole, columns), place(before, columns)
@@ -212,7 +214,9 @@ class Terminal(Protocol):
         self._drawn = before
         self._write(out)
 
-    def _width(self) -> int:
+    @property
+    def width(self) -> int:
+        """Columns of the screen now."""
         return max(self._columns(), 2)  # a wide character needs two
 
     def _write(self, text: str) -> None:

@@ -12,6 +12,7 @@ from memdbd.commands.table import COMMANDS
 from memdbd.dialects.text import LineRules, TextParser
 
 _RULES = LineRules(COMMANDS)
+_ENDING = {name: command for name, command in COMMANDS.items() if command.ends}
 
 
 def words_of(line: bytes) -> list[bytes]:
@@ -23,9 +24,10 @@ def words_of(line: bytes) -> list[bytes]:
 
 
 def ends_session(line: bytes) -> bool:
-    """Whether the line is ``exit`` or ``quit``, after which the server closes the connection."""
+    """Whether the line is a command after which the server closes the connection."""
     lowered = line.lower()
-    if b"quit" not in lowered and b"exit" not in lowered:
+    if not any(name in lowered for name in _ENDING):
         return False  # nearly every line, without parsing it
     words = words_of(line)
-    return len(words) == 1 and words[0].lower() in (b"quit", b"exit")
+    command = _ENDING.get(words[0].lower()) if words else None
+    return command is not None and command.min_words <= len(words) <= command.max_words

@@ -25,6 +25,8 @@ Word = str | bytes | int | float
 
 # Longer than any reply the server makes; it only keeps a peer gone mad from filling the memory.
 MAX_REPLY = 1 << 30
+# More lists in lists than any reply has, and few enough for recursion.
+MAX_DEPTH = 32
 
 _ESCAPED = [
     bytes([code]) if 0x20 <= code < 0x7F and code not in b'"\\' else b"\\x%02x" % code
@@ -84,7 +86,7 @@ def encode_request(words: Sequence[Word]) -> bytes:
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
-    """The JSON object in a line; raises ProtocolError if it is none."""
+    """The JSON object in a line; raises ProtocolError if it is none, or one nested too deep."""
     try:
         parsed = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -93,6 +95,8 @@ def parse_object(line: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(parsed, dict):
         raise ProtocolError(f"the server sent JSON that is not an object: {_start(line)}")
+    if _deeper(parsed, MAX_DEPTH):
+        raise ProtocolError(f"the server sent JSON of more than {MAX_DEPTH} levels: {_start(line)}")
     return parsed
 
 
@@ -170,6 +174,14 @@ class LineSplitter:
         last = b"".join(self._pieces)
         self._pieces, self._length = [], 0
         return last.removesuffix(b"\r")
+
+
+def _deeper(value: list[Any] | dict[str, Any], levels: int) -> bool:
+    """Whether there are more levels of lists and dicts than so many in ``value``, itself one."""
+    if not levels:
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return any(isinstance(item, (list, dict)) and _deeper(item, levels - 1) for item in items)
 
 
 def _start(line: bytes) -> str:

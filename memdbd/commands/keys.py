@@ -27,7 +27,12 @@ def deadline_in(ctx: Context, name: str, seconds: int) -> int:
 
 
 @command("delete", KEY, flags=Flag.WRITE, summary="Delete a key")
-def delete(ctx: Context, key: bytes) -> Status:
+def delete(ctx: Context, key: bytes) -> int:
+    return int(ctx.db.delete(key))
+
+
+@delete.in_text
+def delete_in_text(ctx: Context, key: bytes) -> Status:
     return OK if ctx.db.delete(key) else KEY_NOT_FOUND
 
 

@@ -9,18 +9,18 @@ from memdbd.commands.spec import Context, Flag, command
 from memdbd.replies import Pending, Reply
 
 
-@command("time", flags=Flag.READ, summary="The server's time: seconds and microseconds")
+@command("time", flags=Flag.SERVER, summary="The server's time: seconds and microseconds")
 def time(ctx: Context) -> list[bytes]:
     seconds, micros = divmod(ctx.server.wall_us(), 1_000_000)
     return [b"%d" % seconds, b"%d" % micros]
 
 
-@command("info", flags=Flag.READ, summary="The state of the server, by sections")
+@command("info", flags=Flag.SERVER, summary="The state of the server, by sections")
 def info(ctx: Context) -> dict[str, Reply]:
     return ctx.server.info()
 
 
-@command("stats", flags=Flag.READ, summary="What the server has counted since it started")
+@command("stats", flags=Flag.SERVER, summary="What the server has counted since it started")
 def stats(ctx: Context) -> dict[str, Reply]:
     return ctx.server.stats()
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from memdbd.errors import CommandError
+from memdbd.errors import CommandError, ProtocolError
 from memdbd.keyspace import Keyspace, Value
 from memdbd.pubsub import Registry
 from memdbd.replies import Pending, Reply
@@ -42,7 +42,9 @@ class Flag(enum.Flag):
     READ = enum.auto()  # reads keys
     WRITE = enum.auto()  # may change keys
     GROWS = enum.auto()  # may take memory: refused, or others evicted, at the bounds
+    REPLACES = enum.auto()  # what its keys held before is gone: not to be counted when it grows
     PUBSUB = enum.auto()
+    SERVER = enum.auto()  # tells about the server itself
     ADMIN = enum.auto()
     CONNECTION = enum.auto()
     ENDS = enum.auto()  # nothing after it on this connection is answered
@@ -75,6 +77,10 @@ class Context:
         self.channels = channels
         self.server = server
 
+
+# The words of a request, its command's name first; or the error that answers what cannot be read.
+# After a ProtocolError there are no more.
+Request = list[bytes] | CommandError | ProtocolError
 
 Handler = Callable[..., Reply]
 Converter = Callable[[bytes], Any]
@@ -136,6 +142,7 @@ class Command:
         "min_words",
         "name",
         "params",
+        "replaces",
         "summary",
         "text_handler",
         "writes",
@@ -152,6 +159,7 @@ class Command:
         self.summary = summary
         self.writes = bool(flags & Flag.WRITE)
         self.grows = bool(flags & Flag.GROWS)
+        self.replaces = bool(flags & Flag.REPLACES)
         self.ends = bool(flags & Flag.ENDS)
         self.min_words = 1 + sum(not param.optional for param in params)
         self.max_words: float = 1 + len(params)

@@ -47,7 +47,10 @@ def get_in_text(ctx: Context, key: bytes) -> Found:
     return Found(key, value, whole_seconds(left))
 
 
-@command("set", KEY, VALUE, flags=Flag.WRITE | Flag.GROWS, summary="Set a key; clears its deadline")
+REPLACE = Flag.WRITE | Flag.GROWS | Flag.REPLACES
+
+
+@command("set", KEY, VALUE, flags=REPLACE, summary="Set a key; clears its deadline")
 def set_(ctx: Context, key: bytes, value: bytes) -> Status:
     ctx.db.set(key, value)
     return OK
@@ -58,7 +61,7 @@ def set_(ctx: Context, key: bytes, value: bytes) -> Status:
     KEY,
     VALUE,
     Param("ttl", integer, optional=True),
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=REPLACE,
     summary="Set a key that expires in so many seconds (default_ttl if none are given)",
 )
 def set_with_ttl(ctx: Context, key: bytes, value: bytes, ttl: int | None = None) -> Fields:

@@ -18,18 +18,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from memdbd.commands.spec import Command
+from memdbd.commands.spec import Command, Request, Text
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import OK, Fields, Found, Message, Reply, Status
 from memdbd.structs.lru import LRU
-
-# A line that cannot be read is an error in its place; a ProtocolError is always the last.
-Request = list[bytes] | CommandError | ProtocolError
 
 MAX_LINE = 64 * 1024  # bytes of a line of words
 MAX_JSON_LINE = 1024 * 1024  # bytes of a line of JSON
@@ -129,8 +126,8 @@ class TextParser:
         requests: list[Request] = []
         for line in lines:
             line = line.lstrip(_BLANKS)
-            if line.startswith(b"\xff"):
-                line = _TELNET.sub(b"", line, count=1).lstrip(_BLANKS)
+            if telnet := _TELNET.match(line):
+                line = line[telnet.end() :].lstrip(_BLANKS)
             if line.startswith(b"["):
                 requests.append(_json_request(line))
             elif line:
@@ -247,8 +244,6 @@ _NOT_FOUND_LINE = b'{"result": null, "ttl_remaining": null}\n'
 _RESULT = b'{"result": '
 _NO_TTL = b', "ttl_remaining": null}\n'
 
-Text = Callable[[bytes], str]
-
 
 def _base64(data: bytes) -> str:
     return b64encode(data).decode()
@@ -264,14 +259,14 @@ class TextEncoder:
 
     __slots__ = ("_by_class", "_cache", "hits", "misses")
 
-    # Bytes of a value from which its JSON is kept: 1.3 times as fast from here on, and less below
-    # (benchmarks/read_cache.py). Above the second it is not, so that there is a bound.
-    CACHED_FROM = 4 * 1024
-    CACHED_TO = 1024 * 1024
-    LINE_TO = 2 * 1024 * 1024  # bytes of the line, which escapes may make six times as long
+    # Bytes of a value from which its line is kept: over a socket, 1.3 times as fast from here on
+    # for all but plain ASCII, which gains from 16 KiB (benchmarks/read_cache.py).
+    CACHED_FROM = 1024
+    # Bytes of values and lines that are kept in all.
+    CACHED_MOST = 16 * 1024 * 1024
 
     def __init__(self, cache_capacity: int) -> None:
-        self._cache: LRU[bytes, tuple[bytes, bytes, bytes]] = LRU(cache_capacity)
+        self._cache: LRU[bytes, tuple[bytes, bytes, bytes]] = LRU(cache_capacity, self.CACHED_MOST)
         self.hits = 0
         self.misses = 0
         self._by_class: dict[type, Callable[[Any], bytes]] = {
@@ -317,7 +312,7 @@ class TextEncoder:
             return _NOT_FOUND_LINE
         # What does not change with time: all of the line, or all but the seconds.
         end = _NO_TTL if reply.ttl is None else b""
-        if self.CACHED_FROM <= len(value) <= self.CACHED_TO and self._cache.capacity:
+        if len(value) >= self.CACHED_FROM and self._cache.capacity:
             line = self._cached(reply.key, value, end)
         else:
             # A sum, since formatting bytes with % takes twice as long.
@@ -331,8 +326,7 @@ class TextEncoder:
             return entry[2]
         self.misses += 1
         line = _RESULT + _string(value) + end
-        if len(line) <= self.LINE_TO:
-            self._cache.put(key, (value, end, line))
+        self._cache.put(key, (value, end, line), len(value) + len(line))
         return line
 
 
@@ -343,9 +337,7 @@ def _error(error: Exception) -> bytes:
             text = f"{error.code} {text}"
         if error.hint:
             text = f"{text}; {error.hint}"
-    # Of a file's name, say, that is not UTF-8.
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return b'{"error": %s}\n' % orjson.dumps(text)
+    return b'{"error": %s}\n' % _json(text, _base64)
 
 
 def _fields(reply: Fields) -> bytes:
@@ -372,15 +364,28 @@ def _marked(mark: str, reply: Reply) -> bytes:
         return b'%s, "%s": "base64"' % (_json(reply, _base64), mark.encode())
 
 
+def _json_strings(items: Sequence[bytes], text: Text) -> bytes:
+    """Strings alone, as nearly all lists are: a tenth of the time. Raises TypeError for others.
+
+    By the thousand, since each result of orjson holds 4 KiB until it is joined.
+    """
+    return b", ".join(
+        b", ".join(map(orjson.dumps, map(text, items[at : at + 1000])))
+        for at in range(0, len(items), 1000)
+    )
+
+
 def _json(reply: Reply, text: Text) -> bytes:
     match reply:
         case bytes():
             return orjson.dumps(text(reply))
+        case str():  # ours; half a character may be in it, of a file's name that is not UTF-8
+            return orjson.dumps(reply.encode("utf-8", "backslashreplace").decode())
         case Status():
             return orjson.dumps(reply.text)
         case list() | tuple():
-            try:  # all bytes, as nearly always: a tenth of the time
-                return b"[%s]" % b", ".join(map(orjson.dumps, map(text, reply)))
+            try:
+                return b"[%s]" % _json_strings(reply, text)
             except TypeError:
                 return b"[%s]" % b", ".join([_json(item, text) for item in reply])
         case dict():

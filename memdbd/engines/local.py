@@ -9,15 +9,15 @@ May import: all that is pure.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from sys import getsizeof
 from typing import Any
 
-import orjson
 from zope.interface import implementer
 
 from memdbd.clock import Clock
 from memdbd.commands.spec import Command, Context, DataType, Handler, Server
+from memdbd.dialects.updates import update
 from memdbd.engines.interface import IEngine
 from memdbd.eviction import BoundedKeyspace, Bounds
 from memdbd.keyspace import Keyspace, Value
@@ -56,13 +56,18 @@ class LocalEngine:
     def execute(
         self, context: Context, command: Command, handler: Handler, arguments: Sequence[Any]
     ) -> Reply:
-        if command.writes and self._bounded is not None:
-            if command.grows:
-                size = sum(len(argument) for argument in arguments if isinstance(argument, bytes))
-                self._bounded.make_room(command.keys_of(arguments), size)
-            else:  # a longer name or a deadline; no reason to refuse a command
-                self._bounded.fit()
-        return handler(context, *arguments)
+        if self._bounded is None or not command.writes:
+            return handler(context, *arguments)
+        if command.grows:
+            keys = command.keys_of(arguments)
+            objects = [argument for argument in arguments if isinstance(argument, bytes)]
+            size = sum(map(getsizeof, objects)) - sum(map(getsizeof, keys))
+            self._bounded.make_room(keys, size, replaces=command.replaces)
+            return handler(context, *arguments)
+        reply = handler(context, *arguments)
+        # A longer name, or a deadline: no reason to refuse the command.
+        self._bounded.fit()
+        return reply
 
     # From and to disk, where deadlines are the wall's
 
@@ -101,19 +106,4 @@ class LocalEngine:
     def _changed(self, operation: str, key: bytes | None) -> None:
         self.dirty += 1
         if UPDATES in self.channels.channels:
-            self.channels.publish(UPDATES, _update(operation, key, self._clock.wall_ms()))
-
-
-def _update(operation: str, key: bytes | None, wall_ms: int) -> bytes:
-    """The message about one change: a JSON object, its key in base64 where it is not UTF-8."""
-    mark = b""
-    try:
-        text = None if key is None else key.decode()
-    except UnicodeDecodeError:
-        text, mark = b64encode(key or b"").decode(), b'"encoding": "base64", '
-    return b'{"operation": "%s", "key": %s, %s"timestamp": %.3f}' % (
-        operation.encode(),
-        orjson.dumps(text),
-        mark,
-        wall_ms / 1000,
-    )
+            self.channels.publish(UPDATES, update(operation, key, self._clock.wall_ms()))

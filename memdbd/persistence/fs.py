@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Generator
 
@@ -55,8 +56,24 @@ class FileSystem:
             return False
         return True
 
+    def resolve(self, path: str) -> str:
+        """The absolute path with all links followed, whether there is such a file or not."""
+        return os.path.realpath(path)
+
+    def same_file(self, file: int, path: str) -> bool:
+        """Whether the open file is still the one of that name."""
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(path))
+        except FileNotFoundError:
+            return False
+
     def read(self, path: str) -> Generator[bytes, None, None]:
-        """The file from its beginning, in pieces of at most READ_SIZE bytes."""
+        """The file from its beginning, in pieces of at most READ_SIZE bytes.
+
+        Raises OSError for what is no file: to open a pipe would be to wait for its other end.
+        """
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", path)
         with open(path, "rb", buffering=0) as file:
             while piece := file.read(READ_SIZE):
                 yield piece

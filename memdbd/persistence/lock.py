@@ -50,6 +50,16 @@ class DirectoryLock:
             self._fs.truncate(file)
             self._fs.write_all(file, b"%d\n" % os.getpid())
 
+    def check(self) -> None:
+        """Raise StorageError where the lock that we hold is no longer that of the directory.
+
+        It was removed or moved while in use, and another daemon may hold what is there now.
+        """
+        if self._file is not None and not self._fs.same_file(self._file, self._path):
+            raise StorageError(
+                f"data directory {self._directory} was removed or replaced while in use"
+            )
+
     def release(self) -> None:
         """Give the lock back, if it is held."""
         if self._file is not None:

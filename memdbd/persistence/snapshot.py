@@ -79,6 +79,16 @@ def end_line(count: int, crc: int) -> bytes:
     return b'{"end":true,"count":%d,"crc32":"%08x"}]\n' % (count, crc)
 
 
+def remove_unfinished(fs: FileSystem, path: str) -> None:
+    """Remove what a writer left that was killed. For who holds the directory's lock."""
+    with contextlib.suppress(FileNotFoundError):
+        fs.remove(_temporary(path))
+
+
+def _temporary(path: str) -> str:
+    return f"{path}.tmp"
+
+
 class SnapshotWriter:
     """Writes one snapshot: ``write_slice`` until it says False, then ``commit``; or ``abort``.
 
@@ -102,7 +112,7 @@ class SnapshotWriter:
     ) -> None:
         self._fs = fs
         self._path = path
-        self._temporary = f"{path}.tmp"
+        self._temporary = _temporary(path)
         self._slices = _slices(values, deadlines, types)
         self._count = len(values)
         self._crc = 0
@@ -203,16 +213,18 @@ def _slices(
         if deadline is not None:
             record["deadline"] = deadline
         dumped = record["value"]
-        if type(dumped) is str and len(dumped) > SLICE_BYTES:
-            yield from _large_record(record)
-            continue
-        line = dumps(record)
-        lines.append(line)
-        size += len(line)
-        if size > SLICE_BYTES or len(lines) == SLICE_KEYS:
+        large = type(dumped) is str and len(dumped) > SLICE_BYTES
+        if not large:
+            line = dumps(record)
+            lines.append(line)
+            size += len(line)
+        # What was collected goes out before a large record, so that keys keep their order.
+        if lines and (large or size > SLICE_BYTES or len(lines) == SLICE_KEYS):
             yield b",\n".join(lines) + b",\n"
             lines.clear()
             size = 0
+        if large:
+            yield from _large_record(record)
     if lines:
         yield b",\n".join(lines) + b",\n"
 

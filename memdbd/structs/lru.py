@@ -15,17 +15,21 @@ V = TypeVar("V")
 
 
 class LRU(Generic[K, V]):
-    """Up to ``capacity`` entries (None: any number); a put beyond drops the least recently used.
+    """Up to ``capacity`` entries that weigh up to ``most`` together (None: any number, any weight).
 
-    ``evictions`` counts what was dropped for that reason.
+    A put beyond drops the least recently used. ``evictions`` counts what was dropped for that
+    reason, ``weight`` is that of all entries.
     """
 
-    __slots__ = ("_entries", "capacity", "evictions")
+    __slots__ = ("_entries", "_weights", "capacity", "evictions", "most", "weight")
 
-    def __init__(self, capacity: int | None = None) -> None:
+    def __init__(self, capacity: int | None = None, most: int | None = None) -> None:
         self.capacity = capacity
+        self.most = most
         self.evictions = 0
+        self.weight = 0
         self._entries: OrderedDict[K, V] = OrderedDict()
+        self._weights: dict[K, int] = {}  # of those that weigh anything
 
     def get(self, key: K) -> V | None:
         """The value of ``key``, which is now the last used; None where there is none."""
@@ -34,22 +38,39 @@ class LRU(Generic[K, V]):
             self._entries.move_to_end(key)
         return value
 
-    def put(self, key: K, value: V) -> None:
-        """Set the value of ``key`` (not None), which is now the last used."""
+    def put(self, key: K, value: V, weight: int = 0) -> None:
+        """Set the value of ``key`` (not None), which is now the last used.
+
+        One that weighs more than all may is not kept.
+        """
         entries = self._entries
+        if self.most is not None:
+            self.pop(key)
+            if weight > self.most:
+                return
+            self._weights[key] = weight
+            self.weight += weight
         entries[key] = value
         entries.move_to_end(key)
-        if self.capacity is not None and len(entries) > self.capacity:
-            entries.popitem(last=False)
+        while self._is_over():
+            self.pop(next(iter(entries)))
             self.evictions += 1
 
     def pop(self, key: K) -> V | None:
         """Forget ``key``; gives the value that it had."""
+        self.weight -= self._weights.pop(key, 0)
         return self._entries.pop(key, None)
 
     def clear(self) -> None:
         """Forget all; the count of evictions stays."""
         self._entries.clear()
+        self._weights.clear()
+        self.weight = 0
+
+    def _is_over(self) -> bool:
+        return (self.capacity is not None and len(self._entries) > self.capacity) or (
+            self.most is not None and self.weight > self.most
+        )
 
     def __iter__(self) -> Iterator[K]:
         """The keys, the one used longest ago first."""

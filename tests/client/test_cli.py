@@ -6,11 +6,15 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,8 +137,7 @@ class TestTrouble:
     @pytest.mark.parametrize(
         ("words", "complaint"),
         [
-            (["--connect", "localhost:65432", "ping"], b"tcp:127.0.0.1:65432"),
-            (["--connect", "tcp:host", "ping"], b"this is no endpoint"),
+            (["--connect", "tcp:host", "ping"], b"such as tcp:127.0.0.1:65432"),
             (["--timeout", "soon", "ping"], b"not 'soon'"),
             (["--timeout", "nan", "ping"], b"number of seconds"),
             (["--verbose"], b"verbose"),
@@ -181,6 +184,105 @@ class TestTrouble:
             process.terminate()
             assert process.wait(timeout=20) == 143
 
+    @pytest.mark.parametrize(
+        ("number", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    )
+    def test_ending_a_subscription_is_not_worth_a_word(
+        self, daemon: str, memdb: Callable[..., list[str]], number: int, status: int
+    ) -> None:
+        with started(memdb(daemon, "subscribe", "quiet")) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (status, b"", b"")
+
+    @pytest.mark.parametrize("words", [["get", "a"], []])
+    def test_nor_is_giving_up_on_a_server_that_is_silent(
+        self, memdb: Callable[..., list[str]], peer: Any, words: list[str]
+    ) -> None:
+        asked = threading.Event()
+
+        def script(connection: socket.socket) -> None:
+            while connection.recv(1024):
+                asked.set()
+
+        with started(memdb(peer(script), *words)) as process:
+            assert process.stdin is not None
+            process.stdin.write(b"get a\n")
+            process.stdin.flush()
+            assert asked.wait(20)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (130, b"", b"")
+
+    def test_a_certificate_that_is_not_trusted_is_a_sentence_with_what_helps(
+        self, run: Run, peer: Any, tmp_path: Path
+    ) -> None:
+        key, certificate, roots = tmp_path / "key.pem", tmp_path / "cert.pem", tmp_path / "roots"
+        openssl = shutil.which("openssl")
+        if openssl is None:
+            pytest.skip("openssl is not installed")
+        subprocess.run(
+            [
+                *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+                *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+                *("-keyout", str(key), "-out", str(certificate)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+
+        def script(connection: socket.socket) -> None:
+            with suppress(ssl.SSLError), context.wrap_socket(connection, server_side=True) as tls:
+                tls.recv(1024)
+                tls.sendall(b'{"result": "PONG"}\n')
+
+        def endpoint() -> str:
+            return str(peer(script)).replace("tcp:127.0.0.1", "tls:localhost")
+
+        for words, given in (["ping"], b""), ([], b"ping\n"):
+            status, out, err = run(endpoint(), *words, given=given)
+            assert (status, out) == (2, b"")
+            assert b"certificate is not trusted; to trust it, add :trustRoots=DIR" in err
+            assert b"SSL routines" not in err
+        roots.mkdir()
+        certificate.rename(roots / "cert.pem")
+        assert run(f"{endpoint()}:trustRoots={roots}", "ping")[:2] == (0, b'{"result": "PONG"}\n')
+
+
+class TestTerminals:
+    @pytest.mark.parametrize("ours", ["stdin", "stdout", "both"])
+    def test_a_terminal_stays_blocking_for_those_who_share_it(
+        self, daemon: str, memdb: Callable[..., list[str]], ours: str
+    ) -> None:
+        # The slave's description is ours and the child's; a non-blocking one is so for both.
+        master, slave = pty.openpty()
+        stdin, stdout = (
+            slave if ours in (name, "both") else subprocess.PIPE for name in ("stdin", "stdout")
+        )
+        with subprocess.Popen(
+            memdb(daemon), env={**ENVIRONMENT, "TERM": "xterm"}, stdin=stdin, stdout=stdout,
+            stderr=slave,
+        ) as process:  # fmt: skip
+            try:
+                if process.stdin is not None:
+                    process.stdin.write(b"echo shared\n")
+                    process.stdin.flush()
+                else:
+                    os.write(master, b"echo shared\r" if ours == "both" else b"echo shared\n")
+                if process.stdout is not None:
+                    assert b"shared" in process.stdout.readline()
+                else:
+                    read_terminal(master, b"'shared'}" if ours == "both" else b'"shared"}')
+                assert os.get_blocking(slave)
+            finally:
+                process.kill()
+        os.close(master)
+        os.close(slave)
+
 
 class TestPipes:
     def test_each_line_has_its_reply_in_order(self, daemon: str, run: Run) -> None:
@@ -224,6 +326,7 @@ class TestDocumentation:
     def test_help_names_every_exit_status(self, run: Run) -> None:
         status, out, _ = run(NOBODY, "--help")
         assert status == 0
+        assert run(NOBODY, "-h") == (0, out, b"")
         for word in (b"--connect", b"--timeout", b"subscribe", b"\n   64", b"\n   74", b"128+"):
             assert word in out
 

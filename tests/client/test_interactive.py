@@ -104,6 +104,21 @@ def test_an_error_is_a_reply_like_any_other(person: Person, endpoint: Any) -> No
     assert person.sees() == ["> gte a", "{'error': 'unknown command'}", "", "> |"]
 
 
+def test_help_keeps_to_the_screen(endpoint: Any, screen: Callable[[int], Any]) -> None:
+    person = Person(endpoint, screen(30))
+    endpoint.accept()
+    person.types("help ttl\r")
+    endpoint.says(b'{"result": {"ttl <key>": "Whole seconds until a key expires"}}')
+    assert person.sees() == [
+        "> help ttl",
+        "ttl <key>",
+        "    Whole seconds until a key",
+        "    expires",
+        "",
+        "> |",
+    ]
+
+
 def test_blank_lines_are_not_sent(person: Person, endpoint: Any) -> None:
     person.types("\r  \r")
     assert endpoint.sent() == b""

@@ -296,6 +296,14 @@ class TestTheEnd:
             assert isinstance(error, ProtocolError)
             assert "HTTP/1.1" in str(error)
 
+    def test_nothing_behind_garbage_is_a_reply(self, talk: Conversation) -> None:
+        asked = talk.client.execute("get", "a")
+        talk.says(b"HTTP/1.1 400 Bad Request\r\n")
+        talk.says(OK, b'{"channel": "c", "message": "never looked at"}\n')
+        talk.loses(ConnectionLost())
+        assert isinstance(outcome(asked), ProtocolError)
+        assert talk.messages == []
+
     def test_pausing_holds_back_the_server_until_resumed(self, talk: Conversation) -> None:
         talk.client.pause()
         assert talk.transport.producerState == "paused"

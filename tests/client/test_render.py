@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from memdbd.client.render import as_python, as_text, message_for_people, reply_for_people
 from memdbd.client.typed import words_of
 from memdbd.client.wire import Message, Reply, decode_line
+from memdbd.commands.table import COMMANDS
 
 
-def shown(request: bytes, line: bytes) -> str:
+def shown(request: bytes, line: bytes, columns: int = 80) -> str:
     reply = decode_line(line)
     assert isinstance(reply, Reply)
-    return reply_for_people(reply, words_of(request))
+    return reply_for_people(reply, words_of(request), columns)
 
 
 def test_a_reply_is_the_python_dict() -> None:
@@ -61,13 +63,51 @@ def test_setting_with_a_ttl_says_which_one_the_server_took(
     assert shown(request_line, line) == f"{sentence}\n{{'result': 'OK', 'ttl_set': {ttl}}}"
 
 
-def test_help_is_a_line_a_command() -> None:
-    line = b'{"result": {"get <key>": "The value", "%s": "Long"}}' % (b"x" * 40)
-    assert shown(b"help", line).split("\n") == [
-        f"{'get <key>':<36}  The value",
-        "x" * 40,
-        f"{'':<36}  Long",
+HELP = b'{"result": {"get <key>": "The value of a key", "%s": "Long", "ttl <key>": "%s"}}' % (
+    b"x" * 30 + b" " + b"x" * 10,
+    b"Whole seconds until a well-kept key expires",
+)
+
+
+def test_help_is_two_columns_with_whole_words() -> None:
+    assert shown(b"help", HELP, columns=42).split("\n") == [
+        "get <key>  The value of a key",
+        "x" * 30 + " " + "x" * 10,
+        "           Long",
+        "ttl <key>  Whole seconds until a well-kept",
+        "           key expires",
     ]
+
+
+def test_help_on_a_narrow_screen_is_one_below_the_other() -> None:
+    assert shown(b"help", HELP, columns=40).split("\n") == [
+        "get <key>",
+        "    The value of a key",
+        "x" * 30,
+        "    " + "x" * 10,
+        "    Long",
+        "ttl <key>",
+        "    Whole seconds until a well-kept key",
+        "    expires",
+    ]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 40, 80, 200])
+def test_help_breaks_no_word_of_any_command(columns: int) -> None:
+    commands = {command.usage: command.summary for command in COMMANDS.values()}
+    text = shown(b"help", orjson.dumps({"result": commands}), columns)
+    if columns >= 40:
+        assert max(map(len, text.split("\n"))) <= columns
+        assert text.split() == " ".join(f"{u} {s}" for u, s in commands.items()).split()
+
+
+def test_help_on_one_command_has_no_column_to_fill() -> None:
+    line = b'{"result": {"get <key>": "The value of a key"}}'
+    assert shown(b"help get", line) == "get <key>  The value of a key"
+
+
+def test_help_without_a_summary_still_has_the_usage() -> None:
+    assert shown(b"help", b'{"result": {"get <key>": ""}}') == "get <key>"
 
 
 def test_a_message_names_its_channel() -> None:

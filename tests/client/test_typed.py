@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memdbd.client.typed import ends_session, words_of
+from memdbd.commands.table import COMMANDS
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,11 @@ def test_words_are_what_the_server_reads(line: bytes, words: list[bytes]) -> Non
 @pytest.mark.parametrize("line", [b"exit", b" QUIT ", b'"quit"', b'["Exit"]'])
 def test_exit_and_quit_end_the_session_however_they_are_written(line: bytes) -> None:
     assert ends_session(line)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_ends_the_session_if_the_table_says_so(name: bytes) -> None:
+    assert ends_session(name) == COMMANDS[name].ends
 
 
 @pytest.mark.parametrize("line", [b"quit now", b"get exit", b"quitter", b"", b"'exit"])

@@ -90,6 +90,8 @@ class TestReplies:
             (b'{"result": "\xff"}', "not JSON"),
             (b"[" * 5000, "not JSON"),
             (b"[1]", "not an object"),
+            (b'{"result": ' + b"[" * 1010 + b"]" * 1010 + b"}", "more than 32 levels"),
+            (b'{"ttl_set": ' + b'{"a":' * 1010 + b"1" + b"}" * 1010 + b"}", "more than 32 levels"),
             (b"{}", "neither a reply nor a message"),
             (b'{"channel": "c"}', "neither a reply nor a message"),
             (b'{"channel": ["c"], "message": "m"}', "neither a reply nor a message"),

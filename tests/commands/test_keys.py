@@ -28,6 +28,10 @@ class TestDelete:
         )
         assert world.heard() == [("set", b"k"), ("delete", b"k")]
 
+    def test_to_a_program_that_is_1_or_0(self, world: World) -> None:
+        world.say("set k v")
+        assert [world.run(b"delete", b"k"), world.run(b"delete", b"k")] == [1, 0]
+
     def test_an_expired_key_is_not_found(self, world: World) -> None:
         world.say("set_with_ttl k v 1")
         world.now += 1000

@@ -20,15 +20,17 @@ def test_time_is_seconds_and_microseconds_of_the_wall(world: World) -> None:
 
 
 def test_info_has_the_sections_of_the_components(world: World) -> None:
-    world.daemon.sections["server"] = lambda: {"version": "1.2.3", "pid": 7}
-    world.daemon.sections["persistence"] = lambda: {"last_save": None}
+    world.daemon.sections = {
+        "server": lambda: {"version": "1.2.3", "pid": 7},
+        "persistence": lambda: {"last_save": None},
+    }
     assert world.say("info") == (
         '{"result": {"server": {"version": "1.2.3", "pid": 7}, "persistence": {"last_save": null}}}'
     )
 
 
 def test_stats_are_the_counters_of_all_components(world: World) -> None:
-    world.daemon.counters += [lambda: {"commands": 3}, lambda: {"keys": 2, "expired": 1}]
+    world.daemon.counters = [lambda: {"commands": 3}, lambda: {"keys": 2, "expired": 1}]
     assert world.say("stats") == '{"result": {"commands": 3, "keys": 2, "expired": 1}}'
 
 

@@ -55,6 +55,12 @@ def test_every_command_that_reads_or_changes_a_key_declares_it_and_what_it_does(
     assert Flag.WRITE in command.flags or Flag.GROWS not in command.flags
 
 
+def test_what_is_told_of_the_server_itself_is_no_reading_of_keys() -> None:
+    told = {name for name, command in COMMANDS.items() if Flag.SERVER in command.flags}
+    assert told == {b"time", b"info", b"stats"}
+    assert not any(Flag.READ in COMMANDS[name].flags for name in told)
+
+
 @EACH
 def test_optional_parameters_stand_behind_the_others_and_a_repeated_one_at_the_end(
     command: Command,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memdbd.dialects.text import TextEncoder
-from memdbd.errors import CommandError, OutOfMemory, ProtocolError, WrongType
+from memdbd.errors import CommandError, OutOfMemory, ProtocolError
 from memdbd.replies import OK, PONG, Fields, Found, Message, Reply, Status
 
 
@@ -81,10 +81,6 @@ class TestReplies:
             (
                 CommandError("unknown command 'gte'", "did you mean 'get'?"),
                 b"{\"error\": \"unknown command 'gte'; did you mean 'get'?\"}\n",
-            ),
-            (
-                WrongType(),
-                b'{"error": "WRONGTYPE Operation against a key holding the wrong kind of value"}\n',
             ),
             (OutOfMemory("full"), b'{"error": "OOM full"}\n'),
             (ProtocolError("line is too long"), b'{"error": "line is too long"}\n'),
@@ -269,19 +265,26 @@ class TestTheReadCache:
         [
             (TextEncoder.CACHED_FROM - 1, 0),
             (TextEncoder.CACHED_FROM, 1),
-            (TextEncoder.CACHED_TO, 1),
-            (TextEncoder.CACHED_TO + 1, 0),
         ],
     )
-    def test_only_values_between_its_bounds_are_kept(self, length: int, kept: int) -> None:
+    def test_only_long_values_are_kept(self, length: int, kept: int) -> None:
         encoder = TextEncoder(2)
         encoder.encode(Found(b"k", b"x" * length, None))
         assert self.counts(encoder) == (0, kept, 0, kept)
 
-    def test_a_line_that_escapes_make_too_long_is_not_kept(self) -> None:
+    def test_all_that_is_kept_has_a_bound_in_bytes(self) -> None:
+        encoder = TextEncoder(100)
+        for number in range(20):
+            encoder.encode(Found(b"%d" % number, b"x" * 1024 * 1024, None))
+        hits, misses, evictions, entries = self.counts(encoder)
+        assert (hits, misses, entries) == (0, 20, 7)  # of 2 MiB each, the value and its line
+        assert evictions == 13
+
+    def test_a_line_larger_than_all_that_may_be_kept_is_not(self) -> None:
         encoder = TextEncoder(2)
-        encoder.encode(Found(b"k", bytes(TextEncoder.LINE_TO // 6), None))
-        assert self.counts(encoder) == (0, 1, 0, 0)
+        encoder.encode(Found(b"a", self.LONG, None))
+        encoder.encode(Found(b"b", bytes(TextEncoder.CACHED_MOST // 6), None))
+        assert self.counts(encoder) == (0, 2, 0, 1)
 
     def test_without_capacity_nothing_is_kept_or_counted(self) -> None:
         encoder = TextEncoder(0)

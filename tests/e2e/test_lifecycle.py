@@ -197,9 +197,7 @@ class TestARefusalToStart:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             said = self.refused(data.parent, f"--port={port}", f"--data-dir={data}")
-        assert said.startswith("cannot listen on tcp:")
-        assert f"127.0.0.1:{port}" in said
-        assert "Address already in use" in said
+        assert said.startswith(f"Address already in use: cannot listen on tcp:{port}:")
 
     def test_with_a_data_directory_that_is_none_names_it(self, data: Path) -> None:
         data.write_text("a file")
@@ -214,7 +212,7 @@ class TestARefusalToStart:
     def test_with_a_key_that_is_none_shows_the_endpoint(self, tmp_path: Path) -> None:
         (tmp_path / "key.pem").write_text("nonsense")
         said = self.refused(tmp_path, "--listen=ssl:0:privateKey=key.pem")
-        assert said.startswith("listen: 'ssl:0:privateKey=key.pem' is not a ")
+        assert said.startswith("listen: 'ssl:0:privateKey=key.pem' cannot be listened on (")
 
 
 def test_a_configuration_file_and_the_environment_are_followed(data: Path) -> None:

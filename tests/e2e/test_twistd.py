@@ -91,7 +91,7 @@ def test_a_refusal_is_told_to_who_started_it(
     assert "SnapshotDamaged" in refused.stderr  # which twistd cuts at 100 bytes
     reason = "is neither a memdbd snapshot nor JSON"
     assert (
-        f"refused to start: memdb-data/persistence.json, line 1: {reason}"
+        f"refused to start: {tmp_path}/memdb-data/persistence.json, line 1: {reason}"
         in (tmp_path / "twistd.log").read_text()
     )
     assert not (tmp_path / "twistd.pid").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from sys import getsizeof
 from typing import Any
 
 import pytest
@@ -11,9 +11,8 @@ from harness import NOON, House, Peer
 from zope.interface.verify import verifyObject
 
 import memdbd.engines.local
-from memdbd.commands.table import COMMANDS
 from memdbd.engines.interface import IEngine
-from memdbd.eviction import KEY_OVERHEAD, BoundedKeyspace, Bounds
+from memdbd.eviction import KEY_OVERHEAD, USE_OVERHEAD, BoundedKeyspace
 
 OK = b'{"result": "OK"}\n'
 
@@ -102,7 +101,7 @@ class TestUpdates:
         assert updates.operations() == [("expire", "k")]
 
     def test_an_evicted_key_is_told(self) -> None:
-        house = House(bounds=Bounds(max_keys=1, policy="allkeys-lru"))
+        house = House(max_keys=1, eviction="allkeys-lru")
         updates, peer = Updates(house), house.connect()
         peer.asks(b"set a 1\nset b 2\n")
         assert updates.operations() == [("set", "a"), ("evict", "a"), ("set", "b")]
@@ -135,7 +134,7 @@ class TestUpdates:
     def test_without_a_subscriber_no_message_is_made(
         self, house: House, peer: Peer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(memdbd.engines.local, "_update", None)
+        monkeypatch.setattr(memdbd.engines.local, "update", None)
         peer.asks(b"subscribe other\nset k v\ndelete k\n")
         assert house.channels.published == 0
         assert house.dispatcher.failures == 0
@@ -156,34 +155,33 @@ class TestBounds:
         assert not isinstance(house.engine.keyspace, BoundedKeyspace)
         assert "evicted" not in house.engine.stats()
 
-    def test_room_is_made_for_commands_that_grow(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[tuple[Sequence[bytes], int]] = []
-        monkeypatch.setattr(
-            BoundedKeyspace, "make_room", lambda _, keys, size: asked.append((keys, size))
-        )
-        peer = House(bounds=Bounds(max_keys=10)).connect()
-        peer.asks(b"set k value\nset_with_ttl k value 60\nincr n\nappend k xy\n")
-        assert asked == [([b"k"], 6), ([b"k"], 6), ([b"n"], 1), ([b"k"], 3)]
+    def test_a_value_that_is_replaced_does_not_count_twice(self) -> None:
+        peer = House(max_memory=100_000).connect()
+        large = b"x" * 60_000
+        for command in (b"set k %b\n", b"set_with_ttl k %b 60\n", b"set k %b\n"):
+            assert b'"OK"' in peer.asks(command % large)
+        assert b"OOM" in peer.asks(b"append k %b\n" % large)
 
-    def test_every_other_write_is_a_chance_to_be_within_the_bounds_and_reading_is_none(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        peer = House(bounds=Bounds(max_keys=10)).connect()
-        fitted: list[bytes] = []
-        name = b""
-        monkeypatch.setattr(BoundedKeyspace, "fit", lambda _: fitted.append(name))
-        others = {
-            name: command
-            for name, command in COMMANDS.items()
-            if not (command.grows or command.ends)
-        }
-        for name, command in others.items():
-            peer.asks(name + b" 1" * (command.min_words - 1) + b"\n")
-        assert fitted == [name for name, command in others.items() if command.writes]
+    def test_a_delete_at_the_bound_takes_its_own_key_only(self) -> None:
+        room = 2 * (KEY_OVERHEAD + USE_OVERHEAD + getsizeof(b"a") + getsizeof(b"1"))
+        house = House(max_memory=room, eviction="allkeys-lru")
+        peer = house.connect()
+        peer.asks(b"set a 1\nset b 1\n")
+        assert house.engine.keyspace.keys() == [b"a", b"b"]
+        assert peer.asks(b"delete b\n") == OK
+        assert house.engine.keyspace.keys() == [b"a"]
+
+    def test_growing_by_the_way_evicts_at_once(self) -> None:
+        room = 2 * (KEY_OVERHEAD + USE_OVERHEAD + getsizeof(b"a") + getsizeof(b"1"))
+        house = House(max_memory=room, eviction="allkeys-lru")
+        peer = house.connect()
+        peer.asks(b"set a 1\nset b 1\n")
+        assert peer.asks(b"expire b 100\n") == b'{"result": 1}\n'
+        assert house.engine.keyspace.keys() == [b"b"]
 
     def test_what_makes_a_key_larger_by_the_way_evicts_and_is_not_refused(self) -> None:
         room = KEY_OVERHEAD * 3 // 2
-        house = House(bounds=Bounds(max_memory=room, policy="noeviction"))
+        house = House(max_memory=room, eviction="noeviction")
         peer = house.connect()
         long_name = b"n" * room
         assert peer.asks(b"set a 1\nrename a %b\npersist %b\n" % (long_name, long_name)) == (
@@ -191,7 +189,7 @@ class TestBounds:
         )
 
     def test_at_the_bound_a_write_is_refused_and_changes_nothing(self) -> None:
-        house = House(bounds=Bounds(max_keys=1))
+        house = House(max_keys=1)
         peer = house.connect()
         assert peer.asks(b"set a 1\n") == OK
         refused = json.loads(peer.asks(b"set b 2\n"))["error"]
@@ -202,7 +200,7 @@ class TestBounds:
         )
 
     def test_stats_tell_of_them(self) -> None:
-        house = House(bounds=Bounds(max_keys=1, policy="allkeys-lru"))
+        house = House(max_keys=1, eviction="allkeys-lru")
         house.connect().asks(b"set a 1\nset b 2\n")
         stats = house.engine.stats()
         assert (stats["keys"], stats["evicted"]) == (1, 1)
@@ -224,7 +222,7 @@ class TestCopies:
         assert house.engine.dirty == 0
 
     def test_a_load_keeps_within_the_bounds_count(self) -> None:
-        house = House(bounds=Bounds(max_keys=2, policy="allkeys-lru"))
+        house = House(max_keys=2, eviction="allkeys-lru")
         house.engine.load({b"a": b"1", b"b": b"2"}, {})
         house.connect().asks(b"get a\nset c 3\n")
         assert list(house.engine.keyspace.values) == [b"a", b"c"]
@@ -237,3 +235,15 @@ class TestCopies:
         house.engine.load({b"a": b"1"}, {b"a": wall})
         assert house.engine.keyspace.deadlines == {b"a": int(NOON + 60) * 1000}
         assert house.engine.copy()[1] == {b"a": wall}
+
+    @pytest.mark.parametrize(
+        ("step", "drift"), [(0.9995, 999), (1, 1000), (-0.9985, -999), (-1, -1000)]
+    )
+    def test_only_a_wall_clock_that_was_set_by_a_second_or_more_moves_them_in_a_copy(
+        self, house: House, peer: Peer, step: float, drift: int
+    ) -> None:
+        peer.asks(b"set_with_ttl a 1 60\n")
+        house.wall_step = step
+        assert house.time.drift_ms() == drift
+        moved = drift if abs(drift) == 1000 else 0
+        assert house.engine.copy()[1] == {b"a": int(NOON + 60) * 1000 + moved}

@@ -110,6 +110,12 @@ def test_a_value_larger_than_a_slice_is_saved_and_loaded(value: bytes) -> None:
     assert snapshot.deadlines == {b"large \xff": 5}
 
 
+def test_keys_are_in_the_file_in_their_order_whatever_their_size() -> None:
+    sizes = {b"a": 1, b"b": SLICE_BYTES + 1, b"c": 2, b"d": 3, b"e": SLICE_BYTES + 1, b"f": 4}
+    data = saved({key: b"x" * size for key, size in sizes.items()})
+    assert [record["key"] for record in json.loads(data)[1:-1]] == list("abcdef")
+
+
 def slices(values: dict[bytes, Any]) -> list[bytes]:
     """What each call of write_slice adds to the file."""
     disk = MemoryDisk()

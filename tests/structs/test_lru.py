@@ -101,3 +101,20 @@ def test_it_does_what_a_list_in_order_of_use_does(
         if step == "put" or (step == "get" and known):
             order = [*order, key][-capacity:]
         assert list(lru) == order
+
+
+def test_weight_bounds_what_is_kept_and_is_counted() -> None:
+    lru: LRU[str, int] = LRU(capacity=10, most=100)
+    lru.put("a", 1, 60)
+    lru.put("b", 2, 30)
+    assert (list(lru), lru.weight) == (["a", "b"], 90)
+    lru.put("c", 3, 20)
+    assert (list(lru), lru.weight, lru.evictions) == (["b", "c"], 50, 1)
+    lru.put("b", 4, 10)
+    assert (list(lru), lru.weight) == (["c", "b"], 30)
+    lru.put("huge", 5, 101)
+    assert (list(lru), lru.weight, lru.evictions) == (["c", "b"], 30, 1)
+    lru.pop("b")
+    assert lru.weight == 20
+    lru.clear()
+    assert (len(lru), lru.weight) == (0, 0)

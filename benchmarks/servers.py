@@ -1,0 +1,156 @@
+"""Starting and stopping the servers that are measured, and reading what they cost.
+
+A server runs on one core and whoever loads it on the other. What counts is the CPU time that it
+used, from /proc: on a shared machine it is far steadier than the time on the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent  # the tree that is measured if none is named
+HOST = "127.0.0.1"
+SERVER_CPU, LOAD_CPU = 0, 1
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Server:
+    """A running server: where it listens, and what it has used so far."""
+
+    def __init__(self, tree: Path, command: Sequence[str], port: int, directory: Path) -> None:
+        self.name = tree.name
+        self.port = port
+        self.directory = directory  # where it runs and keeps its data
+        self._tree = tree
+        self._command = command
+        self.start()
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        connection = socket.create_connection((HOST, self.port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def cpu(self) -> float:
+        """Seconds of CPU that all its threads have used, user and system."""
+        return cpu_of(self.process.pid)
+
+    def rss(self) -> int:
+        """Bytes of memory that it has resident."""
+        return rss_of(self.process.pid)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self.process.terminate()
+        self.process.wait(60)
+
+    def start(self) -> None:
+        """Start it, or start it again on what it has left in its directory."""
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=self.directory,
+                env=os.environ | {"PYTHONPATH": f"{self._tree}:{ROOT}"},
+                stdout=log,
+                stderr=log,
+            )
+        os.sched_setaffinity(self.process.pid, {SERVER_CPU})
+
+    def wait(self) -> None:
+        """Wait until it accepts connections."""
+        for _ in range(12_000):
+            if self.process.poll() is not None:
+                break
+            try:
+                self.connect().close()
+                return
+            except OSError:
+                time.sleep(0.005)
+        log = (self.directory / "log").read_text()
+        raise SystemExit(f"{self.name} does not start: {log}")
+
+
+def cpu_of(pid: int | str = "self") -> float:
+    """Seconds of CPU of a process, to the nanosecond (what /proc/PID/stat has is in 10 ms)."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def rss_of(pid: int | str = "self") -> int:
+    """Bytes of memory that a process has resident."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+@contextmanager
+def memdbd(
+    *flags: str,
+    tree: Path = ROOT,
+    module: str = "",
+    prepare: Callable[[Path], None] = lambda directory: None,
+) -> Iterator[Server]:
+    """A daemon of the code in ``tree``, with no snapshots at intervals, in a new directory.
+
+    ``module`` is run in place of twistd, with the same flags. ``prepare`` is called with the
+    directory first.
+    """
+    run = ["-m", module] if module else ["-c", _TWISTD, "--nodaemon", "--pidfile=", "memdb"]
+    command = [sys.executable, *run, "--data-dir", ".", "--snapshot-interval", "0", *flags]
+    with _running(tree, command, prepare) as server:
+        yield server
+
+
+_TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+@contextmanager
+def redis(*flags: str) -> Iterator[Server]:
+    """A redis-server that keeps nothing on disk, but for ``save``."""
+    command = ["redis-server", "--bind", HOST, "--save", "", "--appendonly", "no", *flags]
+    with _running(Path("redis"), command, lambda directory: None) as server:
+        yield server
+
+
+@contextmanager
+def _running(
+    tree: Path, command: Sequence[str], prepare: Callable[[Path], None]
+) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory(prefix="memdbd-benchmark-") as name:
+        directory = Path(name)
+        prepare(directory)
+        port = free_port()
+        server = Server(tree, [*command, "--port", str(port)], port, directory)
+        try:
+            server.wait()
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.stop()
+
+
+def free_port() -> int:
+    """A port on which nobody listens now."""
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def pin_load() -> None:
+    """Keep this process off the server's core."""
+    os.sched_setaffinity(0, {LOAD_CPU})
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Rows as a table of Markdown; the first has the headings."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in texts]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""The daemon put together: who gets whom, and what ``info`` and ``stats`` are made of.
+
+Strategy: whatever a test could have otherwise is an argument (the reactor, the time, the disk, the
+thread), so that the tests run on this wiring and not on a copy of it; nothing is started, so that
+making the parts touches neither a socket nor a file. What changes the process is left to tap.
+
+May import: everything of the daemon but tap.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from memdbd import __version__
+from memdbd.clock import Clock
+from memdbd.commands.table import COMMANDS, TYPES
+from memdbd.config import Config
+from memdbd.daemon import Daemon
+from memdbd.dialects.text import LineRules, TextEncoder
+from memdbd.dispatch import Dispatcher
+from memdbd.engines.local import LocalEngine
+from memdbd.listeners import Listeners
+from memdbd.persistence.fs import FileSystem
+from memdbd.protocol import MemDBFactory
+from memdbd.pubsub import Registry
+from memdbd.replies import Reply
+from memdbd.services import Sweeper
+from memdbd.storage import Storage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A daemon's parts, of which ``storage``, ``sweeper`` and ``listeners`` are to be started, in
+    this order."""
+
+    channels: Registry
+    daemon: Daemon
+    engine: LocalEngine
+    dispatcher: Dispatcher
+    encoder: TextEncoder
+    factory: MemDBFactory
+    storage: Storage
+    sweeper: Sweeper
+    listeners: Listeners
+
+
+def assemble(
+    reactor: IReactorTime,
+    clock: Clock,
+    settings: Config,
+    fs: FileSystem,
+    in_thread: Callable[[Callable[[], None]], Awaitable[None]],
+    seconds: Callable[[], float],
+) -> Parts:
+    """Put a daemon together that follows ``settings``.
+
+    ``in_thread(function)`` runs what waits for the disk; ``seconds`` is what slices of work are
+    measured with. Raises ConfigError where an endpoint to
+    listen on is none.
+    """
+    channels = Registry()
+    daemon = Daemon(clock, COMMANDS, TYPES, settings.default_ttl)
+    engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds)
+    dispatcher = Dispatcher(engine, COMMANDS, daemon.suggestions, seconds)
+    encoder = TextEncoder(settings.cache_capacity)
+    factory = MemDBFactory(
+        reactor=reactor,
+        engine=engine,
+        dispatcher=dispatcher,
+        channels=channels,
+        encoder=encoder,
+        rules=LineRules(COMMANDS),
+        subscriber_buffer=settings.subscriber_buffer,
+        seconds=seconds,
+    )
+    storage = Storage(
+        reactor=reactor,
+        clock=clock,
+        engine=engine,
+        types=TYPES,
+        fs=fs,
+        directory=settings.data_dir,
+        filename=settings.storage_file,
+        interval=settings.snapshot_interval,
+        in_thread=in_thread,
+    )
+    sweeper = Sweeper(reactor, settings.sweep_interval, engine.keyspace)
+    listeners = Listeners(reactor, settings.endpoints, factory)
+    started = clock.ms()
+
+    def about() -> dict[str, Reply]:
+        return {
+            "version": __version__,
+            "python": platform.python_version(),
+            "reactor": type(reactor).__name__,
+            "pid": os.getpid(),  # asked for late: twistd forks in between
+            "uptime_seconds": (clock.ms() - started) // 1000,
+            **listeners.info(),
+        }
+
+    daemon.saver = storage.save
+    daemon.sections.update(server=about, persistence=storage.info, stats=daemon.stats)
+    daemon.counters += [
+        factory.stats, dispatcher.stats, engine.stats, encoder.stats, storage.stats,
+    ]  # fmt: skip
+    return Parts(
+        channels=channels,
+        daemon=daemon,
+        engine=engine,
+        dispatcher=dispatcher,
+        encoder=encoder,
+        factory=factory,
+        storage=storage,
+        sweeper=sweeper,
+        listeners=listeners,
+    )

@@ -1,0 +1,140 @@
+"""The daemon put together: that each setting reaches its part, and that ``info`` and ``stats`` tell
+of all parts. What the parts do with that is for their own tests, which run on the same wiring."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import House, Stored
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.testing import MemoryReactorClock
+
+from memdbd import __version__
+from memdbd.assembly import Parts, assemble
+from memdbd.clock import Clock
+from memdbd.config import Config
+from memdbd.errors import ConfigError
+from memdbd.persistence.fs import FileSystem
+
+
+def listening(*endpoints: str) -> tuple[Parts, MemoryReactorClock]:
+    """The parts on a reactor in memory, their listeners started."""
+    reactor = MemoryReactorClock()
+    settings = Config(listen=endpoints)
+    parts = assemble(reactor, Clock(), settings, FileSystem(), maybeDeferred, reactor.seconds)
+    parts.listeners.privilegedStartService()
+    parts.listeners.startService()
+    return parts, reactor
+
+
+def result(house: House, request: bytes) -> Any:
+    return json.loads(house.connect().asks(request + b"\n"))["result"]
+
+
+class TestInfo:
+    def test_tells_of_the_server_the_disk_and_the_figures_in_this_order(self) -> None:
+        house = House()
+        house.passes(90.5)
+        info = result(house, b"info")
+        assert list(info) == ["server", "persistence", "stats"]
+        assert info["server"] == {
+            "version": __version__,
+            "python": platform.python_version(),
+            "reactor": "TurnClock",
+            "pid": os.getpid(),
+            "uptime_seconds": 90,
+            "listening_on": [],
+        }
+
+    def test_tells_where_it_listens(self) -> None:
+        parts, _ = listening("tcp:1", "tcp:2")
+        assert parts.daemon.info()["server"]["listening_on"] == ["0.0.0.0:1", "0.0.0.0:2"]
+
+    def test_names_the_file_that_the_settings_name(self) -> None:
+        info = result(House(data_dir="/somewhere", storage_file="x.json"), b"info")
+        assert info["persistence"]["snapshot"] == "/somewhere/x.json"
+
+    def test_and_stats_have_the_figures_of_all_parts_each_under_a_name_of_its_own(self) -> None:
+        house = House()
+        parts = house.parts
+        told = [
+            part.stats()
+            for part in (
+                parts.factory,
+                parts.dispatcher,
+                parts.engine,
+                parts.encoder,
+                parts.storage,
+            )
+        ]
+        stats = result(house, b"stats")
+        assert sorted(stats) == sorted(name for figures in told for name in figures)
+        assert set(result(house, b"info")["stats"]) == set(stats)
+
+
+class TestTheSettings:
+    def test_that_bound_the_keyspace_reach_it(self) -> None:
+        house = House(max_keys=1, eviction="allkeys-lru")
+        house.connect().asks(b"set a 1\nset b 2\n")
+        assert list(house.engine.keyspace.values) == [b"b"]
+
+    def test_default_ttl_reaches_the_commands(self) -> None:
+        house = House(default_ttl=5)
+        house.connect().asks(b"set_with_ttl k v\n")
+        assert result(house, b"ttl k") == 5
+
+    @pytest.mark.parametrize(("capacity", "entries"), [(0, 0), (2, 2)])
+    def test_cache_capacity_reaches_the_encoder(self, capacity: int, entries: int) -> None:
+        house = House(cache_capacity=capacity)
+        for key in (b"a", b"b", b"c"):
+            house.connect().asks(b"set %b %b\n" % (key, b"x" * 10_000) + b"get %b\n" % key * 2)
+        assert result(house, b"stats")["read_cache_entries"] == entries
+
+    def test_subscriber_buffer_reaches_the_connections(self) -> None:
+        assert House(subscriber_buffer=7).factory.subscriber_buffer == 7
+
+    def test_sweep_interval_reaches_the_sweeper_of_the_same_keyspace(self) -> None:
+        house = House(sweep_interval=2)
+        house.connect().asks(b"set_with_ttl k v 1\n")
+        house.parts.sweeper.startService()
+        house.passes(1.9)
+        assert house.engine.keyspace.values == {b"k": b"v"}
+        house.passes(0.1)
+        assert house.engine.keyspace.values == {}
+
+    def test_snapshot_interval_reaches_the_storage_and_save_does(self, tmp_path: Path) -> None:
+        stored = Stored(tmp_path / "data", interval=7).start()
+        peer = stored.house.connect()
+        peer.asks(b"set k v\n")
+        stored.house.passes(7)
+        assert stored.storage.stats()["snapshots_written"] == 1
+        assert peer.asks(b"save\n") == b'{"result": "OK"}\n'
+        assert stored.storage.stats()["snapshots_written"] == 2
+        stored.stop()
+
+    def test_listen_reaches_the_listeners_of_the_same_connections(self) -> None:
+        parts, reactor = listening("tcp:4:interface=127.0.0.1:backlog=7")
+        assert reactor.tcpServers == [(4, parts.factory, 7, "127.0.0.1")]
+
+    def test_listen_with_what_is_no_endpoint_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="'nonsense' cannot be listened on"):
+            listening("nonsense")
+
+
+def test_the_parts_work_on_each_other() -> None:
+    parts = House().parts
+    assert parts.engine.channels is parts.channels
+    assert parts.factory.channels is parts.channels
+    assert parts.factory.engine is parts.engine
+    assert parts.factory.dispatcher is parts.dispatcher
+    assert parts.factory.encoder is parts.encoder
+
+
+def test_nothing_is_touched_before_the_parts_are_started(tmp_path: Path) -> None:
+    House(data_dir=str(tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
