@@ -28,6 +28,7 @@ class Stop(enum.Enum):
     SLICE = enum.auto()  # it was enough for one turn
     WAIT = enum.auto()  # the reply of the last request is pending
     END = enum.auto()  # the connection is to be closed
+    BROKEN = enum.auto()  # the same, and its peer may still be sending what nobody understands
 
 
 # Words that start a line of what browsers send. A web page can make one send requests here, and
@@ -97,7 +98,7 @@ class Dispatcher:
                 line = encode(request)
                 if isinstance(request, ProtocolError):
                     output.append(line)
-                    return Stop.END, None
+                    return Stop.BROKEN, None
             else:
                 try:
                     try:
@@ -120,7 +121,7 @@ class Dispatcher:
                 except ProtocolError as error:
                     self.errors += 1
                     output.append(encode(error))
-                    return Stop.END, None
+                    return Stop.BROKEN, None
                 except Exception:
                     line = encode(self._failed(request))
             output.append(line)

@@ -19,9 +19,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
+    IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IPushProducer,
     IReactorTime,
+    ISSLTransport,
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
@@ -47,6 +49,9 @@ READ_AHEAD = 64 * 1024
 
 # Seconds in which a peer takes no piece, after which its connection, if it ends, is aborted.
 LINGER = 30.0
+
+# Seconds in which a peer that is sent away may finish what it sends.
+DRAIN = 5.0
 
 # Seconds in which all peers have to take their last replies when the daemon stops.
 STOP_LIMIT = 5.0
@@ -80,6 +85,7 @@ class MemDBProtocol(Protocol):
         self._full = False  # the transport wants no more: the peer does not read
         self._heard_all = False  # the peer sends no more
         self._ending = False  # answers no more, but sends what is ready
+        self._draining = False  # ends, and drops what it still reads
         self._lost = False  # sends no more
         self._abort: IDelayedCall | None = None
 
@@ -96,7 +102,7 @@ class MemDBProtocol(Protocol):
         if self._ending or self._heard_all:
             return
         if self._requests is None:
-            requests = self._parser.feed(data)
+            requests = self._parse(data)
             if self.factory.turn.is_late():
                 self._requests = requests
                 self._read_or_not()
@@ -107,14 +113,24 @@ class MemDBProtocol(Protocol):
             self._unparsed += data
             self._read_or_not()
 
+    def _parse(self, data: bytes) -> Iterator[Request]:
+        requests = self._parser.feed(data)
+        if self._parser.refusals:
+            self._put(bytes(self._parser.refusals))
+            self._parser.refusals.clear()
+        return requests
+
     def readConnectionLost(self) -> None:
         # The peer has said all it has to say, but still gets its replies: printf … | nc -N
         self._heard_all = True
-        if self._requests is None:
+        if self._ending:
+            self._lose_if_done()
+        elif self._requests is None:
             self.end()
 
     def writeConnectionLost(self) -> None:
-        self.transport.abortConnection()
+        if not self._draining:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ending = self._lost = True
@@ -134,7 +150,7 @@ class MemDBProtocol(Protocol):
             busy = len(self._unparsed) >= READ_AHEAD
         else:
             busy = self._requests is not None
-        wanted = not (busy or self._full or self._heard_all or self._ending)
+        wanted = not (busy or self._full or self._heard_all or self._ending) or self._draining
         if wanted != self._reading:
             self._reading = wanted
             if wanted:
@@ -160,6 +176,8 @@ class MemDBProtocol(Protocol):
                 self._not_busy()
         elif stop is Stop.END:
             self.end()
+        elif stop is Stop.BROKEN:
+            self.end(drain=True)
         else:
             self._requests = requests
             self._pending = pending
@@ -174,7 +192,7 @@ class MemDBProtocol(Protocol):
             data = bytes(self._unparsed)
             self._unparsed.clear()
             # Still busy, or nobody would come back here to have the socket read again.
-            self._requests = self._parser.feed(data)
+            self._requests = self._parse(data)
             self._answer(self._requests)
             return
         self._requests = None
@@ -221,7 +239,7 @@ class MemDBProtocol(Protocol):
         if self._full:
             return
         if self._ending:
-            self._lose()
+            self._lose_if_done()
         elif self._requests is not None:
             self.factory.turn.unfinished(self)
         self._read_or_not()
@@ -252,7 +270,7 @@ class MemDBProtocol(Protocol):
         # The peer has read what the transport had. More goes out at the end of the turn, as
         # always: there is what others have just brought, and it is not committed before.
         self._full = False
-        if self._abort is not None and self._abort.active():
+        if self._abort is not None and self._abort.active() and not self._draining:
             self._abort.reset(LINGER)
         self.factory.turn.owe(self)
 
@@ -261,19 +279,29 @@ class MemDBProtocol(Protocol):
 
     # The end
 
-    def end(self) -> None:
-        """Answer no more requests, and close as soon as the peer has what is ready."""
+    def end(self, *, drain: bool = False) -> None:
+        """Answer no more requests, and close as soon as the peer has what is ready.
+
+        ``drain``: the peer is still sending. To close on it would be a reset, in which the last
+        reply is lost with the rest; so what it sends is read and dropped for some seconds.
+        """
         if self._ending:
             return
         self._ending = True
         self._requests = None
+        self._draining = (
+            drain
+            and IHalfCloseableDescriptor.providedBy(self.transport)
+            and not ISSLTransport.providedBy(self.transport)
+        )
         self.session.close()
         self._read_or_not()
         # A peer that does not read would otherwise keep the connection for ever. One that reads
         # slowly gets it all: each time that it has read something, the time starts again.
-        self._abort = self.factory.reactor.callLater(LINGER, self.transport.abortConnection)
-        if not self._output and not self._full:
-            self._lose()
+        self._abort = self.factory.reactor.callLater(
+            DRAIN if self._draining else LINGER, self.transport.abortConnection
+        )
+        self._lose_if_done()
 
     def fail(self) -> None:
         """End the connection at once; what it was to get is forgotten."""
@@ -281,12 +309,17 @@ class MemDBProtocol(Protocol):
         self._forget()
         self.transport.abortConnection()
 
-    def _lose(self) -> None:
-        if not self._lost:
-            self._lost = True
-            # With a producer registered, the transport waits for it to finish.
-            self.transport.unregisterProducer()
-            self.transport.loseConnection()
+    def _lose_if_done(self) -> None:
+        """Close, or as far as can be while the peer still sends, if all is sent."""
+        if self._output or self._full or self._lost:
+            return
+        if self._draining and not self._heard_all:
+            self.transport.loseWriteConnection()
+            return
+        self._lost = True
+        # With a producer registered, the transport waits for it to finish.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def _cut(self) -> None:
         self._log.warn(

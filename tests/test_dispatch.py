@@ -195,7 +195,7 @@ def test_the_log_of_a_defect_keeps_the_values_to_itself(talk: Conversation) -> N
 def test_what_no_dialect_can_read_ends_the_connection(talk: Conversation) -> None:
     assert talk.asks([b"say", b"a"], ProtocolError("line is too long"), [b"say", b"b"]) == (
         ["b'a'", "ProtocolError('line is too long')"],
-        Stop.END,
+        Stop.BROKEN,
     )
 
 
@@ -259,3 +259,33 @@ def test_stats_count_what_was_run_and_what_was_refused(talk: Conversation) -> No
     assert talk.dispatcher.stats() == {"commands": 3, "errors": 3, "internal_errors": 0}
     ran: dict[str, Any] = {record.name: n for record, n in talk.dispatcher.calls.items() if n}
     assert ran == {"say": 2, "refuse": 1}
+
+
+@pytest.mark.parametrize("line", [[b"POST", b"/", b"HTTP/1.1"], [b"Host:", b"localhost:65432"]])
+def test_http_ends_the_connection_before_a_body_gives_commands(
+    talk: Conversation, line: list[bytes]
+) -> None:
+    with capturedLogs() as events:
+        replies, stop = talk.asks([b"say", b"a"], line, [b"write", b"k", b"v"])
+    assert replies[1:] == ["ProtocolError('this is not an HTTP server: the connection is closed')"]
+    assert stop is Stop.BROKEN
+    assert talk.engine.keyspace.values == {}
+    assert "web page" in formatEvent(events[0])
+
+
+def test_http_is_logged_once_a_minute(talk: Conversation) -> None:
+    with capturedLogs() as events:
+        for moment in (0.0, 59.9, 60.0, 119.9, 120.0):
+            talk.now = moment
+            talk.asks([b"post"])
+    assert len(events) == 3
+
+
+def test_a_slice_ends_when_its_time_is_over(talk: Conversation) -> None:
+    def slow(reply: Reply) -> bytes:
+        talk.now += Dispatcher.SLICE_SECONDS / 2
+        return shown(reply)
+
+    requests = [[b"say", b"%d" % number] for number in range(5)]
+    assert talk.asks(*requests, encode=slow) == (["b'0'", "b'1'"], Stop.SLICE)
+    assert talk.left == requests[2:]

@@ -587,3 +587,34 @@ class TestTheEnd:
             "connections_accepted": 3,
             "subscribers_cut": 0,
         }
+
+
+class TestTelnet:
+    @pytest.mark.parametrize(
+        ("sent", "refused"),
+        [
+            (b"\xff\xf4\xff\xfd\x06", b"\xff\xfc\x06"),  # Ctrl-C: interrupt, DO TIMING-MARK
+            (b"\xff\xfd\x01\xff\xfb\x03", b"\xff\xfc\x01\xff\xfe\x03"),
+            (b"\xff\xf1", b""),
+        ],
+    )
+    def test_its_options_are_refused_and_the_line_behind_them_is_answered(
+        self, peer: Peer, sent: bytes, refused: bytes
+    ) -> None:
+        assert peer.asks(sent) == b""
+        assert peer.asks(b"ping\r\n") == refused + PONG + b"\n"
+
+    def test_a_value_is_not_looked_into(self, peer: Peer, house: House) -> None:
+        peer.asks(b"set k \xff\xfd\x06\n\xffset k x\n")
+        assert house.engine.keyspace.values == {b"k": b"\xff\xfd\x06"}
+
+
+class TestATurnThatIsLate:
+    def test_answers_in_the_next(self, peer: Peer, house: House) -> None:
+        house.factory.turn.is_late()
+        house.clock.rightNow += house.factory.turn.BUDGET
+        peer.protocol.dataReceived(b"ping\n")
+        peer.protocol.dataReceived(b"echo a\n")
+        assert house.dispatcher.stats()["commands"] == 0
+        assert peer.hears() == PONG + b'\n{"result": "a"}\n'
+        assert peer.wire.producerState == "producing"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import os
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -430,3 +431,51 @@ class TestAWallClockThatIsSet:
         second.start()
         assert result(second, b"ttl k") == 60
         second.stop()
+
+
+class TestTheDirectory:
+    def test_that_was_removed_meanwhile_is_not_written_to(
+        self, stored: Stored, directory: Path
+    ) -> None:
+        peer = stored.house.connect()
+        assert peer.asks(b"set a 1\nsave\n") == OK * 2
+        directory.rename(directory.with_name("moved"))
+        directory.mkdir()
+        with capturedLogs():
+            reply = peer.asks(b"save\n")
+        assert b"was removed or replaced while in use" in reply
+        assert list(directory.iterdir()) == []
+
+    def test_a_linked_snapshot_stays_a_link(self, directory: Path, tmp_path: Path) -> None:
+        directory.mkdir()
+        target = tmp_path / "elsewhere.json"
+        (directory / "persistence.json").symlink_to(target)
+        stored = Stored(directory).start()
+        assert stored.house.connect().asks(b"set a 1\nsave\n") == OK * 2
+        stored.stop()
+        assert (directory / "persistence.json").is_symlink()
+        assert json.loads(target.read_text())[1] == {"key": "a", "value": "1"}
+
+    def test_what_a_killed_daemon_left_is_removed(self, directory: Path) -> None:
+        directory.mkdir()
+        left = directory / "persistence.json.tmp"
+        left.write_text("half")
+        stored = Stored(directory).start()
+        assert not left.exists()
+        stored.stop()
+
+    def test_a_pipe_in_the_snapshots_place_is_refused_and_not_waited_for(
+        self, directory: Path
+    ) -> None:
+        directory.mkdir()
+        os.mkfifo(directory / "persistence.json")
+        with pytest.raises(StorageError, match="Not a regular file"):
+            Stored(directory).start()
+
+    def test_the_last_save_is_known_after_a_start(self, directory: Path) -> None:
+        stored = Stored(directory).start()
+        stored.house.connect().asks(b"set a 1\n")
+        stored.stop()
+        again = Stored(directory).start()
+        assert again.storage.info()["last_save"] == pytest.approx(NOON, abs=1)
+        again.stop()

@@ -107,3 +107,50 @@ def test_the_turn_after_a_failure_is_like_any_other() -> None:
     turn.owe(Recorder("good", record))
     clock.advance(0)
     assert record == ["bad: flush", "bad: fail", "good: flush"]
+
+
+class Busy(Recorder):
+    """A connection whose slice takes six milliseconds, and is never its last."""
+
+    def __init__(self, name: str, record: list[str], clock: Clock, turn: Turn) -> None:
+        super().__init__(name, record)
+        self._clock = clock
+        self._turn = turn
+
+    def go_on(self) -> None:
+        super().go_on()
+        self._clock.rightNow += 0.006
+        self._turn.unfinished(self)
+
+
+def test_a_turn_has_a_budget_and_who_had_no_slice_is_first_in_the_next() -> None:
+    clock, record = TurnClock(), list[str]()
+    turn = Turn(clock, clock.seconds)
+    for name in "abcde":
+        turn.unfinished(Busy(name, record, clock, turn))
+    clock.turn()
+    assert record == ["a: go on", "b: go on"]
+    clock.turn()
+    clock.turn()
+    assert record[2:] == ["c: go on", "d: go on", "e: go on", "a: go on"]
+
+
+def test_a_turn_is_late_when_its_budget_is_spent_and_the_next_begins_anew() -> None:
+    clock = Clock()
+    turn = Turn(clock, clock.seconds)
+    assert not turn.is_late()
+    clock.rightNow += Turn.BUDGET
+    assert turn.is_late()
+    clock.advance(0)
+    assert not turn.is_late()
+
+
+def test_a_connection_goes_on_once_a_turn_however_often_it_says_so() -> None:
+    clock, record = Clock(), list[str]()
+    turn = Turn(clock, clock.seconds)
+    one = Recorder("a", record)
+    for _ in range(3):
+        turn.unfinished(one)
+        turn.owe(one)
+    clock.advance(0)
+    assert record == ["a: flush", "a: go on"]

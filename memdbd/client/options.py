@@ -56,6 +56,7 @@ Exit status:
     1  the server answered with an error (standard input: to any of the lines)
     2  no connection, a connection lost, or no reply in time
    64  the command line is wrong
+   70  a mistake of ours, with a traceback; please report it
    74  standard output was closed, or could not be written
   128+ ended by a signal, such as 130 for Ctrl-C
 """

@@ -144,6 +144,7 @@ class Command:
         "params",
         "replaces",
         "summary",
+        "takes_rest",
         "text_handler",
         "writes",
     )
@@ -165,6 +166,7 @@ class Command:
         self.max_words: float = 1 + len(params)
         if params and params[-1].many:
             self.max_words = float("inf")
+        self.takes_rest = any(param.rest for param in params)
         self.converts = any(param.convert for param in params)
 
     def in_text(self, handler: Handler) -> Handler:
@@ -191,8 +193,10 @@ class Command:
         Raises CommandError where their number is wrong or one cannot be converted.
         """
         if not self.min_words <= len(argv) <= self.max_words:
+            quoting = "; a value with blanks goes in quotes" if self.takes_rest else ""
             raise CommandError(
-                f"wrong number of arguments for '{self.name}' command", f"usage: {self.usage}"
+                f"wrong number of arguments for '{self.name}' command",
+                f"usage: {self.usage}{quoting}",
             )
         raw = argv[1:]
         return self._converted(raw) if self.converts else raw

@@ -49,6 +49,8 @@ _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 # What a telnet client sends for an interrupt, and the options that it wants to talk of.
 _TELNET = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xf0-\xfa]))+", re.DOTALL)
+_WILL, _WONT, _DONT = b"\xfb", b"\xfc", b"\xfe"
+_NEGOTIATION = re.compile(rb"\xff([\xfb\xfd])(.)", re.DOTALL)
 
 
 _ANY_NUMBER = 1 << 30
@@ -81,11 +83,14 @@ class LineRules:
 class TextParser:
     """Makes requests of the bytes of one connection."""
 
-    __slots__ = ("_rules", "_tail")
+    __slots__ = ("_rules", "_tail", "refusals")
 
     def __init__(self, rules: LineRules) -> None:
         self._rules = rules
         self._tail = bytearray()
+        # What is to be sent to a telnet client that wants to talk of options: its interrupt
+        # (Ctrl-C) asks for one, and it shows nothing more before it has an answer.
+        self.refusals = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes.
@@ -127,6 +132,7 @@ class TextParser:
         for line in lines:
             line = line.lstrip(_BLANKS)
             if telnet := _TELNET.match(line):
+                self.refusals += _refusals(telnet[0])
                 line = line[telnet.end() :].lstrip(_BLANKS)
             if line.startswith(b"["):
                 requests.append(_json_request(line))
@@ -164,6 +170,14 @@ class TextParser:
             while at < len(line) and line[at] in _BLANKS:
                 at += 1
         return words
+
+
+def _refusals(negotiation: bytes) -> bytes:
+    """WONT for each DO, and DONT for each WILL (RFC 854)."""
+    return b"".join(
+        b"\xff%b%b" % (_DONT if verb == _WILL else _WONT, option)
+        for verb, option in _NEGOTIATION.findall(negotiation)
+    )
 
 
 def _is_plain(lines: bytes) -> bool:

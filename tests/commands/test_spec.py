@@ -78,7 +78,7 @@ class TestArity:
         with pytest.raises(CommandError) as refused:
             declared(KEY, VALUE).arguments([b"TRY", b"k"])
         assert str(refused.value) == "wrong number of arguments for 'try' command"
-        assert refused.value.hint == "usage: try <key> <value…>"
+        assert refused.value.hint == "usage: try <key> <value…>; a value with blanks goes in quotes"
 
 
 class TestConversion:

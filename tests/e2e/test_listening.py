@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -222,3 +224,35 @@ def unix(path: Path) -> Caller:
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(str(path))
     return Caller(sock)
+
+
+def test_a_line_that_is_far_too_long_gets_its_error_each_time(data: Path) -> None:
+    with Daemon(data) as daemon:
+        for _ in range(10):
+            with daemon.connect() as caller:
+                caller.sends(b'["set", "k", "' + b"x" * 3_000_000 + b'"]\n')
+                assert b"line is too long" in caller.line()
+                assert caller.rest() == b""
+
+
+def test_telnet_goes_on_after_an_interrupt(data: Path) -> None:
+    tmux = [tool("tmux"), "-L", f"memdbd-{os.getpid()}"]
+
+    def terminal(*words: str) -> str:
+        done = subprocess.run([*tmux, *words], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def types_and_sees(*keys: str, shown: str) -> None:
+        terminal("send-keys", *keys, "Enter")
+        end = time.monotonic() + PATIENCE
+        while shown not in (screen := terminal("capture-pane", "-p")):
+            assert time.monotonic() < end, screen
+            time.sleep(0.05)
+
+    with Daemon(data) as daemon:
+        terminal("new-session", "-d", f"{tool('telnet')} 127.0.0.1 {daemon.port}")
+        try:
+            types_and_sees("ping", shown='{"result": "PONG"}')
+            types_and_sees("C-c", "echo here", shown='{"result": "here"}')
+        finally:
+            terminal("kill-server")
