@@ -64,7 +64,7 @@ def per_call(function: Callable[[], object], least: float = 0.05) -> float:
 
 
 def encoder_alone(rounds: int) -> str:
-    from memdbd.dialects.text import TextEncoder
+    from memdbd.dialects.text_replies import TextEncoder
     from memdbd.replies import Found
 
     class Always(TextEncoder):

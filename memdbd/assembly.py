@@ -21,7 +21,8 @@ from memdbd.clock import Clock
 from memdbd.commands.table import COMMANDS, TYPES
 from memdbd.config import Config
 from memdbd.daemon import Daemon
-from memdbd.dialects.text import LineRules, TextEncoder
+from memdbd.dialects.text import LineRules
+from memdbd.dialects.text_replies import TextEncoder
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
 from memdbd.listeners import Listeners

@@ -32,7 +32,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memdbd.commands.spec import Request
-from memdbd.dialects.text import LineRules, TextEncoder, TextParser
+from memdbd.dialects.text import LineRules, TextParser
+from memdbd.dialects.text_replies import TextEncoder
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
 from memdbd.pubsub import Registry

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memdbd.dialects.text import TextEncoder
+from memdbd.dialects.text_replies import TextEncoder
 from memdbd.errors import CommandError, OutOfMemory, ProtocolError
 from memdbd.replies import OK, PONG, Fields, Found, Message, Reply, Status
 
