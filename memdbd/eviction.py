@@ -27,8 +27,8 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 # Bytes beside the objects of key and value: what a key costs in the dicts of a bounded keyspace,
 # its place in the order of use, and a deadline. Fitted to the growth of the process over 1M keys
-# of 24 shapes under all policies (benchmarks/memory.py): within 3 % of it, but for the moment when
-# a dict has just doubled.
+# of many shapes (benchmarks/memory.py): within 2 % of it under allkeys-lru; under the others up to
+# 20 % too much for the smallest keys, and when a dict has just doubled up to 17 % too little.
 KEY_OVERHEAD = 140
 USE_OVERHEAD = 108
 DEADLINE_OVERHEAD = 160
