@@ -33,7 +33,8 @@ KEY_OVERHEAD = 140
 USE_OVERHEAD = 108
 DEADLINE_OVERHEAD = 160
 
-# Up to so many keys past their deadline go before anything that lives is evicted.
+# What is past its deadline goes before anything that lives: so many keys between two looks at
+# whether that was enough.
 SWEPT_FIRST = 1000
 
 Sizes = Mapping[type, Callable[[Value], int]]  # of a value, by its class
@@ -89,21 +90,12 @@ class BoundedKeyspace(Keyspace):
         enough; the command must not be run then.
         """
         spared = dict.fromkeys(keys)
-        new = [key for key in spared if key not in self.values]
-        needed = size + sum(map(self._own_size, new))
-        if replaces:
-            needed -= sum(
-                self._sizes[key] - self._own_size(key) for key in spared if key in self._sizes
-            )
-        over_keys, over_bytes = self._excess(len(new), needed)
-        # What adds nothing is never too much, whatever was there before.
-        over_keys = over_keys if new else 0
-        over_bytes = over_bytes if needed > 0 else 0
-        if over_keys <= 0 and over_bytes <= 0:
-            return
-        if self.sweep(SWEPT_FIRST):
-            self.make_room(keys, size, replaces=replaces)
-            return
+        while True:
+            over_keys, over_bytes = self._excess_of(spared, size, replaces)
+            if over_keys <= 0 and over_bytes <= 0:
+                return
+            if not self.sweep(SWEPT_FIRST):
+                break
         victims, enough = self._victims(spared, over_keys, over_bytes)
         if not enough:
             bounds = self._bounds
@@ -123,6 +115,18 @@ class BoundedKeyspace(Keyspace):
         if max(self._excess(0, 0)) > 0:
             self.sweep(SWEPT_FIRST)
             self._evict(self._victims({}, *self._excess(0, 0))[0])
+
+    def _excess_of(self, keys: Mapping[bytes, None], size: int, replaces: bool) -> tuple[int, int]:
+        """By how many keys and bytes a command would pass the bounds: see make_room."""
+        new = [key for key in keys if key not in self.values]
+        size += sum(map(self._own_size, new))
+        if replaces:
+            size -= sum(
+                self._sizes[key] - self._own_size(key) for key in keys if key in self._sizes
+            )
+        over_keys, over_bytes = self._excess(len(new), size)
+        # What adds nothing is never too much, whatever was there before.
+        return over_keys if new else 0, over_bytes if size > 0 else 0
 
     def _excess(self, keys: int, size: int) -> tuple[int, int]:
         """By how many keys and bytes the bounds would be passed with so many more."""
@@ -172,12 +176,13 @@ class BoundedKeyspace(Keyspace):
     def set(
         self, key: bytes, value: Value, deadline: int | None = None, operation: str = "set"
     ) -> None:
-        self._count(key, value)
+        # Behind it: what was there may just expire, and takes its own count with it.
         super().set(key, value, deadline, operation)
+        self._count(key, value)
 
     def update(self, key: bytes, value: Value, operation: str) -> None:
-        self._count(key, value)
         super().update(key, value, operation)
+        self._count(key, value)
 
     def clear(self) -> None:
         self._sizes.clear()

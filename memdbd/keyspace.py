@@ -81,11 +81,8 @@ class Keyspace:
         self, key: bytes, value: Value, deadline: int | None = None, operation: str = "set"
     ) -> None:
         """Set ``key`` to ``value`` with this deadline, or none; what was there is gone."""
-        if key in self.deadlines and self.peek(key) is None:
-            # What was there has just expired. Whoever kept count of the new value for it, as a
-            # keyspace with bounds does, has to begin anew.
-            self.set(key, value, deadline, operation)
-            return
+        if key in self.deadlines:
+            self.peek(key)  # what has passed its deadline expires, and is not replaced
         self.values[key] = value
         if deadline is not None or key in self.deadlines:
             self._set_deadline(key, deadline)

@@ -292,6 +292,7 @@ class MemDBProtocol(Protocol):
         self._requests = None
         self._draining = (
             drain
+            and not self._heard_all
             and IHalfCloseableDescriptor.providedBy(self.transport)
             and not ISSLTransport.providedBy(self.transport)
         )

@@ -81,7 +81,8 @@ class Turn:
     def _go_on(self) -> None:
         self._late_from = None
         unfinished, self._unfinished = self._unfinished, {}
-        while unfinished and not self.is_late():
+        end = self._seconds() + self.BUDGET if unfinished else 0.0
+        while unfinished and self._seconds() < end:
             connection = next(iter(unfinished))
             del unfinished[connection]
             try:
@@ -90,7 +91,6 @@ class Turn:
                 self._failed(connection)
         # Who had no turn comes first in the next.
         self._unfinished = unfinished | self._unfinished
-        self._late_from = None
         if self._unfinished:
             self._schedule()
 

@@ -284,6 +284,18 @@ def test_a_slice_of_the_dead_goes_at_a_time() -> None:
     assert bounded.db.keys() == [b"new"]
 
 
+def test_all_of_the_dead_go_before_one_that_lives() -> None:
+    count = 3 * SWEPT_FIRST
+    bounded = Bounded("allkeys-lru", max_memory=count * 500)
+    bounded.set(b"alive")
+    for number in range(count):
+        bounded.set(b"%d" % number, ttl=10)
+    bounded.now += 10
+    bounded.set(b"large", bytes(count * 500 - 1000))
+    assert bounded.evicted == []
+    assert bounded.db.keys() == [b"alive", b"large"]
+
+
 def test_no_bound_is_no_bounds() -> None:
     assert not Bounds()
     assert not Bounds(policy="allkeys-lru")

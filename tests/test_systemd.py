@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import PATIENCE, TWISTD, tool
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
@@ -27,19 +27,6 @@ if sys.platform != "linux":
     pytest.skip("systemd is on Linux only", allow_module_level=True)
 
 UNITS = Path(__file__).parents[1] / "etc" / "systemd"
-TWISTD = Path(sys.executable).with_name("twistd")
-PATIENCE = 30  # seconds after which a test gives up on another process
-
-
-def tool(name: str) -> str:
-    """The path of one of systemd's tools; the test is skipped without it, except in CI."""
-    path = shutil.which(name)
-    if path is None:
-        missing = f"{name} is not installed (Debian: apt-get install systemd)"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return path
 
 
 @pytest.fixture
@@ -237,7 +224,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
         text = unit.read_text().replace("/opt/memdbd/bin/twistd", str(TWISTD))
         (tmp_path / unit.name).write_text(text)
     verified = subprocess.run(
-        [tool("systemd-analyze"), "verify", *sorted(tmp_path.iterdir())],
+        [tool("systemd-analyze", "systemd"), "verify", *sorted(tmp_path.iterdir())],
         capture_output=True,
         text=True,
         check=False,
@@ -247,7 +234,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
 
 
 def test_the_service_is_exposed_by_at_most_one_and_a_half_points_of_ten() -> None:
-    command = [tool("systemd-analyze"), "security", "--offline=true", "--no-pager"]
+    command = [tool("systemd-analyze", "systemd"), "security", "--offline=true", "--no-pager"]
     review = subprocess.run(
         [*command, "--threshold=15", UNITS / "memdbd.service"],
         capture_output=True,
@@ -274,7 +261,11 @@ def test_a_socket_from_systemd_is_served(manager: socket.socket, tmp_path: Path)
         "WATCHDOG_USEC": "400000",
         "PYTHONPATH": str(Path(memdbd.__file__).parents[1]),
     }
-    activate = [tool("systemd-socket-activate"), "--fdname=memdbd", f"--listen=127.0.0.1:{port}"]
+    activate = [
+        tool("systemd-socket-activate", "systemd"),
+        "--fdname=memdbd",
+        f"--listen=127.0.0.1:{port}",
+    ]
     activate += [f"--setenv={name}={value}" for name, value in environment.items()]
     daemon = [str(TWISTD), "--nodaemon", "--pidfile=", "memdb", f"--data-dir={tmp_path / 'data'}"]
     daemon += ["--listen=systemd:domain=INET:name=memdbd"]

@@ -154,3 +154,12 @@ def test_a_connection_goes_on_once_a_turn_however_often_it_says_so() -> None:
         turn.owe(one)
     clock.advance(0)
     assert record == ["a: flush", "a: go on"]
+
+
+def test_a_turn_after_which_nobody_wants_anything_is_the_last() -> None:
+    clock, record = TurnClock(), list[str]()
+    turn = Turn(clock, clock.seconds)
+    turn.unfinished(Recorder("a", record))
+    clock.turn()
+    assert record == ["a: go on"]
+    assert clock.getDelayedCalls() == []
