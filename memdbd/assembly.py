@@ -18,10 +18,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from memdbd import __version__
 from memdbd.clock import Clock
-from memdbd.commands.table import COMMANDS, TYPES
+from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
 from memdbd.config import Config
 from memdbd.daemon import Daemon
-from memdbd.dialects.text import LineRules
+from memdbd.dialects.interface import Dialects
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
@@ -30,23 +30,26 @@ from memdbd.persistence.fs import FileSystem
 from memdbd.protocol import MemDBFactory
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
-from memdbd.services import Sweeper
+from memdbd.services import Gravedigger, Sweeper
 from memdbd.storage import Storage
+from memdbd.structs.graveyard import Graveyard
+from memdbd.structs.pool import Random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """A daemon's parts, of which ``storage``, ``sweeper`` and ``listeners`` are to be started, in
-    this order."""
+    """A daemon's parts, of which ``storage``, ``sweeper``, ``gravedigger`` and ``listeners`` are to
+    be started, in this order."""
 
     channels: Registry
     daemon: Daemon
     engine: LocalEngine
     dispatcher: Dispatcher
-    encoder: TextEncoder
+    dialects: Dialects
     factory: MemDBFactory
     storage: Storage
     sweeper: Sweeper
+    gravedigger: Gravedigger
     listeners: Listeners
 
 
@@ -57,25 +60,29 @@ def assemble(
     fs: FileSystem,
     in_thread: Callable[[Callable[[], None]], Awaitable[None]],
     seconds: Callable[[], float],
+    random: Random,
 ) -> Parts:
     """Put a daemon together that follows ``settings``.
 
     ``in_thread(function)`` runs what waits for the disk; ``seconds`` is what slices of work are
-    measured with. Raises ConfigError where an endpoint to
+    measured with; ``random()`` gives a number from 0 to 1. Raises ConfigError where an endpoint to
     listen on is none.
     """
     channels = Registry()
-    daemon = Daemon(clock, COMMANDS, TYPES, settings.default_ttl)
-    engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds)
-    dispatcher = Dispatcher(engine, COMMANDS, daemon.suggestions, seconds)
+    daemon = Daemon(
+        clock, COMMANDS, CONTAINERS, TYPES, settings.default_ttl, reactor.callLater, random
+    )
+    graveyard = Graveyard()
+    engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds, graveyard)
+    dispatcher = Dispatcher(engine, COMMANDS, CONTAINERS, daemon.suggestions, seconds)
     encoder = TextEncoder(settings.cache_capacity)
+    dialects = Dialects(COMMANDS, CONTAINERS, encoder)
     factory = MemDBFactory(
         reactor=reactor,
         engine=engine,
         dispatcher=dispatcher,
         channels=channels,
-        encoder=encoder,
-        rules=LineRules(COMMANDS),
+        dialects=dialects,
         subscriber_buffer=settings.subscriber_buffer,
         seconds=seconds,
     )
@@ -90,8 +97,9 @@ def assemble(
         interval=settings.snapshot_interval,
         in_thread=in_thread,
     )
-    sweeper = Sweeper(reactor, settings.sweep_interval, engine.keyspace)
-    listeners = Listeners(reactor, settings.endpoints, factory)
+    sweeper = Sweeper(reactor, settings.sweep_interval, engine.databases)
+    gravedigger = Gravedigger(reactor, graveyard)
+    listeners = Listeners(reactor, settings.endpoints, factory, settings.resp)
     started = clock.ms()
 
     def about() -> dict[str, Reply]:
@@ -114,9 +122,10 @@ def assemble(
         daemon=daemon,
         engine=engine,
         dispatcher=dispatcher,
-        encoder=encoder,
+        dialects=dialects,
         factory=factory,
         storage=storage,
         sweeper=sweeper,
+        gravedigger=gravedigger,
         listeners=listeners,
     )

@@ -116,6 +116,12 @@ class Config:
         "Twisted endpoint to listen on (tcp:…, unix:…, ssl:…, systemd:…), in place of host and "
         "port; may be given several times",
     )
+    resp: tuple[str, ...] = _setting(
+        (),
+        _texts,
+        "Twisted endpoint to listen on, beside the others, for Redis clients only, such as "
+        "tcp:6379:interface=127.0.0.1; may be given several times",
+    )
     data_dir: str = _setting("./memdb-data", _text, "directory of the data; made if missing")
     storage_file: str = _setting("persistence.json", _filename, "the snapshot's name in data_dir")
     snapshot_interval: float = _setting(
@@ -162,6 +168,8 @@ class Config:
 SETTINGS: dict[str, dataclasses.Field[Any]] = {
     field.name: field for field in dataclasses.fields(Config)
 }
+# Those that may be given several times.
+MULTIPLE = [name for name, field in SETTINGS.items() if isinstance(field.default, tuple)]
 
 
 def flag_of(name: str) -> str:

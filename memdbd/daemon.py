@@ -7,19 +7,23 @@ May import: commands, clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from memdbd.clock import Clock
-from memdbd.commands.spec import Command, DataType
+from memdbd.commands.context import Timer
+from memdbd.commands.spec import Command, Container
 from memdbd.commands.suggest import Suggestions
+from memdbd.commands.types import DataType
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
 from memdbd.replies import Pending, Reply
+from memdbd.structs.pool import Random
 
 Section = Callable[[], Mapping[str, Reply]]
 
 
 class Daemon:
-    """The :class:`~memdbd.commands.spec.Server` of all handlers.
+    """The :class:`~memdbd.commands.context.Server` of all handlers.
 
     ``sections`` gives the parts of ``info`` by name; ``counters`` what ``stats`` is put together
     of. Both are filled by whoever puts the daemon together, and so is ``saver``, which starts a
@@ -30,24 +34,29 @@ class Daemon:
         self,
         clock: Clock,
         commands: Mapping[bytes, Command],
-        types: Sequence[DataType],
+        containers: Mapping[bytes, Container],
+        types: Sequence[DataType[Any]],
         default_ttl: int,
+        call_later: Callable[[float, Callable[[], object]], Timer],
+        random: Random,
     ) -> None:
         self.commands = commands
+        self.containers = containers
+        self.types = {kind.python: kind for kind in types}
         self.default_ttl = default_ttl
+        self.call_later = call_later
+        self.random = random
         self.suggestions = Suggestions(commands)
         self.sections: dict[str, Section] = {}
         self.counters: list[Callable[[], Mapping[str, int]]] = []
         self.saver: Callable[[], Pending] | None = None
         self._clock = clock
-        self._type_names: dict[type, str] = {kind.python: kind.name for kind in types}
-        self._type_names[type(None)] = "none"
 
     def wall_us(self) -> int:
         return self._clock.wall_us()
 
-    def type_name(self, value: Value | None) -> str:
-        return self._type_names[type(value)]
+    def type_of(self, value: Value) -> DataType[Any]:
+        return self.types[value.__class__]
 
     def unknown_command(self, name: bytes) -> CommandError:
         return self.suggestions.unknown(name)

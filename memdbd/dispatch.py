@@ -1,24 +1,29 @@
-"""The one choke point of requests: look-up, arity, engine, statistics.
+"""The one choke point of requests: look-up, transaction, engine, statistics.
 
 A batch of requests comes in as an iterator and is answered until it ends or something stops it;
 what is left stays in the iterator. Nothing raises through: whatever a handler does, its request
 gets one reply, in order.
 
-May import: commands, engines.interface.
+May import: commands, dialects, engines.interface.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from twisted.logger import Logger
 
-from memdbd.commands.spec import Command, Context, Request
-from memdbd.commands.suggest import Suggestions
+from memdbd.commands.context import Context
+from memdbd.commands.spec import Command, Container, Flag, Request
+from memdbd.commands.suggest import Suggestions, unknown_to_redis
+from memdbd.dialects.interface import Dialect
+from memdbd.dialects.resp_replies import Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.replies import Pending, Reply
+from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Status
+from memdbd.session import Session
 
 
 class Stop(enum.Enum):
@@ -27,6 +32,7 @@ class Stop(enum.Enum):
     EXHAUSTED = enum.auto()  # it is all answered
     SLICE = enum.auto()  # it was enough for one turn
     WAIT = enum.auto()  # the reply of the last request is pending
+    STREAM = enum.auto()  # the reply of the last request is to be sent piece by piece
     END = enum.auto()  # the connection is to be closed
     BROKEN = enum.auto()  # the same, and its peer may still be sending what nobody understands
 
@@ -37,8 +43,25 @@ class Stop(enum.Enum):
 HTTP = frozenset({b"post", b"host:"})
 
 
+class Tally:
+    """What is counted of one command."""
+
+    __slots__ = ("calls", "seconds")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.seconds = 0.0
+
+
+# Looks at a request before it is run, and may answer it instead.
+Gate = Callable[[Context, Command, Sequence[bytes]], Reply | None]
+# Hears of a request that is done: who, what, and the seconds that it took.
+Observer = Callable[[Context, Command, Sequence[bytes], float], None]
+
+
 class Dispatcher:
-    """Runs requests on ``engine``; ``commands`` is the table, by names in lower case.
+    """Runs requests on ``engine``; ``commands`` and ``containers`` are the tables, by names in
+    lower case.
 
     ``seconds`` tells the time by which slices end.
     """
@@ -56,46 +79,54 @@ class Dispatcher:
         self,
         engine: IEngine,
         commands: Mapping[bytes, Command],
+        containers: Mapping[bytes, Container],
         suggestions: Suggestions,
         seconds: Callable[[], float],
     ) -> None:
         self._engine = engine
+        self._containers = containers
         self._suggestions = suggestions
         self._seconds = seconds
         self._warned: float | None = None
-        self.calls: dict[Command, int] = dict.fromkeys(commands.values(), 0)
-        self.errors = 0  # replies that say so
+        every = [*commands.values()]
+        for container in containers.values():
+            every += container.commands()
+        # The two records of a command are counted as one.
+        self.tallies: dict[Command, Tally] = {command: Tally() for command in every}
+        self._tallies = self.tallies | {each.text: self.tallies[each] for each in every}
+        self.errors: dict[str, int] = {}  # replies that say so, by their codes
         self.failures = 0  # exceptions that a handler should not have let out
-        # Nearly every name comes in one of two cases, so that one look-up finds it.
-        self._commands = dict(commands) | {name.upper(): it for name, it in commands.items()}
+        # Those who have to do with every request, while they do.
+        self.gates: list[Gate] = []
+        self.observer: Observer | None = None
+        self.observed_from = float("inf")  # seconds that a request takes to be of interest
 
     def run(
         self,
         context: Context,
         requests: Iterator[Request],
-        encode: Callable[[Reply], bytes],
+        dialect: Dialect,
         output: list[bytes],
         behind: list[bytes],
-        *,
-        text: bool,
-    ) -> tuple[Stop, Pending | None]:
-        """Answer requests, the bytes of each reply appended to ``output``.
+    ) -> tuple[Stop, Pending | Stream | None]:
+        """Answer requests in ``dialect``, the bytes of each reply appended to ``output``.
 
         ``behind`` is what the requests themselves brought to this connection, such as a message
-        that it sends to itself; it is moved to ``output`` behind the reply.
-        ``text`` chooses the handlers of the text dialect. Gives why it stopped, and the reply that
-        is waited for where that is why.
+        that it sends to itself; it is moved to ``output`` behind the reply. Gives why it stopped,
+        and the reply that is waited for or streamed where that is why.
         """
-        commands, calls, execute = self._commands, self.calls, self._engine.execute
+        commands, encode = dialect.commands, dialect.encode
+        tallies, execute, session = self._tallies, self._engine.execute, context.session
         seconds = self._seconds
-        end = seconds() + self.SLICE_SECONDS
+        now = seconds()
+        end = now + self.SLICE_SECONDS
         size = 0
+        line: Any  # bytes; or a Stream, and then it ends here
         for count, request in enumerate(requests, 1):
             if isinstance(request, Exception):
                 # Not raised to be caught below: its traceback would know this frame, which knows
                 # it, and only the collector would find it.
-                self.errors += 1
-                line = encode(request)
+                line = encode(self._counted(request))
                 if isinstance(request, ProtocolError):
                     output.append(line)
                     return Stop.BROKEN, None
@@ -103,24 +134,33 @@ class Dispatcher:
                 try:
                     try:
                         command = commands[request[0]]
-                    except KeyError:  # in mixed case, or there is none
-                        command = self._find(request[0])
-                    arguments = command.arguments(request)
-                    calls[command] += 1
-                    handler = command.text_handler if text else command.handler
-                    reply = execute(context, command, handler, arguments)
+                    except KeyError:  # in mixed case, or of two words, or there is none
+                        command = self._find(context, dialect, request)
+                    try:
+                        if session.special or self.gates:
+                            reply = self._specially(context, command, request)
+                        else:
+                            reply = execute(context, command, request)
+                    finally:
+                        before, now = now, seconds()
+                        tally = tallies[command]
+                        tally.calls += 1
+                        tally.seconds += now - before
+                        if now - before >= self.observed_from and self.observer is not None:
+                            self.observer(context, command, request, now - before)
                     if reply.__class__ is Pending:
                         return Stop.WAIT, reply
                     line = encode(reply)
+                    if line.__class__ is Stream:
+                        return Stop.STREAM, line
                     if command.ends:
                         output.append(line)
                         return Stop.END, None
                 except CommandError as error:
-                    self.errors += 1
-                    line = encode(error)
+                    line = encode(self._refusal(session, error))
                 except ProtocolError as error:
-                    self.errors += 1
-                    output.append(encode(error))
+                    line = encode(self._counted(error))
+                    output.append(line)
                     return Stop.BROKEN, None
                 except Exception:
                     line = encode(self._failed(request))
@@ -132,22 +172,84 @@ class Dispatcher:
             if (
                 count >= self.SLICE_REQUESTS
                 or size >= self.SLICE_OUTPUT
-                # 50 ns a request: 256 times `keys` would be seconds.
-                or seconds() >= end
+                # Read once a request: 256 times `keys` would be seconds.
+                or now >= end
             ):
                 return Stop.SLICE, None
         return Stop.EXHAUSTED, None
 
-    def _find(self, name: bytes) -> Command:
-        """The command of a name that is not in one of the usual two cases."""
-        name = name.lower()
-        command = self._commands.get(name)
-        if command is not None:
-            return command
-        if name in HTTP:
-            self._warn_of_http()
-            raise ProtocolError("this is not an HTTP server: the connection is closed")
-        raise self._suggestions.unknown(name)
+    def _find(self, context: Context, dialect: Dialect, request: Sequence[bytes]) -> Command:
+        """The command of a request whose first word is none in one of the usual two cases."""
+        name = request[0].lower()
+        container = self._containers.get(name)
+        try:
+            if container is not None:
+                found = container.find(request)
+                return found.text if context.session.resp == 0 else found
+            command = dialect.commands.get(name)
+            if command is not None:
+                return command
+            if name in HTTP:
+                self._warn_of_http()
+                raise ProtocolError("this is not an HTTP server: the connection is closed")
+            if context.session.resp == 0:
+                raise self._suggestions.unknown(request[0])
+            raise unknown_to_redis(request)
+        except CommandError:
+            context.session.queue_failed = True
+            raise
+
+    def _specially(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
+        """Run a request, or do not: inside a transaction, for a session that listens in RESP2,
+        under a gate, or without a reply."""
+        session = context.session
+        mute = session.mute
+        if session.queue is not None and not command.at_once:
+            reply: Reply = self._queue(session, session.queue, command, request)
+        elif session.is_limited and not command.flags & Flag.LISTENER:
+            raise CommandError(
+                f"Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / "
+                "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+            )
+        else:
+            for gate in self.gates:
+                reply = gate(context, command, request)
+                if reply is not None:
+                    break
+            else:
+                reply = self._engine.execute(context, command, request)
+        return NO_REPLY if self._is_muted(session, mute) else reply
+
+    def _is_muted(self, session: Session, before: str) -> bool:
+        """Whether the reply to a request is not wanted; ``before`` is how it was before that."""
+        if before == session.mute == "skip":
+            session.mute = ""
+            session.settle()
+            return True
+        return before == session.mute == "off"
+
+    def _queue(
+        self, session: Session, queue: list[Any], command: Command, request: Sequence[bytes]
+    ) -> Status:
+        try:
+            command.check(request)
+            if command.flags & Flag.ALONE:
+                raise CommandError("Command not allowed inside a transaction")
+        except CommandError:
+            session.queue_failed = True
+            raise
+        queue.append((command, request))
+        return QUEUED
+
+    def _refusal(self, session: Session, error: CommandError) -> Reply:
+        """The reply that an error is."""
+        self._counted(error)
+        return NO_REPLY if self._is_muted(session, session.mute) else error
+
+    def _counted(self, error: Exception) -> Exception:
+        code = getattr(error, "code", "ERR")
+        self.errors[code] = self.errors.get(code, 0) + 1
+        return error
 
     def _warn_of_http(self) -> None:
         now = self._seconds()
@@ -167,7 +269,7 @@ class Dispatcher:
     def stats(self) -> dict[str, int]:
         """What was asked and how it went."""
         return {
-            "commands": sum(self.calls.values()),
-            "errors": self.errors,
+            "commands": sum(tally.calls for tally in self.tallies.values()),
+            "errors": sum(self.errors.values()),
             "internal_errors": self.failures,
         }

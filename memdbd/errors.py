@@ -21,9 +21,27 @@ class CommandError(MemDBError):
 
     code = "ERR"
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, code: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if code:
+            self.code = code
+
+
+class WrongType(CommandError):
+    """The key holds a value of another type than the command is for."""
+
+    code = "WRONGTYPE"
+
+    def __init__(self) -> None:
+        super().__init__("Operation against a key holding the wrong kind of value")
+
+
+class SyntaxFault(CommandError):
+    """Options that a command does not have, or that do not go together."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__("syntax error", hint)
 
 
 class OutOfMemory(CommandError):

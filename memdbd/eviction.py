@@ -19,7 +19,7 @@ from sys import getsizeof
 from typing import Literal, get_args
 
 from memdbd.errors import OutOfMemory
-from memdbd.keyspace import Changed, Keyspace, Value
+from memdbd.keyspace import Bury, Changed, Keyspace, Value, let_go
 from memdbd.structs.lru import LRU
 
 Policy = Literal["noeviction", "allkeys-lru", "volatile-lru", "volatile-ttl"]
@@ -67,9 +67,15 @@ class BoundedKeyspace(Keyspace):
     )
 
     def __init__(
-        self, clock: Callable[[], int], changed: Changed, bounds: Bounds, sizes: Sizes
+        self,
+        clock: Callable[[], int],
+        changed: Changed,
+        bounds: Bounds,
+        sizes: Sizes,
+        bury: Bury = let_go,
+        index: int = 0,
     ) -> None:
-        super().__init__(clock, changed)
+        super().__init__(clock, changed, bury, index)
         self._bounds = bounds
         self._sizes_of = sizes
         self._sizes: dict[bytes, int] = {}
@@ -184,11 +190,13 @@ class BoundedKeyspace(Keyspace):
         super().update(key, value, operation)
         self._count(key, value)
 
-    def clear(self) -> None:
+    def clear(self, operation: str = "flushall") -> None:
         self._sizes.clear()
         self._used_last.clear()
         self.memory = 0
-        super().clear()
+        super().clear(operation)
+
+    _swapped = (*Keyspace._swapped, "_sizes", "_used_last", "memory")
 
     def load(self, values: dict[bytes, Value], deadlines: Mapping[bytes, int]) -> None:
         super().load(values, deadlines)
@@ -214,10 +222,10 @@ class BoundedKeyspace(Keyspace):
         else:
             self._used_last.get(key)
 
-    def _remove(self, key: bytes) -> None:
+    def _take(self, key: bytes) -> tuple[Value, int | None]:
         self.memory -= self._sizes.pop(key)
         self._used_last.pop(key)
-        super()._remove(key)
+        return super()._take(key)
 
     def _set_deadline(self, key: bytes, deadline: int | None) -> None:
         had = key in self.deadlines

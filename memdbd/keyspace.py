@@ -8,7 +8,7 @@ Every change passes :attr:`Keyspace.changed` with the name of the operation and 
 keys), after it was made. Whoever made the keyspace publishes, counts and keeps it from there; no
 handler does.
 
-May import: glob, sortedcontainers.
+May import: glob, structs, sortedcontainers.
 """
 
 from __future__ import annotations
@@ -19,28 +19,54 @@ from typing import Any
 from sortedcontainers import SortedList
 
 from memdbd.glob import matcher
+from memdbd.structs.pool import Pool, Random
 
 Value = Any  # one of the classes that a DataType names
 Changed = Callable[[str, bytes | None], None]
+Bury = Callable[[Any], None]  # takes a container that is no longer needed, to free it in slices
+
+
+def let_go(container: object) -> None:
+    """Free it at once."""
 
 
 class Keyspace:
     """Values by key, each with or without a deadline in milliseconds of ``clock``.
 
     ``clock()`` gives the present in milliseconds; it is only asked about keys that have a
-    deadline. ``changed(operation, key)`` hears of every change.
+    deadline. ``changed(operation, key)`` hears of every change; ``bury(container)`` gets what may
+    take long to free; ``index`` is its number among several.
     """
 
-    __slots__ = ("_due", "changed", "clock", "deadlines", "expired", "values")
+    __slots__ = (
+        "_due",
+        "_pool",
+        "bury",
+        "changed",
+        "clock",
+        "deadlines",
+        "expired",
+        "index",
+        "values",
+    )
 
-    def __init__(self, clock: Callable[[], int], changed: Changed) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], int],
+        changed: Changed,
+        bury: Bury = let_go,
+        index: int = 0,
+    ) -> None:
+        self.index = index
         self.clock = clock
         self.changed = changed
+        self.bury = bury
         self.values: dict[bytes, Value] = {}
         self.deadlines: dict[bytes, int] = {}
         # The same deadlines, the next one first. A heap would be faster to fill, but cannot
         # forget: a key set again and again would leave all its old deadlines there.
         self._due = SortedList()
+        self._pool: Pool[bytes] | None = None  # of the keys, once somebody scans them
         self.expired = 0
 
     # What is there
@@ -69,6 +95,28 @@ class Keyspace:
             keys = self.values
         return list(keys) if pattern == b"*" else list(filter(matcher(pattern), keys))
 
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """The next cursor, 0 at the end, and about ``count`` keys behind ``cursor``.
+
+        From cursor 0 to cursor 0, each key that is there all the while is returned.
+        """
+        cursor, page = self._scanned().page(cursor, count)
+        return cursor, [key for key in page if self.peek(key) is not None]
+
+    def random_key(self, random: Random) -> bytes | None:
+        """Any of the keys, each as likely; None where there is none."""
+        pool = self._scanned()
+        while self.values:
+            key = pool.choice(random)
+            if self.peek(key) is not None:
+                return key
+        return None
+
+    def _scanned(self) -> Pool[bytes]:
+        if self._pool is None:
+            self._pool = Pool(self.values)
+        return self._pool
+
     def __len__(self) -> int:
         if not self.deadlines:
             return len(self.values)
@@ -83,19 +131,38 @@ class Keyspace:
         """Set ``key`` to ``value`` with this deadline, or none; what was there is gone."""
         if key in self.deadlines:
             self.peek(key)  # what has passed its deadline expires, and is not replaced
+        old = self.values.get(key)
         self.values[key] = value
+        if old is None:
+            if self._pool is not None:
+                self._pool.add(key)
+        elif old.__class__ is not bytes and old is not value:
+            self.bury(old)
         if deadline is not None or key in self.deadlines:
             self._set_deadline(key, deadline)
         self.changed(operation, key)
 
     def update(self, key: bytes, value: Value, operation: str) -> None:
-        """Set ``key`` to ``value``; a deadline that it has, stays. A first ``get`` is the caller's.
+        """Keep what a command has made of the value of ``key``; a deadline that it has, stays.
 
-        A key past its deadline must be gone before, or the new value would inherit it. (It is not
-        looked at again here: what was got a moment ago may be part of the new value.)
+        A first ``get`` is the caller's: a key past its deadline must be gone before, or the new
+        value would inherit it. (It is not looked at again here: what was got a moment ago may be
+        part of the new value.) A container that was changed in place is handed in as well; when
+        it is empty now, use :meth:`store`.
         """
+        if self._pool is not None and key not in self.values:
+            self._pool.add(key)
         self.values[key] = value
         self.changed(operation, key)
+
+    def store(self, key: bytes, container: Value, operation: str) -> None:
+        """The same for a container, of which an empty one is no value: its key is deleted."""
+        if container:
+            self.update(key, container, operation)
+        else:
+            self.changed(operation, key)
+            self._remove(key)
+            self.changed("delete", key)
 
     def delete(self, key: bytes) -> bool:
         """Take ``key`` out; False where it was not there."""
@@ -125,22 +192,42 @@ class Keyspace:
 
     def rename(self, key: bytes, new: bytes) -> bool:
         """Move value and deadline to ``new``, over what is there; False where ``key`` is not."""
-        value = self.get(key)
-        if value is None:
+        if self.get(key) is None:
             return False
         self.peek(new)  # if it has expired, that comes before the rename
-        deadline = self.deadlines.get(key)
-        self._remove(key)
+        value, deadline = self._take(key)
         self.changed("rename_from", key)
         self.set(new, value, deadline, operation="rename_to")
         return True
 
-    def clear(self) -> None:
+    def move(self, key: bytes, other: Keyspace) -> bool:
+        """Move ``key`` to another keyspace; False where it is not here, or is there already."""
+        if self.get(key) is None or other.peek(key) is not None:
+            return False
+        value, deadline = self._take(key)
+        self.changed("move_from", key)
+        other.set(key, value, deadline, operation="move_to")
+        return True
+
+    def clear(self, operation: str = "flushall") -> None:
         """Take out all keys."""
-        self.values.clear()
-        self.deadlines.clear()
-        self._due.clear()
-        self.changed("flushall", None)
+        for container in (self.values, self.deadlines, self._due, self._pool):
+            if container:
+                self.bury(container)
+        self.values = {}
+        self.deadlines = {}
+        self._due = SortedList()
+        self._pool = None
+        self.changed(operation, None)
+
+    def swap(self, other: Keyspace) -> None:
+        """Exchange all keys with another keyspace. Nobody is told."""
+        for name in self._swapped:
+            mine = getattr(self, name)
+            setattr(self, name, getattr(other, name))
+            setattr(other, name, mine)
+
+    _swapped: tuple[str, ...] = ("values", "deadlines", "_due", "_pool")
 
     def sweep(self, limit: int) -> int:
         """Take out up to ``limit`` keys past their deadline, the longest past first.
@@ -170,9 +257,19 @@ class Keyspace:
         self.changed("expire", key)
 
     def _remove(self, key: bytes) -> None:
-        del self.values[key]
-        if key in self.deadlines:
+        value, _ = self._take(key)
+        if value.__class__ is not bytes:
+            self.bury(value)
+
+    def _take(self, key: bytes) -> tuple[Value, int | None]:
+        """Take ``key`` out; gives its value, that lives on, and its deadline."""
+        value = self.values.pop(key)
+        if self._pool is not None:
+            self._pool.discard(key)
+        deadline = self.deadlines.get(key)
+        if deadline is not None:
             self._set_deadline(key, None)
+        return value, deadline
 
     def _set_deadline(self, key: bytes, deadline: int | None) -> None:
         old = self.deadlines.pop(key, None)

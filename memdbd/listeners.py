@@ -20,43 +20,54 @@ from twisted.internet.interfaces import (
     IReactorCore,
     IStreamServerEndpoint,
 )
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from memdbd.errors import ConfigError, ListenError
-from memdbd.protocol import MemDBFactory
+from memdbd.protocol import MemDBFactory, RespFactory
 from memdbd.replies import Reply
 
 
-def endpoint(reactor: object, description: str) -> IStreamServerEndpoint:
+def endpoint(reactor: object, description: str, setting: str = "listen") -> IStreamServerEndpoint:
     """The endpoint that a string describes. Raises ConfigError where it describes none."""
     try:
         found: IStreamServerEndpoint = serverFromString(reactor, description)
     except LookupError as error:  # of a systemd socket that was not handed over
         raise ConfigError(
-            f"listen: {description!r} names a systemd socket that was not passed: {error}"
+            f"{setting}: {description!r} names a systemd socket that was not passed: {error}"
         ) from None
     except Exception as error:  # each kind of endpoint has its own, such as OpenSSL's
         # A TypeError names a function of Twisted's.
         why = "a part is missing or unknown" if isinstance(error, TypeError) else error
         raise ConfigError(
-            f"listen: {description!r} cannot be listened on ({why}); right would be, for "
+            f"{setting}: {description!r} cannot be listened on ({why}); right would be, for "
             "example, tcp:65432:interface=127.0.0.1 or unix:/run/memdbd.sock"
         ) from None
     return found
 
 
 class Listeners(Service):
-    """Listens on the endpoints that ``descriptions`` describe while it runs.
+    """Listens on the endpoints that ``descriptions`` describe while it runs; on those of ``resp``
+    for RESP only.
 
     Where one cannot listen, the daemon does not start; or stops, if that is known only later.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: object, descriptions: Sequence[str], factory: MemDBFactory) -> None:
+    def __init__(
+        self,
+        reactor: object,
+        descriptions: Sequence[str],
+        factory: MemDBFactory,
+        resp: Sequence[str] = (),
+    ) -> None:
         self._reactor = reactor
-        self._endpoints = {text: endpoint(reactor, text) for text in descriptions}
+        only_resp = RespFactory(factory)
+        self._endpoints: dict[str, tuple[IStreamServerEndpoint, ServerFactory]] = {
+            text: (endpoint(reactor, text), factory) for text in descriptions
+        } | {text: (endpoint(reactor, text, "resp"), only_resp) for text in resp}
         self._factory = factory
         self._ports: list[IListeningPort] = []
         self._bound = False
@@ -86,9 +97,9 @@ class Listeners(Service):
 
     def _bind(self) -> None:
         self._bound = True
-        for text, each in self._endpoints.items():
+        for text, (each, factory) in self._endpoints.items():
             failed: list[Failure] = []
-            listening = each.listen(self._factory).addCallback(self._listening)
+            listening = each.listen(factory).addCallback(self._listening)
             if not listening.called:
                 listening.addErrback(self._failed_late, text)
                 continue

@@ -1,7 +1,8 @@
 """A connection: bytes off the socket, requests through the dispatcher, replies back at turn's end.
 
 Theory of operation. A connection answers what it reads; or it is busy, with requests left over from
-the last slice or a reply that is pending; or it ends, and only sends what is ready; or it is lost.
+the last slice, a reply that is pending or one that is sent piece by piece; or it ends, and only
+sends what is ready; or it is lost.
 Independently of that the peer may not be reading: then the transport says that it is full (we are
 its producer), nothing is answered and nothing read, and what is delivered meanwhile is counted; a
 subscriber for whom too much waits is cut. So no peer makes us hold more than the bounds say.
@@ -32,12 +33,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memdbd.commands.spec import Request
-from memdbd.dialects.text import LineRules, TextParser
-from memdbd.dialects.text_replies import TextEncoder
+from memdbd.dialects.interface import Dialect, Dialects
+from memdbd.dialects.resp_replies import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
 from memdbd.pubsub import Registry
-from memdbd.replies import Message, Pending, Reply
+from memdbd.replies import Message, Pending, Push, Reply
 from memdbd.session import Session
 from memdbd.turn import Turn
 
@@ -70,17 +71,21 @@ class MemDBProtocol(Protocol):
     transport: Any  # ITransport is less than what every transport of Twisted's can do
     _log = Logger()
 
-    def __init__(self, number: int, factory: MemDBFactory) -> None:
+    def __init__(self, number: int, factory: MemDBFactory, *, only_resp: bool = False) -> None:
         self.factory = factory
-        self.session = Session(number, factory.channels, self.deliver)
+        self.session = Session(number, factory.channels, self.deliver, self.push)
         self._context = factory.engine.context(self.session)
-        self._parser = TextParser(factory.rules)
+        # Where the listener does not say, the first byte does.
+        self._is_new = not only_resp
+        dialects = factory.dialects
+        self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
         self._output: list[bytes] = []
         self._owed = 0  # bytes in output
         self._own: list[bytes] = []  # messages to itself, that go out behind the reply
-        self._answering = False  # the dispatcher runs, and reads and empties _own
+        self._answering = False  # a reply is being made, and _own goes behind it
         self._requests: Iterator[Request] | None = None  # left over; None: not busy
         self._pending: Pending | None = None  # busy until this reply is there
+        self._stream: Iterator[bytes] | None = None  # busy until this reply is sent
         self._unparsed = bytearray()  # came while busy
         self._reading = True
         self._full = False  # the transport wants no more: the peer does not read
@@ -115,10 +120,13 @@ class MemDBProtocol(Protocol):
             self._read_or_not()
 
     def _parse(self, data: bytes) -> Iterator[Request]:
-        requests = self._parser.feed(data)
-        if self._parser.refusals:
-            self._put(bytes(self._parser.refusals))
-            self._parser.refusals.clear()
+        if self._is_new:
+            self._is_new = False
+            self._dialect = self.factory.dialects.of_first_byte(data[:1], self.session)
+        requests = self._dialect.feed(data)
+        unasked = self._dialect.unasked()
+        if unasked:
+            self._put(unasked)
         return requests
 
     def readConnectionLost(self) -> None:
@@ -137,7 +145,7 @@ class MemDBProtocol(Protocol):
         self._ending = self._lost = True
         self._forget()
         # The session knows us by this; what is left then goes without the collector.
-        self.session.deliver = _nowhere
+        self.session.deliver = self.session.push = _nowhere
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
         self.factory.connection_lost(self)
@@ -165,8 +173,8 @@ class MemDBProtocol(Protocol):
         output = self._output
         had = len(output)
         self._answering = True
-        stop, pending = self.factory.dispatcher.run(
-            self._context, requests, self.factory.encoder.encode, output, self._own, text=True
+        stop, awaited = self.factory.dispatcher.run(
+            self._context, requests, self._dialect, output, self._own
         )
         self._answering = False
         if len(output) > had:
@@ -181,12 +189,21 @@ class MemDBProtocol(Protocol):
             self.end(drain=True)
         else:
             self._requests = requests
-            self._pending = pending
-            self._read_or_not()
-            if pending is None:
-                self.factory.turn.unfinished(self)
+            if isinstance(awaited, Pending):
+                self._wait(awaited)
             else:
-                pending.then(self._resolved)
+                if isinstance(awaited, Stream):
+                    self._stream = awaited.pieces
+                    self._answering = True
+                self._read_or_not()
+                self.factory.turn.unfinished(self)
+
+    def _wait(self, pending: Pending) -> None:
+        self._pending = pending
+        # Behind the request that waits: what it brought to this connection comes after the reply.
+        self._answering = bool(self._own)
+        self._read_or_not()
+        pending.then(self._resolved)
 
     def _not_busy(self) -> None:
         if self._unparsed:
@@ -204,13 +221,41 @@ class MemDBProtocol(Protocol):
 
     def go_on(self) -> None:
         """Answer the next slice; a peer that does not read gets it when it does."""
-        if self._requests is not None and self._pending is None and not self._full:
+        if self._requests is None or self._pending is not None or self._full:
+            return
+        if self._stream is not None:
+            self._put_pieces(self._stream)
+        else:
             self._answer(self._requests)
+
+    def _put_pieces(self, pieces: Iterator[bytes]) -> None:
+        """Send some more of a long reply; when it is all sent, go on with the requests."""
+        size = 0
+        for piece in pieces:
+            self._put(piece)
+            size += len(piece)
+            if size >= PIECE or self.factory.turn.is_late():
+                self.factory.turn.unfinished(self)
+                return
+        self._stream = None
+        self._put_own()
+        self.factory.turn.unfinished(self)
+
+    def _put_own(self) -> None:
+        """Send what had to wait for the end of a reply."""
+        self._answering = False
+        own, self._own = self._own, []
+        for line in own:
+            self._put(line)
 
     def _resolved(self, reply: Reply) -> None:
         self._pending = None
         if not self._ending:
-            self._put(self.factory.encoder.encode(reply))
+            encoded = self._dialect.encode(reply)
+            if isinstance(encoded, Stream):
+                encoded = b"".join(encoded.pieces)
+            self._put(encoded)
+            self._put_own()
             self.factory.turn.unfinished(self)
 
     # Bytes out, at the end of a turn only
@@ -219,7 +264,14 @@ class MemDBProtocol(Protocol):
         """Push a message: the session calls this for each channel it listens to."""
         if self._ending:
             return
-        line = self.factory.encoder.message(message)
+        self._deliver(self._dialect.message(message))
+
+    def push(self, push: Push) -> None:
+        """Push something else that was not asked for."""
+        if not self._ending:
+            self._deliver(self._dialect.push(push))
+
+    def _deliver(self, line: bytes) -> None:
         if self._answering:
             self._own.append(line)
             return
@@ -289,14 +341,13 @@ class MemDBProtocol(Protocol):
         if self._ending:
             return
         self._ending = True
-        self._requests = None
+        self._leave()
         self._draining = (
             drain
             and not self._heard_all
             and IHalfCloseableDescriptor.providedBy(self.transport)
             and not ISSLTransport.providedBy(self.transport)
         )
-        self.session.close()
         self._read_or_not()
         # A peer that does not read would otherwise keep the connection for ever. One that reads
         # slowly gets it all: each time that it has read something, the time starts again.
@@ -335,16 +386,24 @@ class MemDBProtocol(Protocol):
         self.factory.cut += 1
         self.fail()
 
-    def _forget(self) -> None:
-        self.session.close()
+    def _leave(self) -> None:
+        """Ask nothing more, and wait for nothing."""
+        self.factory.engine.close(self.session)
         self._requests = None
+        self._stream = None
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.abandon()
+
+    def _forget(self) -> None:
+        self._leave()
         self._unparsed.clear()
         self._own.clear()
         self._output.clear()
         self._owed = 0
 
 
-def _nowhere(message: Message) -> None:
+def _nowhere(message: object) -> None:
     """Where the messages of a lost connection's session would go, if it had any channels."""
 
 
@@ -363,8 +422,7 @@ class MemDBFactory(ServerFactory):
         engine: IEngine,
         dispatcher: Dispatcher,
         channels: Registry,
-        encoder: TextEncoder,
-        rules: LineRules,
+        dialects: Dialects,
         subscriber_buffer: int,
         seconds: Callable[[], float],
     ) -> None:
@@ -372,8 +430,7 @@ class MemDBFactory(ServerFactory):
         self.engine = engine
         self.dispatcher = dispatcher
         self.channels = channels
-        self.encoder = encoder
-        self.rules = rules
+        self.dialects = dialects
         self.turn = Turn(reactor, seconds)
         self.subscriber_buffer = subscriber_buffer
         self.connections: dict[MemDBProtocol, None] = {}
@@ -384,8 +441,12 @@ class MemDBFactory(ServerFactory):
     def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
         self, addr: IAddress | None
     ) -> MemDBProtocol:
+        return self.make()
+
+    def make(self, *, only_resp: bool = False) -> MemDBProtocol:
+        """A new connection; ``only_resp``: its listener speaks nothing but RESP."""
         self.accepted += 1
-        return MemDBProtocol(self.accepted, self)
+        return MemDBProtocol(self.accepted, self, only_resp=only_resp)
 
     def connection_lost(self, connection: MemDBProtocol) -> None:
         """A connection is gone; called by it."""
@@ -419,3 +480,19 @@ class MemDBFactory(ServerFactory):
             "connections_accepted": self.accepted,
             "subscribers_cut": self.cut,
         }
+
+
+class RespFactory(ServerFactory):
+    """Makes connections that speak RESP whatever their first byte is; they are all ``main``'s."""
+
+    noisy = False
+
+    def __init__(self, main: MemDBFactory) -> None:
+        self._main = main
+
+    def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
+        self, addr: IAddress | None
+    ) -> MemDBProtocol:
+        protocol = self._main.make(only_resp=True)
+        protocol.factory = self._main
+        return protocol

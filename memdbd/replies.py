@@ -1,13 +1,16 @@
 """The few reply types that Python lacks.
 
-A handler returns None, int, bytes, list, dict or one of these; only dialects make bytes of
-them. Imports nothing.
+A handler returns None, bool, int, float, bytes, str, list, dict, a CommandError (as an item of a
+list) or one of these; only dialects make bytes of them. Imports nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+# The neutral replies. Containers hold replies again, so it is as open as Python is.
+Reply = Any
 
 
 class Status:
@@ -24,6 +27,92 @@ class Status:
 
 OK = Status("OK")
 PONG = Status("PONG")
+QUEUED = Status("QUEUED")
+
+
+class NullArray:
+    """Nothing, where there would have been an array: RESP2 tells it from other nothings."""
+
+    __slots__ = ()
+
+
+class NoReply:
+    """What is answered with silence."""
+
+    __slots__ = ()
+
+
+NULL_ARRAY = NullArray()
+NO_REPLY = NoReply()
+
+
+class Members:
+    """The members of a set, in no order that means anything."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Sequence[Reply]) -> None:
+        self.items = items
+
+
+class Pairs:
+    """Pairs of fields and values that need not be unique: flat in RESP2, arrays of two in RESP3."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Sequence[tuple[Reply, Reply]]) -> None:
+        self.items = items
+
+
+class Scored(Pairs):
+    """Pairs of members and scores; the text dialect names both."""
+
+    __slots__ = ()
+
+
+class Double:
+    """A floating point number whose digits the command has chosen."""
+
+    __slots__ = ("digits",)
+
+    def __init__(self, digits: str) -> None:
+        self.digits = digits
+
+
+class Verbatim:
+    """Text for a person to read, of several lines."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class Push:
+    """What is no reply, but comes unasked: its first item says what it is."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, *items: Reply) -> None:
+        self.items = items
+
+
+class Several:
+    """More than one reply to one request, as SUBSCRIBE gives one for each channel."""
+
+    __slots__ = ("replies",)
+
+    def __init__(self, replies: Iterable[Reply]) -> None:
+        self.replies = list(replies)
+
+
+class Results:
+    """What each command of a transaction has answered."""
+
+    __slots__ = ("replies",)
+
+    def __init__(self, replies: Sequence[Reply]) -> None:
+        self.replies = replies
 
 
 class Fields:
@@ -56,34 +145,52 @@ class Found:
 class Message:
     """A published message on its way to subscribers.
 
-    It keeps what each dialect made of it, so that it is encoded once, whoever listens.
+    ``kind`` is Redis's word for how it was asked for: ``message``, ``pmessage`` (then ``pattern``
+    is what matched) or ``smessage``. It keeps what each dialect made of it, so that it is encoded
+    once, whoever listens.
     """
 
-    __slots__ = ("channel", "encoded", "payload")
+    __slots__ = ("channel", "encoded", "kind", "pattern", "payload")
 
-    def __init__(self, channel: bytes, payload: bytes) -> None:
+    def __init__(
+        self,
+        channel: bytes,
+        payload: bytes,
+        kind: bytes = b"message",
+        pattern: bytes | None = None,
+    ) -> None:
         self.channel = channel
         self.payload = payload
+        self.kind = kind
+        self.pattern = pattern
         self.encoded: dict[object, bytes] = {}
 
 
 class Pending:
     """A reply that is not there yet; the session answers nothing else before it comes.
 
-    ``resolve(reply)`` may be called once, with a reply or a
-    :class:`~memdbd.errors.CommandError`, before or after ``then``.
+    ``resolve(reply)`` gives it, a reply or a :class:`~memdbd.errors.CommandError`, before or
+    after ``then``; only the first counts. ``abandon`` says that nobody waits any more, and calls
+    ``abandoned`` if there was no reply yet.
     """
 
-    __slots__ = ("_reply", "_then")
+    __slots__ = ("_reply", "_then", "abandoned")
 
     _UNSET = object()
 
-    def __init__(self) -> None:
+    def __init__(self, abandoned: Callable[[], object] | None = None) -> None:
+        self.abandoned = abandoned
         self._reply: Any = self._UNSET
         self._then: Callable[[Any], None] | None = None
 
+    @property
+    def is_resolved(self) -> bool:
+        return self._reply is not self._UNSET
+
     def resolve(self, reply: Any) -> None:
         """Give the reply; whoever waits is called now."""
+        if self.is_resolved:
+            return
         self._reply = reply
         if self._then is not None:
             self._then(reply)
@@ -91,9 +198,12 @@ class Pending:
     def then(self, callback: Callable[[Any], None]) -> None:
         """Call ``callback(reply)`` as soon as there is one."""
         self._then = callback
-        if self._reply is not self._UNSET:
+        if self.is_resolved:
             callback(self._reply)
 
-
-# The neutral replies. Containers hold replies again, so it is as open as Python is.
-Reply = Any
+    def abandon(self) -> None:
+        """Nobody waits for it any more."""
+        self._then = None
+        if not self.is_resolved and self.abandoned is not None:
+            self._reply = None
+            self.abandoned()

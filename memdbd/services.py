@@ -1,11 +1,11 @@
 """What runs beside the requests: calls at intervals, among them the sweep of expired keys.
 
-The reactor is an argument. May import: keyspace.
+The reactor is an argument. May import: keyspace, structs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
@@ -14,6 +14,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from memdbd.keyspace import Keyspace
+from memdbd.structs.graveyard import Graveyard
 
 
 class Stack(MultiService):
@@ -75,10 +76,12 @@ class Sweeper(Periodic):
     SLICE = 0.005  # seconds
     BATCH = 100  # keys between two looks at the clock
 
-    def __init__(self, reactor: IReactorTime, interval: float, keyspace: Keyspace) -> None:
+    def __init__(
+        self, reactor: IReactorTime, interval: float, keyspaces: Iterable[Keyspace]
+    ) -> None:
         super().__init__(reactor, interval, self._sweep)
         self._reactor = reactor
-        self._keyspace = keyspace
+        self._keyspaces = keyspaces
         self._next: IDelayedCall | None = None
 
     def stopService(self) -> None:
@@ -94,9 +97,47 @@ class Sweeper(Periodic):
     def _slice(self) -> None:
         self._next = None
         end = self._reactor.seconds() + self.SLICE
-        while self._keyspace.sweep(self.BATCH) == self.BATCH:
-            if self._reactor.seconds() >= end:
-                # More at once than a slice can take. As long again is for others; without it, a
-                # subscriber of db_updates could not be sent a million events as fast as they come.
-                self._next = self._reactor.callLater(self.SLICE, self._guarded, self._slice)
-                return
+        for keyspace in self._keyspaces:
+            while keyspace.sweep(self.BATCH) == self.BATCH:
+                if self._reactor.seconds() >= end:
+                    # More at once than a slice can take. As long again is for others; without it,
+                    # a subscriber of db_updates could not be sent a million events as fast as they
+                    # come.
+                    self._next = self._reactor.callLater(self.SLICE, self._guarded, self._slice)
+                    return
+
+
+class Gravedigger(Service):
+    """Frees what was buried, in slices that hold the loop no longer than SLICE."""
+
+    SLICE = 0.002  # seconds
+    BATCH = 1000  # items between two looks at the clock
+
+    _log = Logger()
+
+    def __init__(self, reactor: IReactorTime, graveyard: Graveyard) -> None:
+        self._reactor = reactor
+        self._graveyard = graveyard
+        self._next: IDelayedCall | None = None
+        graveyard.waiting = self._soon
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _soon(self) -> None:
+        if self._next is None:
+            self._next = self._reactor.callLater(self.SLICE, self._dig)
+
+    def _dig(self) -> None:
+        self._next = None
+        end = self._reactor.seconds() + self.SLICE
+        try:
+            while self._graveyard.dig(self.BATCH):
+                if self._reactor.seconds() >= end:
+                    self._soon()
+                    return
+        except Exception:
+            self._log.failure("a defect of memdbd: what was deleted is not freed")

@@ -7,33 +7,124 @@ it. It is the :class:`~memdbd.pubsub.Subscriber` of its channels. May import: pu
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Literal
 
-from memdbd.pubsub import Registry
-from memdbd.replies import Message
+from memdbd.pubsub import Registry, Topics
+from memdbd.replies import Message, Pending, Push
 
 
 class Session:
-    """One client: its number, the channels it listens to, and how a message reaches it."""
+    """One client: its number, the channels it listens to, and how a message reaches it.
 
-    __slots__ = ("_registry", "channels", "deliver", "number")
+    ``deliver`` takes a :class:`~memdbd.replies.Message`, ``push`` a :class:`~memdbd.replies.Push`
+    that is for this client alone.
+    """
 
-    def __init__(self, number: int, registry: Registry, deliver: Callable[[Message], None]) -> None:
+    __slots__ = (
+        "_registry",
+        "channels",
+        "database",
+        "deliver",
+        "mute",
+        "name",
+        "number",
+        "patterns",
+        "pending",
+        "push",
+        "queue",
+        "queue_failed",
+        "resp",
+        "shards",
+        "special",
+        "touched",
+        "watched",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        registry: Registry,
+        deliver: Callable[[Message], None],
+        push: Callable[[Push], None],
+    ) -> None:
         self.number = number
         self.deliver = deliver
-        self.channels: dict[bytes, None] = {}  # in the order of subscription
+        self.push = push
+        self.name = b""
+        self.database = 0
+        self.resp = 0  # the version of RESP that is spoken; 0: the text dialect
+        self.mute: Literal["", "off", "skip"] = ""  # replies that are not wanted: all, or the next
+        self.special = False  # requests are not simply run: see settle
+        self.pending: Pending | None = None  # the reply that this client waits for
+        # Each in the order of subscription.
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        self.shards: dict[bytes, None] = {}
+        # The transaction: None outside of one, else what waits for EXEC.
+        self.queue: list[Any] | None = None
+        self.queue_failed = False  # one that was to be queued could not be
+        self.watched: dict[tuple[int, bytes], None] = {}  # databases and their keys
+        self.touched = False  # a watched key has changed
         self._registry = registry
+
+    # Subscriptions; whoever changes them calls settle()
 
     def subscribe(self, channel: bytes) -> None:
         """Listen to ``channel``."""
+        self._registry.channels.join(channel, self)
         self.channels[channel] = None
-        self._registry.subscribe(channel, self)
 
     def unsubscribe(self, channel: bytes) -> None:
         """Listen to ``channel`` no more; not listening is no error."""
-        self.channels.pop(channel, None)
-        self._registry.unsubscribe(channel, self)
+        self._leave(self._registry.channels, self.channels, channel)
 
-    def close(self) -> None:
-        """The client is gone: nothing is delivered to it from now on."""
+    def psubscribe(self, pattern: bytes) -> None:
+        """Listen to all channels that match ``pattern``; CommandError where it is too long."""
+        self._registry.patterns.join(pattern, self)
+        self.patterns[pattern] = None
+
+    def punsubscribe(self, pattern: bytes) -> None:
+        """Listen to ``pattern`` no more; not listening is no error."""
+        self._leave(self._registry.patterns, self.patterns, pattern)
+
+    def ssubscribe(self, channel: bytes) -> None:
+        """Listen to the shard channel ``channel``."""
+        self._registry.shards.join(channel, self)
+        self.shards[channel] = None
+
+    def sunsubscribe(self, channel: bytes) -> None:
+        """Listen to the shard channel no more; not listening is no error."""
+        self._leave(self._registry.shards, self.shards, channel)
+
+    @property
+    def is_subscriber(self) -> bool:
+        return bool(self.channels or self.patterns or self.shards)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it may do nothing but subscribe: RESP2 cannot tell messages from replies."""
+        return self.resp == 2 and self.is_subscriber
+
+    def settle(self) -> None:
+        """To be called by whoever changes one of what :attr:`special` is made of."""
+        self.special = self.queue is not None or bool(self.mute) or self.is_limited
+
+    def unsubscribe_all(self) -> None:
+        """Listen to nothing more."""
         for channel in tuple(self.channels):
             self.unsubscribe(channel)
+        for pattern in tuple(self.patterns):
+            self.punsubscribe(pattern)
+        for channel in tuple(self.shards):
+            self.sunsubscribe(channel)
+        self.settle()
+
+    def _leave(self, topics: Topics, mine: dict[bytes, None], name: bytes) -> None:
+        mine.pop(name, None)
+        topics.leave(name, self)
+
+    def end_transaction(self) -> None:
+        """Outside of a transaction, with nothing queued. What is watched is not forgotten."""
+        self.queue = None
+        self.queue_failed = False
+        self.settle()

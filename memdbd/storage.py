@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -16,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from memdbd.clock import Clock
-from memdbd.commands.spec import DataType
+from memdbd.commands.types import DataType
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, StorageError
 from memdbd.persistence.fs import FileSystem
@@ -42,7 +43,7 @@ class Storage(MultiService):
         reactor: IReactorTime,
         clock: Clock,
         engine: LocalEngine,
-        types: Sequence[DataType],
+        types: Sequence[DataType[Any]],
         fs: FileSystem,
         directory: str,
         filename: str,
@@ -92,7 +93,7 @@ class Storage(MultiService):
 
     def _load(self) -> None:
         snapshot = read(self._fs, self._path, {kind.name: kind for kind in self._types})
-        self._engine.load(snapshot.values, snapshot.deadlines)
+        self._engine.load({0: (snapshot.values, snapshot.deadlines)})
         if snapshot.imported:
             self._covered = -1  # no snapshot of ours yet, so the next one is due
         else:
@@ -175,7 +176,7 @@ class Storage(MultiService):
         kinds = {kind.python: kind for kind in self._types}
         try:
             self._lock.check()
-            values, deadlines = self._engine.copy()
+            values, deadlines = self._engine.copy().get(0, ({}, {}))
             writer = SnapshotWriter(self._fs, self._path, values, deadlines, kinds, created)
             while writer.write_slice():
                 await deferLater(self._reactor, 0)

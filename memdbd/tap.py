@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import sys
 import time
@@ -62,20 +63,25 @@ class Options(usage.Options):
     )
     optParameters: ClassVar[list[list[str | None]]] = [
         ["config", "c", None, "TOML file with settings"],
-        *(row for row in _parameters() if row[0] != "listen"),
+        *(row for row in _parameters() if row[0] not in config.MULTIPLE),
     ]
-    compData = usage.Completions(multiUse=["listen"])
+    compData = usage.Completions(multiUse=config.MULTIPLE)
 
     config: Config
 
     def __init__(self) -> None:
         super().__init__()
-        self._listen: list[str] = []
+        self._multiple: dict[str, list[str]] = {}
 
     def opt_listen(self, endpoint: str) -> None:
-        self._listen.append(endpoint)
+        self._multiple.setdefault("listen", []).append(endpoint)
 
     opt_listen.__doc__ = SETTINGS["listen"].metadata["help"]
+
+    def opt_resp(self, endpoint: str) -> None:
+        self._multiple.setdefault("resp", []).append(endpoint)
+
+    opt_resp.__doc__ = SETTINGS["resp"].metadata["help"]
 
     def opt_version(self) -> None:
         """Print the version and exit."""
@@ -98,10 +104,9 @@ class Options(usage.Options):
         flags: dict[str, Any] = {
             name: self[config.flag_of(name)]
             for name in SETTINGS
-            if name != "listen" and self[config.flag_of(name)] is not None
+            if name not in config.MULTIPLE and self[config.flag_of(name)] is not None
         }
-        if self._listen:
-            flags["listen"] = self._listen
+        flags |= self._multiple
         try:
             self.config = config.load(flags, os.environ, self["config"])
         except ConfigError as error:
@@ -144,12 +149,15 @@ def makeService(options: Options) -> IService:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function)
 
     try:
-        parts = assemble(reactor, clock, settings, FileSystem(), in_thread, time.perf_counter)
+        parts = assemble(
+            reactor, clock, settings, FileSystem(), in_thread, time.perf_counter, random.random
+        )
     except ConfigError as error:
         raise SystemExit(f"memdbd: {error}") from None
 
     def status() -> str:
-        return f"{len(parts.factory.connections)} connections, {len(parts.engine.keyspace)} keys"
+        keys = sum(map(len, parts.engine.databases))
+        return f"{len(parts.factory.connections)} connections, {keys} keys"
 
     root = Root(_observer(settings, options.parent))
     notifier = Notifier.from_environment(os.environ, os.getpid())
@@ -158,6 +166,7 @@ def makeService(options: Options) -> IService:
     for service in (
         parts.storage,
         parts.sweeper,
+        parts.gravedigger,
         parts.listeners,
         SystemdService(notifier, reactor, status),
     ):

@@ -23,6 +23,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any, Self
 
 import pytest
@@ -245,6 +246,7 @@ class House:
             fs or FileSystem(),
             in_thread,
             self.clock.seconds,
+            Random(1).random,
         )
         self.parts = parts
         self.channels = parts.channels

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,16 +19,16 @@ from twisted.internet.task import Clock as ReactorClock
 from memdbd.assembly import assemble
 from memdbd.clock import Clock
 from memdbd.commands.spec import Request
-from memdbd.commands.table import COMMANDS
+from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.config import Config
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.errors import ProtocolError
 from memdbd.keyspace import Keyspace
 from memdbd.persistence.fs import FileSystem
-from memdbd.replies import Message, Reply
+from memdbd.replies import Message, Push, Reply
 from memdbd.session import Session
 
-RULES = LineRules(COMMANDS)
+RULES = LineRules({name: command.text for name, command in COMMANDS.items()})
 NOW = 1_700_000_000_000  # milliseconds, where nothing else is said
 
 
@@ -35,39 +36,47 @@ class World:
     """The daemon's parts on a clock that is set by hand, and one client that has no connection.
 
     ``now`` is the present in milliseconds; ``changes`` what was heard of changes; ``inbox`` the
-    messages that were delivered to the client.
+    messages that were delivered to the client, and ``pushed`` what else was pushed to it.
     """
 
     def __init__(self) -> None:
         self.now = NOW
         self.changes: list[tuple[str, bytes | None]] = []
         self.inbox: list[Message] = []
+        self.pushed: list[Push] = []
         clock = Clock(steady=lambda: self.now / 1000, wall=lambda: self.now / 1000)
         parts = assemble(
-            ReactorClock(), clock, Config(), FileSystem(), maybeDeferred, clock.seconds
+            ReactorClock(),
+            clock,
+            Config(),
+            FileSystem(),
+            maybeDeferred,
+            clock.seconds,
+            Random(1).random,
         )
         self.daemon = parts.daemon
         self.daemon.saver = None  # nothing is written
         self.channels = parts.channels
-        self.db = parts.engine.keyspace
+        self.databases = parts.engine.databases
+        self.db = self.databases[0]
         self._told, self.db.changed = self.db.changed, self._changed
-        self.session = Session(1, self.channels, self.inbox.append)
+        self.session = Session(1, self.channels, self.inbox.append, self.pushed.append)
         self.context = parts.engine.context(self.session)
         self._engine = parts.engine
         self._dispatcher = parts.dispatcher
-        self._encoder = parts.encoder
-        self._parser = TextParser(RULES)
+        self._dialect = parts.dialects.text()
 
     def run(self, *argv: bytes) -> Reply:
         """The neutral reply to a request; raises what the command raises."""
-        command = COMMANDS[argv[0]]
-        return self._engine.execute(self.context, command, command.handler, command.arguments(argv))
+        container = CONTAINERS.get(argv[0])
+        command = COMMANDS[argv[0]] if container is None else container.find(argv)
+        return self._engine.execute(self.context, command, argv)
 
     def say(self, line: str) -> str:
         """The line of the text dialect that answers ``line``, without its end."""
         output: list[bytes] = []
-        requests = self._parser.feed(line.encode() + b"\n")
-        self._dispatcher.run(self.context, requests, self._encoder.encode, output, [], text=True)
+        requests = self._dialect.feed(line.encode() + b"\n")
+        self._dispatcher.run(self.context, requests, self._dialect, output, [])
         assert self._dispatcher.failures == 0, f"{line!r} raised what it should not"
         (answer,) = output
         assert answer.endswith(b"\n")

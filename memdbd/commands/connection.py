@@ -1,11 +1,12 @@
 """The connection itself: is it there, what can be said on it, and its end.
 
-May import: spec and what it may import.
+May import: context, spec, types and what they may import.
 """
 
 from __future__ import annotations
 
-from memdbd.commands.spec import Context, Flag, Param, command
+from memdbd.commands.context import Context
+from memdbd.commands.spec import Flag, Param, command
 from memdbd.replies import OK, PONG, Status
 
 MESSAGE = Param("message", rest=True)
@@ -35,11 +36,11 @@ def echo(ctx: Context, message: bytes) -> bytes:
 def help_(ctx: Context, name: bytes | None = None) -> dict[str, str]:
     commands = ctx.server.commands
     if name is None:
-        return {command.usage: command.summary for command in commands.values()}
+        return {command.text.usage: command.summary for command in commands.values()}
     found = commands.get(name.lower())
     if found is None:
         raise ctx.server.unknown_command(name)
-    return {found.usage: found.summary}
+    return {found.text.usage: found.summary}
 
 
 @command("quit", flags=Flag.CONNECTION | Flag.ENDS, summary="Close the connection")

@@ -1,15 +1,17 @@
 """Keys of any type: finding them, renaming and deleting them, and when they expire.
 
-May import: spec and what it may import.
+May import: context, spec, types and what they may import.
 """
 
 from __future__ import annotations
 
-from memdbd.commands.spec import INT64_MAX, INT64_MIN, KEY, Context, Flag, Param, command, integer
+from memdbd.commands.context import Context
+from memdbd.commands.spec import INT64_MAX, INT64_MIN, KEY, KEYS, Flag, Param, command, integer
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Status
 
 NO_KEY, NO_DEADLINE = -2, -1  # what TTL answers, as in Redis
+NONE = Status("none")
 KEY_NOT_FOUND = Status("Key not found")
 
 
@@ -26,34 +28,40 @@ def deadline_in(ctx: Context, name: str, seconds: int) -> int:
     return deadline
 
 
+@command("del", KEYS, flags=Flag.WRITE, summary="Delete keys; gives how many there were")
+def del_(ctx: Context, *keys: bytes) -> int:
+    return sum(map(ctx.db.delete, keys))
+
+
 @command("delete", KEY, flags=Flag.WRITE, summary="Delete a key")
 def delete(ctx: Context, key: bytes) -> int:
     return int(ctx.db.delete(key))
 
 
-@delete.in_text
+@delete.in_text()
 def delete_in_text(ctx: Context, key: bytes) -> Status:
     return OK if ctx.db.delete(key) else KEY_NOT_FOUND
 
 
-@command("exists", KEY, flags=Flag.READ, summary="Tell whether a key is there: 1 or 0")
-def exists(ctx: Context, key: bytes) -> int:
-    return int(ctx.db.peek(key) is not None)
+@command("exists", KEYS, flags=Flag.READ | Flag.FAST, summary="Count the keys that are there")
+def exists(ctx: Context, *keys: bytes) -> int:
+    return sum(ctx.db.peek(key) is not None for key in keys)
 
 
-@command(
-    "keys",
-    Param("pattern", optional=True),
-    flags=Flag.READ,
-    summary="List the keys that match a glob pattern, or all",
-)
-def keys(ctx: Context, pattern: bytes = b"*") -> list[bytes]:
+@command("keys", Param("pattern"), flags=Flag.READ, summary="List the keys that match a pattern")
+def keys(ctx: Context, pattern: bytes) -> list[bytes]:
+    return ctx.db.keys(pattern)
+
+
+@keys.in_text(Param("pattern", optional=True))
+def keys_in_text(ctx: Context, pattern: bytes = b"*") -> list[bytes]:
     return ctx.db.keys(pattern)
 
 
 @command("type", KEY, flags=Flag.READ, summary="Name the type of a key's value, or none")
 def type_(ctx: Context, key: bytes) -> Status:
-    return Status(ctx.server.type_name(ctx.db.peek(key)))
+    value = ctx.db.peek(key)
+    return NONE if value is None else Status(ctx.server.type_of(value).name)
 
 
 @command("rename", KEY, Param("new", is_key=True), flags=Flag.WRITE, summary="Rename a key")
@@ -104,8 +112,8 @@ def dbsize(ctx: Context) -> int:
 
 @command("flushall", flags=Flag.WRITE, summary="Delete all keys")
 def flushall(ctx: Context) -> Status:
-    ctx.db.clear()
+    ctx.databases.clear()
     return OK
 
 
-COMMANDS = (delete, exists, keys, type_, rename, expire, ttl, persist, dbsize, flushall)
+COMMANDS = (del_, delete, exists, keys, type_, rename, expire, ttl, persist, dbsize, flushall)

@@ -1,62 +1,272 @@
 """Publish and subscribe.
 
-May import: spec and what it may import.
+Strategy: a session keeps three kinds of subscriptions, of which each has a pair of commands; a
+table of the kinds says which. In RESP each name is confirmed by itself, in the text dialect one
+line confirms them all.
+
+May import: context, spec and what they may import.
 """
 
 from __future__ import annotations
 
-from memdbd.commands.spec import Context, Flag, Param, command
-from memdbd.replies import OK, Fields, Reply, Status
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from memdbd.commands.context import Context
+from memdbd.commands.spec import Flag, Param, command
+from memdbd.glob import matcher
+from memdbd.pubsub import Topics
+from memdbd.replies import OK, Fields, Push, Reply, Several, Status
+from memdbd.session import Session
 
 CHANNEL = Param("channel")
+CHANNELS = Param("channel", many=True)
+PATTERNS = Param("pattern", many=True)
+ANY_CHANNELS = Param("channel", many=True, optional=True)
+ANY_PATTERNS = Param("pattern", many=True, optional=True)
+LISTENS = Flag.PUBSUB | Flag.LISTENER
 
 
-def _confirm(action: str, named: tuple[bytes, ...], channels: list[bytes]) -> Fields:
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One of the three kinds of subscriptions: its letter in the names, and where it is kept."""
+
+    letter: str
+    join: Callable[[Session, bytes], None]
+    leave: Callable[[Session, bytes], None]
+    mine: Callable[[Session], dict[bytes, None]]
+
+    def count(self, session: Session) -> int:
+        """How many subscriptions RESP's confirmations tell of."""
+        if self.letter == "s":
+            return len(session.shards)
+        return len(session.channels) + len(session.patterns)
+
+    def subscribe(self, ctx: Context, names: Iterable[bytes]) -> Several:
+        word = f"{self.letter}subscribe".encode()
+        pushes = []
+        for name in names:
+            self.join(ctx.session, name)
+            pushes.append(Push(word, name, self.count(ctx.session)))
+        ctx.session.settle()
+        return Several(pushes)
+
+    def unsubscribe(self, ctx: Context, names: tuple[bytes, ...]) -> Several:
+        word = f"{self.letter}unsubscribe".encode()
+        pushes = []
+        for name in names or tuple(self.mine(ctx.session)):
+            self.leave(ctx.session, name)
+            pushes.append(Push(word, name, self.count(ctx.session)))
+        ctx.session.settle()
+        return Several(pushes or [Push(word, None, self.count(ctx.session))])
+
+
+_CHANNELS = _Kind("", Session.subscribe, Session.unsubscribe, lambda session: session.channels)
+_PATTERNS = _Kind("p", Session.psubscribe, Session.punsubscribe, lambda session: session.patterns)
+_SHARDS = _Kind("s", Session.ssubscribe, Session.sunsubscribe, lambda session: session.shards)
+
+
+def _in_one(kind: _Kind, ctx: Context, named: tuple[bytes, ...], *, join: bool) -> Fields:
     """The reply of the text dialect: a list of channels unless exactly one was named."""
-    channel: Reply = named[0] if len(named) == 1 else channels
+    names = list(named) if join else list(named or kind.mine(ctx.session))
+    if join:
+        kind.subscribe(ctx, names)
+    else:
+        kind.unsubscribe(ctx, named)
+    action = f"{kind.letter}{'' if join else 'un'}subscribe"
+    channel: Reply = named[0] if len(named) == 1 else names
     return Fields(OK, {"action": Status(action), "channel": channel})
 
 
 @command(
     "subscribe",
-    Param("channel", many=True),
-    flags=Flag.PUBSUB,
+    CHANNELS,
+    flags=LISTENS,
     summary="Have the messages of channels sent on this connection",
+    complexity="O(1) a channel",
 )
-def subscribe(ctx: Context, *channels: bytes) -> Fields:
-    for channel in channels:
-        ctx.session.subscribe(channel)
-    return _confirm("subscribe", channels, list(channels))
+def subscribe(ctx: Context, *channels: bytes) -> Several:
+    return _CHANNELS.subscribe(ctx, channels)
+
+
+@subscribe.in_text()
+def subscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
+    return _in_one(_CHANNELS, ctx, channels, join=True)
 
 
 @command(
     "unsubscribe",
-    Param("channel", many=True, optional=True),
-    flags=Flag.PUBSUB,
+    ANY_CHANNELS,
+    flags=LISTENS,
     summary="Have them sent no more; without a channel, none at all",
+    complexity="O(1) a channel",
 )
-def unsubscribe(ctx: Context, *channels: bytes) -> Fields:
-    leaving = list(channels or ctx.session.channels)
-    for channel in leaving:
-        ctx.session.unsubscribe(channel)
-    return _confirm("unsubscribe", channels, leaving)
+def unsubscribe(ctx: Context, *channels: bytes) -> Several:
+    return _CHANNELS.unsubscribe(ctx, channels)
+
+
+@unsubscribe.in_text()
+def unsubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
+    return _in_one(_CHANNELS, ctx, channels, join=False)
+
+
+@command(
+    "psubscribe",
+    PATTERNS,
+    flags=LISTENS,
+    summary="The same for all channels that match a pattern",
+    complexity="O(1) a pattern",
+)
+def psubscribe(ctx: Context, *patterns: bytes) -> Several:
+    return _PATTERNS.subscribe(ctx, patterns)
+
+
+@psubscribe.in_text()
+def psubscribe_in_text(ctx: Context, *patterns: bytes) -> Fields:
+    return _in_one(_PATTERNS, ctx, patterns, join=True)
+
+
+@command(
+    "punsubscribe",
+    ANY_PATTERNS,
+    flags=LISTENS,
+    summary="Have them sent no more; without a pattern, none at all",
+    complexity="O(1) a pattern",
+)
+def punsubscribe(ctx: Context, *patterns: bytes) -> Several:
+    return _PATTERNS.unsubscribe(ctx, patterns)
+
+
+@punsubscribe.in_text()
+def punsubscribe_in_text(ctx: Context, *patterns: bytes) -> Fields:
+    return _in_one(_PATTERNS, ctx, patterns, join=False)
+
+
+@command(
+    "ssubscribe",
+    CHANNELS,
+    flags=LISTENS,
+    summary="Have the messages of shard channels sent on this connection",
+    complexity="O(1) a channel",
+)
+def ssubscribe(ctx: Context, *channels: bytes) -> Several:
+    return _SHARDS.subscribe(ctx, channels)
+
+
+@ssubscribe.in_text()
+def ssubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
+    return _in_one(_SHARDS, ctx, channels, join=True)
+
+
+@command(
+    "sunsubscribe",
+    ANY_CHANNELS,
+    flags=LISTENS,
+    summary="Have them sent no more; without a channel, none at all",
+    complexity="O(1) a channel",
+)
+def sunsubscribe(ctx: Context, *channels: bytes) -> Several:
+    return _SHARDS.unsubscribe(ctx, channels)
+
+
+@sunsubscribe.in_text()
+def sunsubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
+    return _in_one(_SHARDS, ctx, channels, join=False)
 
 
 @command(
     "publish",
     CHANNEL,
     Param("message", rest=True),
-    flags=Flag.PUBSUB,
-    summary="Send a message to all subscribers of a channel",
+    flags=Flag.PUBSUB | Flag.FAST,
+    summary="Send a message to all subscribers of a channel; gives how many they are",
+    complexity="O(n+m), n being the subscribers and m the patterns there are",
 )
 def publish(ctx: Context, channel: bytes, message: bytes) -> int:
     return ctx.channels.publish(channel, message)
 
 
-@publish.in_text
+@publish.in_text()
 def publish_in_text(ctx: Context, channel: bytes, message: bytes) -> Status:
     ctx.channels.publish(channel, message)
     return OK
+
+
+@command(
+    "spublish",
+    CHANNEL,
+    Param("message", rest=True),
+    flags=Flag.PUBSUB | Flag.FAST,
+    summary="The same for a shard channel",
+    complexity="O(n), n being the subscribers",
+)
+def spublish(ctx: Context, channel: bytes, message: bytes) -> int:
+    return ctx.channels.publish_to_shard(channel, message)
+
+
+def _matching(topics: Topics, pattern: bytes | None) -> list[bytes]:
+    return list(topics if pattern is None else filter(matcher(pattern), topics))
+
+
+PATTERN = Param("pattern", optional=True)
+
+
+@command(
+    "pubsub channels",
+    PATTERN,
+    flags=Flag.PUBSUB,
+    summary="List the channels that have a subscriber and match a pattern",
+    complexity="O(n), n being the channels",
+)
+def pubsub_channels(ctx: Context, pattern: bytes | None = None) -> list[bytes]:
+    return _matching(ctx.channels.channels, pattern)
+
+
+@command(
+    "pubsub shardchannels",
+    PATTERN,
+    flags=Flag.PUBSUB,
+    summary="List the shard channels that have a subscriber and match a pattern",
+    complexity="O(n), n being the shard channels",
+)
+def pubsub_shardchannels(ctx: Context, pattern: bytes | None = None) -> list[bytes]:
+    return _matching(ctx.channels.shards, pattern)
+
+
+def _counted(topics: Topics, names: Iterable[bytes]) -> list[Reply]:
+    return [one for name in names for one in (name, topics.count(name))]
+
+
+@command(
+    "pubsub numsub",
+    ANY_CHANNELS,
+    flags=Flag.PUBSUB,
+    summary="Count the subscribers of channels",
+    complexity="O(1) a channel",
+)
+def pubsub_numsub(ctx: Context, *channels: bytes) -> list[Reply]:
+    return _counted(ctx.channels.channels, channels)
+
+
+@command(
+    "pubsub shardnumsub",
+    ANY_CHANNELS,
+    flags=Flag.PUBSUB,
+    summary="Count the subscribers of shard channels",
+    complexity="O(1) a channel",
+)
+def pubsub_shardnumsub(ctx: Context, *channels: bytes) -> list[Reply]:
+    return _counted(ctx.channels.shards, channels)
+
+
+@command(
+    "pubsub numpat",
+    flags=Flag.PUBSUB,
+    summary="Count the patterns that have a subscriber",
+    complexity="O(1)",
+)
+def pubsub_numpat(ctx: Context) -> int:
+    return len(ctx.channels.patterns)
 
 
 @command("list_channels", flags=Flag.PUBSUB, summary="List the channels that have a subscriber")
@@ -66,7 +276,23 @@ def list_channels(ctx: Context) -> list[bytes]:
 
 @command("list_subscribers", CHANNEL, flags=Flag.PUBSUB, summary="Count a channel's subscribers")
 def list_subscribers(ctx: Context, channel: bytes) -> int:
-    return ctx.channels.count(channel)
+    return ctx.channels.channels.count(channel)
 
 
-COMMANDS = (subscribe, unsubscribe, publish, list_channels, list_subscribers)
+COMMANDS = (
+    subscribe,
+    unsubscribe,
+    psubscribe,
+    punsubscribe,
+    ssubscribe,
+    sunsubscribe,
+    publish,
+    spublish,
+    pubsub_channels,
+    pubsub_shardchannels,
+    pubsub_numsub,
+    pubsub_shardnumsub,
+    pubsub_numpat,
+    list_channels,
+    list_subscribers,
+)

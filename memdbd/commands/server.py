@@ -1,11 +1,12 @@
 """The daemon: its time, its state and its figures, and the snapshot.
 
-May import: spec and what it may import.
+May import: context, spec, types and what they may import.
 """
 
 from __future__ import annotations
 
-from memdbd.commands.spec import Context, Flag, command
+from memdbd.commands.context import Context
+from memdbd.commands.spec import Flag, command
 from memdbd.replies import Pending, Reply
 
 
@@ -27,7 +28,7 @@ def stats(ctx: Context) -> dict[str, Reply]:
 
 @command(
     "save",
-    flags=Flag.ADMIN | Flag.WAITS,
+    flags=Flag.ADMIN | Flag.BLOCKING,
     summary="Write a snapshot; answers when it is safely on disk",
 )
 def save(ctx: Context) -> Pending:

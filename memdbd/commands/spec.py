@@ -2,33 +2,30 @@
 
 A command is a function under :func:`command`::
 
-    @command("expire", KEY, Param("seconds", integer), flags=Flag.WRITE,
+    @command("expire", KEY, Param("seconds", integer), Tail("[NX|XX|GT|LT]"), flags=Flag.WRITE,
              summary="Let a key expire in so many seconds")
-    def expire(ctx: Context, key: bytes, seconds: int) -> int: ...
+    def expire(ctx: Context, key: bytes, seconds: int, *options: bytes) -> int: ...
 
-Arity, conversion of the arguments, key positions, the usage line, ``help``, the documentation
-table and (with flags) permissions come from that record, so a handler is a few lines over
-arguments that are already right. It returns a neutral value (see :mod:`memdbd.replies`) or raises
-:class:`~memdbd.errors.CommandError`; it never touches a socket, a file or a counter.
+Arity, conversion of the arguments, key positions, the usage line, ``help``, ``COMMAND``, the
+documentation table and (with flags) permissions come from that record, so a handler is a few lines
+over arguments that are already right. It returns a neutral value (see :mod:`memdbd.replies`) or
+raises :class:`~memdbd.errors.CommandError`; it never touches a socket, a file or a counter.
 
-Where the text dialect answers with more than the bare value (``get`` adds ``ttl_remaining``), the
-command carries a second handler, given with ``@name.in_text``.
+Where the text dialect answers with more than the bare value (``get`` adds ``ttl_remaining``) or
+takes other arguments, the command carries a second record, given with ``@name.in_text``.
 
-May import: errors, replies, keyspace, pubsub, session.
+May import: errors, replies.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.keyspace import Keyspace, Value
-from memdbd.pubsub import Registry
-from memdbd.replies import Pending, Reply
-from memdbd.session import Session
+from memdbd.replies import Reply
 
 # Longer integers are refused before they are parsed: int() of 10 MB of digits holds the loop.
 MAX_INTEGER_DIGITS = 20
@@ -36,46 +33,26 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 class Flag(enum.Flag):
-    """What a command does, for permissions, memory bounds and help."""
+    """What a command does, for permissions, memory bounds, transactions and help."""
 
     NONE = 0
     READ = enum.auto()  # reads keys
     WRITE = enum.auto()  # may change keys
     GROWS = enum.auto()  # may take memory: refused, or others evicted, at the bounds
     REPLACES = enum.auto()  # what its keys held before is gone: not to be counted when it grows
+    FAST = enum.auto()  # takes constant or logarithmic time
+    BLOCKING = enum.auto()  # may return Pending until somebody else does something
     PUBSUB = enum.auto()
     SERVER = enum.auto()  # tells about the server itself
     ADMIN = enum.auto()
+    DANGEROUS = enum.auto()
     CONNECTION = enum.auto()
+    TRANSACTION = enum.auto()  # is part of the transaction itself
+    AT_ONCE = enum.auto()  # inside a transaction, it is not queued
+    ALONE = enum.auto()  # may not be part of a transaction
     ENDS = enum.auto()  # nothing after it on this connection is answered
-    WAITS = enum.auto()  # may return Pending
-
-
-class Server(Protocol):
-    """What a handler may ask of the daemon around it."""
-
-    @property
-    def commands(self) -> Mapping[bytes, Command]: ...
-    @property
-    def default_ttl(self) -> int: ...
-    def wall_us(self) -> int: ...
-    def unknown_command(self, name: bytes) -> CommandError: ...
-    def type_name(self, value: Value) -> str: ...
-    def info(self) -> dict[str, Reply]: ...
-    def stats(self) -> dict[str, Reply]: ...
-    def save(self) -> Pending: ...
-
-
-class Context:
-    """What a handler works on: made once for a session, passed to each handler first."""
-
-    __slots__ = ("channels", "db", "server", "session")
-
-    def __init__(self, session: Session, db: Keyspace, channels: Registry, server: Server) -> None:
-        self.session = session
-        self.db = db
-        self.channels = channels
-        self.server = server
+    LISTENER = enum.auto()  # also for those who can do nothing but subscribe
+    SECRET = enum.auto()  # its arguments are shown to nobody
 
 
 # The words of a request, its command's name first; or the error that answers what cannot be read.
@@ -84,6 +61,8 @@ Request = list[bytes] | CommandError | ProtocolError
 
 Handler = Callable[..., Reply]
 Converter = Callable[[bytes], Any]
+
+NOT_AN_INTEGER = "value is not an integer or out of range"
 
 
 def integer(raw: bytes) -> int:
@@ -96,7 +75,7 @@ def integer(raw: bytes) -> int:
         else:
             if INT64_MIN <= number <= INT64_MAX and b"%d" % number == raw:
                 return number
-    raise CommandError("value is not an integer or out of range")
+    raise CommandError(NOT_AN_INTEGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +98,81 @@ class Param:
         text = f"<{self.name}{'…' if self.rest else ''}>" + (" …" if self.many else "")
         return f"[{text}]" if self.optional else text
 
+    @property
+    def least(self) -> int:
+        """How many words it takes at least."""
+        return int(not self.optional)
+
+
+class Tail:
+    """All other words of a request, from ``least`` on, which the handler reads by itself.
+
+    ``usage`` is what help shows for them: ``[NX|XX] [GT|LT] <score> <member> …``.
+    """
+
+    __slots__ = ("least", "usage")
+
+    convert, is_key, many, rest = None, False, True, False
+
+    def __init__(self, usage: str, least: int = 0) -> None:
+        self.usage = usage
+        self.least = least
+
 
 KEY = Param("key", is_key=True)
+KEYS = Param("key", is_key=True, many=True)
 VALUE = Param("value", rest=True)
+
+# Where the keys of a request are.
+FindKeys = Callable[[Sequence[bytes]], Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """Keys at fixed places of a request: the first, the last (negative: from its end), the step."""
+
+    first: int
+    last: int
+    step: int = 1
+
+    def __call__(self, argv: Sequence[bytes]) -> Sequence[bytes]:
+        last = self.last if self.last >= 0 else len(argv) + self.last
+        return argv[self.first : last + 1 : self.step] if self.first else ()
+
+
+NO_KEYS = KeyRange(0, 0, 0)
+
+
+def counted_keys(at: int, *more: int) -> FindKeys:
+    """Keys behind their number, which is word ``at``; and at the places ``more``.
+
+    Raises CommandError where that number is none of that request's.
+    """
+
+    def find(argv: Sequence[bytes]) -> Sequence[bytes]:
+        count = integer(argv[at])
+        if not 0 < count < len(argv) - at:
+            raise CommandError("Invalid arguments specified for command")
+        return [*(argv[place] for place in more), *argv[at + 1 : at + 1 + count]]
+
+    return find
 
 
 class Command:
     """The record of one command. Built by :func:`command`; all attributes are read-only.
 
-    ``handler(ctx, *arguments)`` is what runs it; ``text_handler`` the same for the text dialect.
-    ``arguments(argv)`` checks the arity and converts.
+    ``handler(ctx, *arguments)`` is what runs it; ``text`` the record of the same command for the
+    text dialect (mostly itself). ``arguments(argv)`` checks the arity and converts. A name of two
+    words (``config get``) is a subcommand's.
     """
 
     __slots__ = (
+        "at_once",
+        "complexity",
         "converts",
+        "differs",
         "ends",
+        "find_keys",
         "flags",
         "group",
         "grows",
@@ -142,50 +181,108 @@ class Command:
         "min_words",
         "name",
         "params",
+        "reads",
         "replaces",
         "summary",
         "takes_rest",
-        "text_handler",
+        "text",
+        "words",
         "writes",
     )
 
     def __init__(
-        self, name: str, handler: Handler, params: Sequence[Param], flags: Flag, summary: str
+        self,
+        name: str,
+        handler: Handler,
+        params: Sequence[Param | Tail],
+        flags: Flag,
+        summary: str,
+        *,
+        keys: FindKeys | None = None,
+        complexity: str = "",
+        differs: str = "",
     ) -> None:
         self.name = name
+        self.words = name.count(" ") + 1  # of the name itself
         self.group = handler.__module__.rpartition(".")[2]
-        self.handler = self.text_handler = handler
+        self.handler = handler
+        self.text = self
         self.params = tuple(params)
         self.flags = flags
         self.summary = summary
+        self.complexity = complexity
+        self.differs = differs
+        self.reads = bool(flags & Flag.READ)
         self.writes = bool(flags & Flag.WRITE)
         self.grows = bool(flags & Flag.GROWS)
         self.replaces = bool(flags & Flag.REPLACES)
         self.ends = bool(flags & Flag.ENDS)
-        self.min_words = 1 + sum(not param.optional for param in params)
-        self.max_words: float = 1 + len(params)
+        self.at_once = bool(flags & Flag.AT_ONCE)
+        self.min_words = self.words + sum(param.least for param in params)
+        self.max_words: float = self.words + len(params)
         if params and params[-1].many:
             self.max_words = float("inf")
         self.takes_rest = any(param.rest for param in params)
         self.converts = any(param.convert for param in params)
+        self.find_keys = keys or self._range_of_keys()
 
-    def in_text(self, handler: Handler) -> Handler:
-        """Decorate the handler that answers this command in the text dialect."""
-        self.text_handler = handler
-        return handler
+    def in_text(self, *params: Param | Tail) -> Callable[[Handler], Command]:
+        """Decorate the handler of the text dialect; ``params``, if they are others there."""
+
+        def decorate(handler: Handler) -> Command:
+            self.text = Command(
+                self.name,
+                handler,
+                params or self.params,
+                self.flags,
+                self.summary,
+                keys=None if params else self.find_keys,
+                complexity=self.complexity,
+            )
+            return self.text
+
+        return decorate
+
+    @property
+    def arity(self) -> int:
+        """As Redis gives it: the number of words with the name's; negative where it is a minimum.
+
+        A subcommand's name counts as two.
+        """
+        return self.min_words if self.min_words == self.max_words else -self.min_words
+
+    @property
+    def key_range(self) -> KeyRange:
+        """Where the keys are, as far as that can be said of all requests."""
+        return self.find_keys if isinstance(self.find_keys, KeyRange) else NO_KEYS
 
     @property
     def usage(self) -> str:
         """The command line as help shows it: ``expire <key> <seconds>``."""
         return " ".join([self.name, *(param.usage for param in self.params)])
 
-    def keys_of(self, arguments: Sequence[Any]) -> list[bytes]:
-        """The keys among a request's arguments, in order."""
-        found: list[bytes] = []
-        for at, param in enumerate(self.params):
-            if param.is_key:
-                found += arguments[at:] if param.many else arguments[at : at + 1]
-        return found
+    @property
+    def full_name(self) -> str:
+        """The name as Redis's errors have it: ``config|get``."""
+        return self.name.replace(" ", "|")
+
+    def keys_of(self, argv: Sequence[bytes]) -> Sequence[bytes]:
+        """The keys among the words of a request, in order. Raises CommandError where the request
+        does not say."""
+        return self.find_keys(argv)
+
+    def check(self, argv: Sequence[bytes]) -> None:
+        """Raise CommandError where the number of words is wrong."""
+        if not self.min_words <= len(argv) <= self.max_words:
+            raise self.wrong_number()
+
+    def wrong_number(self) -> CommandError:
+        """The error for a request with more or fewer words than there can be."""
+        quoting = "; a value with blanks goes in quotes" if self.takes_rest else ""
+        return CommandError(
+            f"wrong number of arguments for '{self.full_name}' command",
+            f"usage: {self.usage}{quoting}",
+        )
 
     def arguments(self, argv: Sequence[bytes]) -> Sequence[Any]:
         """The handler's arguments for a request.
@@ -193,19 +290,15 @@ class Command:
         Raises CommandError where their number is wrong or one cannot be converted.
         """
         if not self.min_words <= len(argv) <= self.max_words:
-            quoting = "; a value with blanks goes in quotes" if self.takes_rest else ""
-            raise CommandError(
-                f"wrong number of arguments for '{self.name}' command",
-                f"usage: {self.usage}{quoting}",
-            )
-        raw = argv[1:]
+            raise self.wrong_number()
+        raw = argv[self.words :]
         return self._converted(raw) if self.converts else raw
 
     def _converted(self, raw: Sequence[bytes]) -> list[Any]:
         arguments: list[Any] = list(raw)
         for at in range(len(raw)):
             param = self.params[min(at, len(self.params) - 1)]  # the last may be repeated
-            if param.convert is not None:
+            if isinstance(param, Param) and param.convert is not None:
                 try:
                     arguments[at] = param.convert(raw[at])
                 except CommandError as error:
@@ -213,33 +306,118 @@ class Command:
                     raise
         return arguments
 
+    def _range_of_keys(self) -> KeyRange:
+        places = [at for at, param in enumerate(self.params, self.words) if param.is_key]
+        if not places:
+            return NO_KEYS
+        many = self.params[places[-1] - self.words].many
+        return KeyRange(places[0], -1 if many else places[-1])
+
     def __repr__(self) -> str:
         return f"<Command {self.usage}>"
 
 
 def command(
-    name: str, *params: Param, flags: Flag = Flag.NONE, summary: str
+    name: str,
+    *params: Param | Tail,
+    flags: Flag = Flag.NONE,
+    summary: str,
+    keys: FindKeys | None = None,
+    complexity: str = "",
+    differs: str = "",
 ) -> Callable[[Handler], Command]:
-    """Declare the decorated function as the command ``name``; gives its :class:`Command`."""
-    return lambda handler: Command(name, handler, params, flags, summary)
+    """Declare the decorated function as the command ``name``; gives its :class:`Command`.
+
+    ``keys`` finds the keys of a request where the parameters do not say; ``complexity`` is that of
+    the documentation, as ``O(1)``; ``differs`` what is not as in Redis, in a sentence.
+    """
+    return lambda handler: Command(
+        name,
+        handler,
+        params,
+        flags,
+        summary,
+        keys=keys,
+        complexity=complexity,
+        differs=differs,
+    )
 
 
-Text = Callable[[bytes], str]  # bytes to text: UTF-8 or base64, as whoever writes decides
-Untext = Callable[[str], bytes]
+class Words:
+    """The words of a :class:`Tail`, read from left to right.
+
+    ``take()`` gives the next as it is, ``take(integer)`` converted; where there is none, the
+    request has a syntax error. ``option()`` gives the next in upper case, for comparison, and
+    ``back()`` lays the last one back.
+    """
+
+    __slots__ = ("_at", "_words")
+
+    def __init__(self, words: Sequence[bytes]) -> None:
+        self._words = words
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        """Whether there are more."""
+        return self._at < len(self._words)
+
+    def __len__(self) -> int:
+        return len(self._words) - self._at
+
+    def take(self, convert: Converter | None = None) -> Any:
+        if self._at >= len(self._words):
+            raise CommandError("syntax error")
+        word = self._words[self._at]
+        self._at += 1
+        return word if convert is None else convert(word)
+
+    def option(self) -> bytes:
+        word: bytes = self.take()
+        return word.upper()
+
+    def back(self) -> None:
+        self._at -= 1
+
+    def rest(self) -> Sequence[bytes]:
+        """All that are left."""
+        rest = self._words[self._at :]
+        self._at = len(self._words)
+        return rest
 
 
 @dataclass(frozen=True, slots=True)
-class DataType:
-    """A type of value: its name and its form in the snapshot.
+class Container:
+    """A word that is no command but the first of several: ``config`` of ``config get``.
 
-    ``python`` is the class of its values. ``dump(value, text)`` gives what JSON can hold, with
-    ``text`` called on each bytes in it; ``load(dumped, untext)`` is its inverse, and raises
-    ValueError, TypeError or KeyError for anything that ``dump`` cannot have made. ``size(value)``
-    is an estimate in bytes of what it holds in memory.
+    ``alone`` is the command that it is without a second word, if any.
     """
 
     name: str
-    python: type
-    dump: Callable[[Any, Text], Any]
-    load: Callable[[Any, Untext], Any]
-    size: Callable[[Any], int]
+    subcommands: Mapping[bytes, Command]
+    alone: Command | None = None
+
+    def find(self, argv: Sequence[bytes]) -> Command:
+        """The subcommand of a request. Raises CommandError where there is none."""
+        if len(argv) < 2:
+            if self.alone is not None:
+                return self.alone
+            raise CommandError(
+                f"wrong number of arguments for '{self.name}' command",
+                f"it is followed by one of {', '.join(self.names())}",
+            )
+        found = self.subcommands.get(argv[1].lower())
+        if found is None:
+            shown = argv[1][:128].decode("utf-8", "backslashreplace")
+            raise CommandError(
+                f"unknown subcommand '{shown}'. Try {self.name.upper()} HELP.",
+                f"it is followed by one of {', '.join(self.names())}",
+            )
+        return found
+
+    def commands(self) -> list[Command]:
+        """All records behind the word."""
+        return [*self.subcommands.values(), *([self.alone] if self.alone else [])]
+
+    def names(self) -> Iterator[str]:
+        """The subcommands' second words."""
+        return (word.decode() for word in self.subcommands)

@@ -1,47 +1,60 @@
 """Strings: values that are bytes.
 
-May import: spec and what it may import, and keys.
+May import: context, spec, types and what they may import, and keys.
 """
 
 from __future__ import annotations
 
 from sys import getsizeof
 
+from memdbd.commands.context import Context
 from memdbd.commands.keys import deadline_in, whole_seconds
 from memdbd.commands.spec import (
     INT64_MAX,
     INT64_MIN,
     KEY,
     VALUE,
-    Context,
-    DataType,
     Flag,
     Param,
     command,
     integer,
 )
+from memdbd.commands.types import DataType
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Fields, Found, Status
 
 MAX_VALUE = 64 * 1024 * 1024  # bytes that APPEND lets a value grow to
+EMBEDDED = 44  # bytes up to which Redis keeps a string within its object
 
-STRING = DataType(
+
+def _encoding(value: bytes) -> str:
+    """What Redis would keep it as: a number, a short string, or another."""
+    try:
+        integer(value)
+    except CommandError:
+        return "embstr" if len(value) <= EMBEDDED else "raw"
+    return "int"
+
+
+STRING: DataType[bytes] = DataType(
     name="string",
     python=bytes,
     dump=lambda value, text: text(value),
     load=lambda dumped, untext: untext(dumped),
     size=getsizeof,
+    copy=lambda value: value,
+    encoding=_encoding,
 )
 
 
 @command("get", KEY, flags=Flag.READ, summary="The value of a key")
 def get(ctx: Context, key: bytes) -> bytes | None:
-    return ctx.db.get(key)
+    return STRING.get(ctx.db, key)
 
 
-@get.in_text
+@get.in_text()
 def get_in_text(ctx: Context, key: bytes) -> Found:
-    value = ctx.db.get(key)
+    value = STRING.get(ctx.db, key)
     if value is None or (left := ctx.db.ttl_ms(key)) is None:
         return Found(key, value, None)
     return Found(key, value, whole_seconds(left))
@@ -77,7 +90,7 @@ def set_with_ttl(ctx: Context, key: bytes, value: bytes, ttl: int | None = None)
 
 @command("incr", KEY, flags=Flag.WRITE | Flag.GROWS, summary="Add one to a number; 0 if not set")
 def incr(ctx: Context, key: bytes) -> int:
-    value = ctx.db.get(key)
+    value = STRING.get(ctx.db, key)
     number = 1 if value is None else integer(value) + 1
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("increment or decrement would overflow")
@@ -93,7 +106,7 @@ def incr(ctx: Context, key: bytes) -> int:
     summary="Append to a value; gives its new length in bytes",
 )
 def append(ctx: Context, key: bytes, value: bytes) -> int:
-    value = (ctx.db.get(key) or b"") + value
+    value = (STRING.get(ctx.db, key) or b"") + value
     if len(value) > MAX_VALUE:
         raise CommandError(f"string exceeds maximum allowed size ({MAX_VALUE} bytes)")
     ctx.db.update(key, value, operation="append")

@@ -8,13 +8,14 @@ The idea is SymSpell's (W. Garbe, 2012). May import: spec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from memdbd.commands.spec import Command
 from memdbd.errors import CommandError
 
 MAX_NAME = 32  # bytes of a name that is worth a guess
 SHOWN = 64  # bytes of a name that is shown
+SHOWN_TO_REDIS = 128  # the same, and of the words behind it
 
 
 def _deletions(name: bytes) -> list[bytes]:
@@ -34,7 +35,7 @@ class Suggestions:
                 self._near.setdefault(near, command.name)
 
     def unknown(self, name: bytes) -> CommandError:
-        """The error for a request that starts with ``name``."""
+        """The error for a line of the text dialect that starts with ``name``."""
         shown = name[:SHOWN].decode("utf-8", "backslashreplace")
         text = f"unknown command '{shown}{'…' if len(name) > SHOWN else ''}'"
         if len(name) <= MAX_NAME:
@@ -42,3 +43,17 @@ class Suggestions:
                 if near in self._near:
                     return CommandError(f"{text}, did you mean '{self._near[near]}'?")
         return CommandError(f"{text}, try 'help'")
+
+
+def unknown_to_redis(argv: Sequence[bytes]) -> CommandError:
+    """The error for the same in Redis's words (``processCommand`` in server.c)."""
+    beginning = b""
+    for word in argv[1:]:
+        if len(beginning) >= SHOWN_TO_REDIS:
+            break
+        beginning += b"'%b' " % word[: SHOWN_TO_REDIS - len(beginning)]
+    text = b"unknown command '%b', with args beginning with: %b" % (
+        argv[0][:SHOWN_TO_REDIS],
+        beginning,
+    )
+    return CommandError(text.decode("utf-8", "surrogateescape"))

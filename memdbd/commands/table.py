@@ -6,14 +6,63 @@ commands.
 
 from __future__ import annotations
 
-from memdbd.commands import connection, keys, pubsub, server, strings
-from memdbd.commands.spec import Command, DataType
+from typing import Any
 
-GROUPS = (strings, keys, pubsub, connection, server)
+from memdbd.commands import (
+    connection,
+    hashes,
+    keys,
+    lists,
+    pubsub,
+    server,
+    sets,
+    strings,
+    transactions,
+    zsets,
+)
+from memdbd.commands.spec import Command, Container
+from memdbd.commands.types import DataType
+
+GROUPS = (
+    strings,
+    keys,
+    lists,
+    sets,
+    hashes,
+    zsets,
+    pubsub,
+    transactions,
+    connection,
+    server,
+)
+
+_EVERY: tuple[Command, ...] = tuple(command for group in GROUPS for command in group.COMMANDS)
 
 # By the name as it is sent, in lower case.
 COMMANDS: dict[bytes, Command] = {
-    command.name.encode(): command for group in GROUPS for command in group.COMMANDS
+    command.name.encode(): command for command in _EVERY if command.words == 1
 }
 
-TYPES: tuple[DataType, ...] = (strings.STRING,)
+
+def _containers() -> dict[bytes, Container]:
+    subcommands: dict[str, dict[bytes, Command]] = {}
+    for command in _EVERY:
+        if command.words == 2:
+            first, second = command.name.split(" ")
+            subcommands.setdefault(first, {})[second.encode()] = command
+    return {
+        name.encode(): Container(name, behind, COMMANDS.pop(name.encode(), None))
+        for name, behind in subcommands.items()
+    }
+
+
+# Those of two words, by the first.
+CONTAINERS: dict[bytes, Container] = _containers()
+
+TYPES: tuple[DataType[Any], ...] = (
+    strings.STRING,
+    lists.LIST,
+    sets.SET,
+    hashes.HASH,
+    zsets.ZSET,
+)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import orjson
 
-from memdbd.commands.spec import Command, Request
+from memdbd.commands.spec import Command, Request, integer
 from memdbd.errors import CommandError, ProtocolError
 
 MAX_LINE = 64 * 1024  # bytes of a line of words
@@ -67,7 +67,8 @@ class LineRules:
             words = _ANY_NUMBER
             for at, param in enumerate(command.params, 1):
                 if param.rest:
-                    self._rest[name] = (at, at < len(command.params))
+                    behind = command.params[at : at + 1]
+                    self._rest[name] = (at, bool(behind) and behind[0].convert is integer)
                     words = at + 1
             self.usual[name] = self.usual[name.upper()] = words
 

@@ -10,19 +10,38 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import orjson
 
-from memdbd.commands.spec import Text
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.replies import OK, Fields, Found, Message, Reply, Status
+from memdbd.replies import (
+    OK,
+    Double,
+    Fields,
+    Found,
+    Members,
+    Message,
+    NoReply,
+    NullArray,
+    Pairs,
+    Push,
+    Reply,
+    Results,
+    Scored,
+    Several,
+    Status,
+    Verbatim,
+)
 from memdbd.structs.lru import LRU
 
 _OK_LINE = b'{"result": "OK"}\n'
 _NOT_FOUND_LINE = b'{"result": null, "ttl_remaining": null}\n'
 _RESULT = b'{"result": '
 _NO_TTL = b', "ttl_remaining": null}\n'
+
+Text = Callable[[bytes], str]
 
 
 def _base64(data: bytes) -> str:
@@ -52,6 +71,8 @@ class TextEncoder:
         self._by_class: dict[type, Callable[[Any], bytes]] = {
             Found: self._found,
             Fields: _fields,
+            Results: self._results,
+            NoReply: lambda reply: b"",
             CommandError: _error,
             ProtocolError: _error,
         }
@@ -71,11 +92,19 @@ class TextEncoder:
         """The line that pushes a message, made once for all who listen in this dialect."""
         line = message.encoded.get(TextEncoder)
         if line is None:
-            line = message.encoded[TextEncoder] = b'{"channel": %s, "message": %s}\n' % (
+            pattern = b""
+            if message.pattern is not None:
+                pattern = b'"pattern": %s, ' % _marked("pattern_encoding", message.pattern)
+            line = message.encoded[TextEncoder] = b'{%s"channel": %s, "message": %s}\n' % (
+                pattern,
                 _marked("channel_encoding", message.channel),
                 _marked("encoding", message.payload),
             )
         return line
+
+    def push(self, push: Push) -> bytes:
+        """The line of something else that was not asked for."""
+        return b'{"push": %s}\n' % _marked("encoding", push)
 
     def stats(self) -> dict[str, int]:
         """What the read cache has done."""
@@ -99,6 +128,10 @@ class TextEncoder:
             line = _RESULT + _string(value) + end
         return line if reply.ttl is None else line + b', "ttl_remaining": %d}\n' % reply.ttl
 
+    def _results(self, reply: Results) -> bytes:
+        lines = [self.encode(each).rstrip(b"\n") for each in reply.replies]
+        return b'{"result": [%s]}\n' % b", ".join(lines)
+
     def _cached(self, key: bytes, value: bytes, end: bytes) -> bytes:
         entry = self._cache.get(key)
         if entry is not None and entry[0] is value and entry[1] is end:
@@ -111,13 +144,17 @@ class TextEncoder:
 
 
 def _error(error: Exception) -> bytes:
+    return b'{"error": %s}\n' % _error_text(error)
+
+
+def _error_text(error: Exception) -> bytes:
     text = str(error)
     if isinstance(error, CommandError):
         if error.code != "ERR":
             text = f"{error.code} {text}"
         if error.hint:
             text = f"{text}; {error.hint}"
-    return b'{"error": %s}\n' % _json(text, _base64)
+    return _json(text, _base64)
 
 
 def _fields(reply: Fields) -> bytes:
@@ -161,8 +198,6 @@ def _json(reply: Reply, text: Text) -> bytes:
             return orjson.dumps(text(reply))
         case str():  # ours; half a character may be in it, of a file's name that is not UTF-8
             return orjson.dumps(reply.encode("utf-8", "backslashreplace").decode())
-        case Status():
-            return orjson.dumps(reply.text)
         case list() | tuple():
             try:
                 return b"[%s]" % _json_strings(reply, text)
@@ -172,5 +207,35 @@ def _json(reply: Reply, text: Text) -> bytes:
             return b"{%s}" % b", ".join(
                 [b"%s: %s" % (_json(key, text), _json(item, text)) for key, item in reply.items()]
             )
+        case float():
+            return orjson.dumps(reply) if isfinite(reply) else orjson.dumps(str(reply))
+        case _:
+            return _rarely(reply, text)
+
+
+def _rarely(reply: Reply, text: Text) -> bytes:
+    """The same for what is not most of all replies."""
+    match reply:
+        case Status() | Verbatim():
+            return orjson.dumps(reply.text)
+        case Scored():
+            return b"[%s]" % b", ".join(
+                [
+                    b'{"member": %s, "score": %s}' % (_json(member, text), _json(score, text))
+                    for member, score in reply.items
+                ]
+            )
+        case Members() | Pairs() | Push():
+            return _json(list(reply.items), text)
+        case Several():
+            return _json(reply.replies, text)
+        case Double():
+            return reply.digits.encode()
+        case NullArray():
+            return b"null"
+        case Fields() | Found():
+            return _json(reply.result if isinstance(reply, Fields) else reply.value, text)
+        case Exception():
+            return b'{"error": %s}' % _error_text(reply)
         case _:
             return orjson.dumps(reply)

@@ -6,11 +6,11 @@ May import: commands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from zope.interface import Interface
 
-from memdbd.commands.spec import Command, Context, Handler
+from memdbd.commands.context import Context
+from memdbd.commands.spec import Command
 from memdbd.replies import Reply
 from memdbd.session import Session
 
@@ -21,11 +21,12 @@ class IEngine(Interface):
     def context(session: Session) -> Context:
         """What the commands of this session will work on."""
 
-    def execute(
-        context: Context, command: Command, handler: Handler, arguments: Sequence[Any]
-    ) -> Reply:
-        """Run a command and give its reply, or a Pending that will have it.
+    def execute(context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
+        """Run a request and give its reply, or a Pending that will have it.
 
-        ``handler`` is the command's own or the one for the session's dialect. Raises CommandError
-        for what the client did wrong.
+        ``command`` is the record for the session's dialect. Raises CommandError for what the
+        client did wrong.
         """
+
+    def close(session: Session) -> None:
+        """Forget a session that is gone."""

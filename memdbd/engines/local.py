@@ -1,8 +1,4 @@
-"""The embedded engine: one keyspace in this process, the command handlers, and what follows from
-a change of data.
-
-:meth:`LocalEngine._changed` is the choke point: every change there is, a command's or a deadline's,
-passes it once. It counts towards the next snapshot and is published on ``db_updates``.
+"""The embedded engine: the databases in this process, and the commands that run over them.
 
 May import: all that is pure.
 """
@@ -10,100 +6,160 @@ May import: all that is pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from sys import getsizeof
 from typing import Any
 
 from zope.interface import implementer
 
+from memdbd.changes import Changes
 from memdbd.clock import Clock
-from memdbd.commands.spec import Command, Context, DataType, Handler, Server
-from memdbd.dialects.updates import update
+from memdbd.commands.context import Context, Server
+from memdbd.commands.spec import Command
+from memdbd.commands.types import DataType
+from memdbd.databases import Databases
 from memdbd.engines.interface import IEngine
 from memdbd.eviction import BoundedKeyspace, Bounds
 from memdbd.keyspace import Keyspace, Value
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
 from memdbd.session import Session
+from memdbd.structs.graveyard import Graveyard
+from memdbd.waiting import Place, Waiting
 
-UPDATES = b"db_updates"  # the channel on which each change of data is published
+# By the number of a database: its values, and their deadlines in milliseconds of the wall clock.
+Contents = Mapping[int, tuple[dict[bytes, Value], Mapping[bytes, int]]]
 
 
 @implementer(IEngine)
 class LocalEngine:
-    """Keys in memory, within ``bounds``; ``types`` are the types of value there are."""
+    """Keys in memory, within ``bounds``; ``types`` are the types of value there are.
+
+    ``graveyard`` gets what may take long to free.
+    """
 
     def __init__(
         self,
         clock: Clock,
         channels: Registry,
         server: Server,
-        types: Sequence[DataType],
+        types: Sequence[DataType[Any]],
         bounds: Bounds,
+        graveyard: Graveyard,
     ) -> None:
         self.channels = channels
-        self.dirty = 0  # changes since the start; who writes snapshots remembers where it was
         self._clock = clock
         self._server = server
-        self._bounded: BoundedKeyspace | None = None
-        self.keyspace = Keyspace(clock.ms, self._changed)
-        if bounds:
-            sizes = {kind.python: kind.size for kind in types}
-            self.keyspace = self._bounded = BoundedKeyspace(clock.ms, self._changed, bounds, sizes)
+        self._bounds = bounds
+        self._graveyard = graveyard
+        self._types = {kind.python: kind for kind in types}
+        self.waiting = Waiting(self._is_there, self._author)
+        self.changes = Changes(channels, clock.wall_ms, self.waiting)
+        self.databases = Databases(self._keyspace, self.changes)
+        self._bounded = [each for each in self.databases if isinstance(each, BoundedKeyspace)]
+
+    def _keyspace(self, number: int) -> Keyspace:
+        changed = partial(self.changes.changed, number)
+        bury = self._graveyard.bury
+        if not self._bounds:
+            return Keyspace(self._clock.ms, changed, bury, number)
+        sizes = {kind.python: kind.size for kind in self._types.values()}
+        return BoundedKeyspace(self._clock.ms, changed, self._bounds, sizes, bury, number)
+
+    def _is_there(self, place: Place) -> bool:
+        database, key = place
+        return self.databases[database].peek(key) is not None
+
+    def _author(self, session: Session) -> None:
+        self.changes.author = session
+
+    @property
+    def dirty(self) -> int:
+        """Changes since the start."""
+        return self.changes.dirty
 
     def context(self, session: Session) -> Context:
-        return Context(session, self.keyspace, self.channels, self._server)
+        return Context(session, self.databases, self.channels, self._server, self._run)
 
-    def execute(
-        self, context: Context, command: Command, handler: Handler, arguments: Sequence[Any]
-    ) -> Reply:
-        if self._bounded is None or not command.writes:
-            return handler(context, *arguments)
+    def execute(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
+        self.changes.author = context.session
+        try:
+            return self._run(context, command, argv)
+        finally:
+            # Behind all of it: a transaction is not interrupted by those who wait for its keys.
+            if self.waiting.is_ready:
+                self.waiting.serve()
+
+    def _run(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
+        arguments = command.arguments(argv)
+        if not self._bounded or not command.writes:
+            return command.handler(context, *arguments)
+        keyspace = self._bounded[context.session.database]
         if command.grows:
-            keys = command.keys_of(arguments)
-            objects = [argument for argument in arguments if isinstance(argument, bytes)]
-            size = sum(map(getsizeof, objects)) - sum(map(getsizeof, keys))
-            self._bounded.make_room(keys, size, replaces=command.replaces)
-            return handler(context, *arguments)
-        reply = handler(context, *arguments)
+            keys = command.keys_of(argv)
+            size = sum(map(getsizeof, argv[command.words :])) - sum(map(getsizeof, keys))
+            keyspace.make_room(keys, size, replaces=command.replaces)
+            return command.handler(context, *arguments)
+        reply = command.handler(context, *arguments)
         # A longer name, or a deadline: no reason to refuse the command.
-        self._bounded.fit()
+        keyspace.fit()
         return reply
+
+    def close(self, session: Session) -> None:
+        session.unsubscribe_all()
+        self.changes.unwatch(session)
 
     # From and to disk, where deadlines are the wall's
 
-    def load(self, values: dict[bytes, Value], deadlines: Mapping[bytes, int]) -> None:
+    def load(self, contents: Contents) -> None:
         """Take over what a snapshot held."""
         drift = self._clock.drift_ms()
-        if drift:
-            deadlines = {key: deadline - drift for key, deadline in deadlines.items()}
-        self.keyspace.load(values, deadlines)
+        for number, (values, deadlines) in contents.items():
+            if drift:
+                deadlines = {key: deadline - drift for key, deadline in deadlines.items()}
+            self.databases[number].load(values, deadlines)
 
-    def copy(self) -> tuple[dict[bytes, Value], dict[bytes, int]]:
-        """Shallow copies of the values and their deadlines, as they are now."""
+    def copy(self) -> Contents:
+        """Copies of the values and their deadlines, as they are now, of databases that have any.
+
+        Containers are copied too, since commands change them in place.
+        """
         drift = self._clock.drift_ms()
-        deadlines = self.keyspace.deadlines.copy()
-        # Only a clock that was set makes this worth a pass over all deadlines.
-        if abs(drift) >= 1000:
-            deadlines = {key: deadline + drift for key, deadline in deadlines.items()}
-        return self.keyspace.values.copy(), deadlines
+        return {
+            keyspace.index: (self._copied(keyspace), _shifted(keyspace.deadlines, drift))
+            for keyspace in self.databases
+            if keyspace.values
+        }
+
+    def _copied(self, keyspace: Keyspace) -> dict[bytes, Value]:
+        values = keyspace.values.copy()
+        types = self._types
+        for key, value in values.items():
+            if value.__class__ is not bytes:
+                values[key] = types[value.__class__].copy(value)
+        return values
 
     def stats(self) -> dict[str, int]:
-        """What the keyspace and the channels have counted."""
+        """What the keyspaces and the channels have counted."""
         counted = {
-            "keys": len(self.keyspace),
-            "keys_with_deadline": len(self.keyspace.deadlines),
+            "keys": sum(map(len, self.databases)),
+            "keys_with_deadline": sum(len(each.deadlines) for each in self.databases),
             "changes": self.dirty,
-            "expired": self.keyspace.expired,
+            "expired": sum(each.expired for each in self.databases),
+            "clients_waiting": len(self.waiting),
             "channels": len(self.channels.channels),
+            "patterns": len(self.channels.patterns),
             "messages_published": self.channels.published,
             "messages_delivered": self.channels.delivered,
         }
-        if self._bounded is not None:
-            counted["evicted"] = self._bounded.evicted
-            counted["memory_counted_bytes"] = self._bounded.memory
+        if self._bounded:
+            counted["evicted"] = sum(each.evicted for each in self._bounded)
+            counted["memory_counted_bytes"] = sum(each.memory for each in self._bounded)
         return counted
 
-    def _changed(self, operation: str, key: bytes | None) -> None:
-        self.dirty += 1
-        if UPDATES in self.channels.channels:
-            self.channels.publish(UPDATES, update(operation, key, self._clock.wall_ms()))
+
+def _shifted(deadlines: dict[bytes, int], drift: int) -> dict[bytes, int]:
+    # Only a clock that was set makes this worth a pass over all deadlines.
+    if abs(drift) < 1000:
+        return deadlines.copy()
+    return {key: deadline + drift for key, deadline in deadlines.items()}

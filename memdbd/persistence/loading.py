@@ -5,7 +5,7 @@ does the checking. Only where that fails is the block gone through line by line,
 and name it. What no parser can notice, the checksum does, so the result counts only once the
 last line has been compared. Nothing on disk is changed.
 
-May import: errors, fs, legacy, snapshot; commands.spec for its types.
+May import: errors, fs, legacy, snapshot; commands.types.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from memdbd.persistence.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from memdbd.commands.spec import DataType, Untext
+    from memdbd.commands.types import DataType, Untext
 
 _FIELDS = frozenset({"key", "key_encoding", "value", "encoding", "type", "deadline"})
 
@@ -43,7 +43,7 @@ _FIELDS = frozenset({"key", "key_encoding", "value", "encoding", "type", "deadli
 _FAULTS = (ValueError, TypeError, LookupError)
 
 
-def read(fs: FileSystem, path: str, types: Mapping[str, DataType]) -> Snapshot:
+def read(fs: FileSystem, path: str, types: Mapping[str, DataType[Any]]) -> Snapshot:
     """All that the file holds; ``types`` has the type of each name.
 
     A JSON object of strings, as other small databases keep it, is read as well (``imported``).
@@ -57,7 +57,7 @@ def read(fs: FileSystem, path: str, types: Mapping[str, DataType]) -> Snapshot:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _read(fs: FileSystem, path: str, types: Mapping[str, DataType]) -> Snapshot:
+def _read(fs: FileSystem, path: str, types: Mapping[str, DataType[Any]]) -> Snapshot:
     blocks = _blocks(fs.read(path))
     block = next(blocks, b"")
     if not block.startswith(b"["):
@@ -107,7 +107,7 @@ def _collector_paused() -> Iterator[None]:
 class _Loader:
     """What was read so far. Each method raises SnapshotDamaged for lines that were not written."""
 
-    def __init__(self, path: str, types: Mapping[str, DataType], header: bytes) -> None:
+    def __init__(self, path: str, types: Mapping[str, DataType[Any]], header: bytes) -> None:
         self._path = path
         self._types = types
         self._values: dict[bytes, Any] = {}

@@ -19,7 +19,7 @@ temporary file; then sync, rename, sync of the directory. The rename is the comm
 it the old snapshot is untouched, after it the new one is whole. Reading is in
 :mod:`memdbd.persistence.loading`.
 
-May import: errors, fs, legacy; commands.spec for its types.
+May import: errors, fs, legacy; commands.types.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from memdbd.persistence import legacy
 from memdbd.persistence.fs import FileSystem
 
 if TYPE_CHECKING:
-    from memdbd.commands.spec import DataType
+    from memdbd.commands.types import DataType
 
 FORMAT = "memdbd"
 VERSION = 1
@@ -106,7 +106,7 @@ class SnapshotWriter:
         path: str,
         values: Mapping[bytes, Any],
         deadlines: Mapping[bytes, int],
-        types: Mapping[type, DataType],
+        types: Mapping[type, DataType[Any]],
         created: float,
         sequence: int = 0,
     ) -> None:
@@ -195,7 +195,7 @@ class SnapshotWriter:
 
 
 def _slices(
-    values: Mapping[bytes, Any], deadlines: Mapping[bytes, int], types: Mapping[type, DataType]
+    values: Mapping[bytes, Any], deadlines: Mapping[bytes, int], types: Mapping[type, DataType[Any]]
 ) -> Iterator[bytes]:
     """The lines of all records, in pieces that are each short work to make and to write."""
     decode, dumps, deadline_of = bytes.decode, orjson.dumps, deadlines.get
@@ -229,7 +229,7 @@ def _slices(
         yield b",\n".join(lines) + b",\n"
 
 
-def _in_base64(key: bytes, value: Any, kind: DataType) -> dict[str, Any]:
+def _in_base64(key: bytes, value: Any, kind: DataType[Any]) -> dict[str, Any]:
     """The record of a key or value that is not UTF-8; a value is so as a whole or not at all."""
     record: dict[str, Any] = {}
     marks = {}

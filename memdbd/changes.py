@@ -1,0 +1,78 @@
+"""What follows from a change of data: the choke point that every change passes once.
+
+A command's change or a deadline's, it is counted towards the next snapshot, published on
+``db_updates``, makes waiting clients look again, and spoils the transactions of those who watch
+the key. Whoever else wants to hear of changes joins ``listeners``, while he does.
+
+May import: pubsub, session, waiting, dialects.updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from memdbd.dialects.updates import update
+from memdbd.pubsub import Registry
+from memdbd.session import Session
+from memdbd.waiting import Waiting
+
+UPDATES = b"db_updates"  # the channel on which each change of data is published
+
+# Hears of a database's number, the name of the operation, and the key (None: all keys).
+Listener = Callable[[int, str, bytes | None], None]
+
+
+class Changes:
+    """Tells everybody of changes. ``author`` is the session for which something is done now."""
+
+    __slots__ = ("_channels", "_wall_ms", "author", "dirty", "listeners", "waiting", "watchers")
+
+    def __init__(self, channels: Registry, wall_ms: Callable[[], int], waiting: Waiting) -> None:
+        self.dirty = 0  # changes since the start; who writes snapshots remembers where it was
+        self.author: Session | None = None
+        self.waiting = waiting
+        self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
+        self.listeners: list[Listener] = []
+        self._channels = channels
+        self._wall_ms = wall_ms
+
+    def changed(self, database: int, operation: str, key: bytes | None) -> None:
+        """Something has changed."""
+        self.dirty += 1
+        if UPDATES in self._channels.channels or self._channels.patterns:
+            self._publish(database, operation, key)
+        if self.watchers:
+            self._touch(database, key)
+        if self.waiting:
+            self.waiting.changed(database, key)
+        for listener in self.listeners:
+            listener(database, operation, key)
+
+    def watch(self, session: Session, database: int, key: bytes) -> None:
+        """Mark ``session`` as touched as soon as this key changes."""
+        session.watched[database, key] = None
+        self.watchers.setdefault((database, key), {})[session] = None
+
+    def unwatch(self, session: Session) -> None:
+        """Watch no more, and forget what was seen."""
+        for place in session.watched:
+            watchers = self.watchers[place]
+            del watchers[session]
+            if not watchers:
+                del self.watchers[place]
+        session.watched.clear()
+        session.touched = False
+
+    def _publish(self, database: int, operation: str, key: bytes | None) -> None:
+        if self._channels.is_heard(UPDATES):
+            self._channels.publish(UPDATES, update(operation, key, self._wall_ms(), database))
+
+    def _touch(self, database: int, key: bytes | None) -> None:
+        if key is not None:
+            for session in self.watchers.get((database, key), ()):
+                session.touched = True
+            return
+        for place, watchers in self.watchers.items():
+            if place[0] == database:
+                for session in watchers:
+                    session.touched = True

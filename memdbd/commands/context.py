@@ -1,0 +1,103 @@
+"""What a handler works on, and what it may ask of the daemon around it.
+
+May import: databases, pubsub, session, replies, spec, types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from memdbd.commands.spec import Command, Container
+from memdbd.commands.types import DataType
+from memdbd.databases import Databases
+from memdbd.errors import CommandError
+from memdbd.keyspace import Keyspace, Value
+from memdbd.pubsub import Registry
+from memdbd.replies import Pending, Reply
+from memdbd.session import Session
+from memdbd.structs.pool import Random
+
+
+class Timer(Protocol):
+    """A call to come, that can be called off."""
+
+    def cancel(self) -> None: ...
+    def active(self) -> bool: ...
+
+
+class Server(Protocol):
+    """What a handler may ask of the daemon around it."""
+
+    @property
+    def commands(self) -> Mapping[bytes, Command]: ...
+    @property
+    def containers(self) -> Mapping[bytes, Container]: ...
+    @property
+    def default_ttl(self) -> int: ...
+    @property
+    def random(self) -> Random: ...
+    def wall_us(self) -> int: ...
+    def call_later(self, seconds: float, function: Callable[[], object]) -> Timer: ...
+    def unknown_command(self, name: bytes) -> CommandError: ...
+    def type_of(self, value: Value) -> DataType[Any]: ...
+    def info(self) -> dict[str, Reply]: ...
+    def stats(self) -> dict[str, Reply]: ...
+    def save(self) -> Pending: ...
+
+
+class Context:
+    """What a handler works on: made once for a session, passed to each handler first.
+
+    ``db`` is the keyspace that the session has selected. ``may_wait`` is False inside a
+    transaction: what would wait, answers at once that it has waited in vain.
+    """
+
+    __slots__ = ("channels", "databases", "db", "execute", "may_wait", "server", "session")
+
+    def __init__(
+        self,
+        session: Session,
+        databases: Databases,
+        channels: Registry,
+        server: Server,
+        execute: Callable[[Context, Command, Sequence[bytes]], Reply],
+    ) -> None:
+        self.session = session
+        self.databases = databases
+        self.db: Keyspace = databases[session.database]
+        self.channels = channels
+        self.server = server
+        self.execute = execute  # runs a command of this session's, as EXEC does
+        self.may_wait = True
+
+    def select(self, number: int) -> None:
+        """Work on another database from now on. Raises CommandError where there is none."""
+        if not 0 <= number < len(self.databases):
+            raise CommandError("DB index is out of range")
+        self.session.database = number
+        self.db = self.databases[number]
+
+    def wait_for(
+        self,
+        keys: Sequence[bytes],
+        attempt: Callable[[bytes], Any],
+        seconds: float,
+        otherwise: Reply,
+    ) -> Reply:
+        """What ``attempt(key)`` gives for the first of ``keys`` for which it is not None: at once,
+        or as soon as somebody changes one of them, or ``otherwise`` after so many ``seconds`` (0:
+        never).
+
+        Whoever came first is served first; ``attempt`` may be called any number of times, and has
+        changed nothing where it gives None. Raises what the attempts at once raise.
+        """
+        for key in keys:
+            reply = attempt(key)
+            if reply is not None:
+                return reply
+        if not self.may_wait:
+            return otherwise
+        return self.databases.waiting.wait(
+            self.session, self.db.index, keys, attempt, seconds, otherwise, self.server.call_later
+        )

@@ -1,0 +1,46 @@
+"""The databases: so many keyspaces under one roof, by their numbers.
+
+May import: changes, keyspace, waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from memdbd.changes import Changes
+from memdbd.keyspace import Keyspace
+from memdbd.waiting import Waiting
+
+COUNT = 16  # as many as Redis has
+
+
+class Databases:
+    """The keyspaces that ``make(number)`` made, and what watches over all of them."""
+
+    __slots__ = ("_all", "changes", "waiting")
+
+    def __init__(self, make: Callable[[int], Keyspace], changes: Changes) -> None:
+        self._all = [make(number) for number in range(COUNT)]
+        self.changes = changes
+        self.waiting: Waiting = changes.waiting
+
+    def __getitem__(self, number: int) -> Keyspace:
+        return self._all[number]
+
+    def __iter__(self) -> Iterator[Keyspace]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def swap(self, one: int, other: int) -> None:
+        """Exchange the keys of two databases."""
+        if one != other:
+            self._all[one].swap(self._all[other])
+            for number in (one, other):
+                self.changes.changed(number, "swapdb", None)
+
+    def clear(self) -> None:
+        """Take out all keys of all databases."""
+        for keyspace in self._all:
+            keyspace.clear()

@@ -1,0 +1,142 @@
+"""What a connection needs of a dialect, so that it knows none of them, and how one is chosen.
+
+One object a connection: it holds what has come of a request that is not complete. May import:
+commands.spec, replies, session, text, text_replies, resp, resp_replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from memdbd.commands.spec import Command, Container, Request
+from memdbd.dialects.resp import RespParser
+from memdbd.dialects.resp_replies import ENCODERS, Stream
+from memdbd.dialects.text import LineRules, TextParser
+from memdbd.dialects.text_replies import TextEncoder
+from memdbd.replies import OK, Members, Message, Pairs, Push, Reply
+from memdbd.session import Session
+
+Table = Mapping[bytes, Command]
+
+
+class Dialect(Protocol):
+    """How one connection speaks. ``commands`` are those it may name, by the two usual spellings."""
+
+    name: str
+    commands: Table
+
+    def feed(self, data: bytes) -> Iterator[Request]:
+        """The requests that ``data`` completes; a ProtocolError is the last."""
+
+    def encode(self, reply: Reply) -> bytes | Stream:
+        """The bytes of a reply, or how they are made piece by piece."""
+
+    def message(self, message: Message) -> bytes:
+        """The bytes that push a published message."""
+
+    def push(self, push: Push) -> bytes:
+        """The bytes of something else that was not asked for."""
+
+    def unasked(self) -> bytes:
+        """What the dialect itself has to say to the peer, beside all replies."""
+
+
+class TextDialect:
+    """A line of words or of JSON in, a line of JSON out."""
+
+    __slots__ = ("_encoder", "_parser", "commands", "encode", "feed", "message")
+
+    name = "text"
+
+    def __init__(self, rules: LineRules, encoder: TextEncoder, commands: Table) -> None:
+        self._parser = TextParser(rules)
+        self._encoder = encoder
+        self.commands = commands
+        # The methods themselves, which saves a call for each.
+        self.feed = self._parser.feed
+        self.encode = encoder.encode
+        self.message = encoder.message
+
+    def push(self, push: Push) -> bytes:
+        return self._encoder.push(push)
+
+    def unasked(self) -> bytes:
+        refusals = bytes(self._parser.refusals)
+        self._parser.refusals.clear()
+        return refusals
+
+
+_STREAMED = frozenset({list, Members, Pairs})
+
+
+class RespDialect:
+    """RESP in the version of the session: 2 until HELLO asks for 3."""
+
+    __slots__ = ("_session", "commands", "feed")
+
+    name = "resp"
+
+    def __init__(self, session: Session, commands: Table) -> None:
+        self._session = session
+        self.commands = commands
+        self.feed = RespParser().feed
+
+    def encode(self, reply: Reply) -> bytes | Stream:
+        kind = reply.__class__
+        if kind is bytes:
+            return b"$%d\r\n%b\r\n" % (len(reply), reply)
+        if reply is OK:
+            return b"+OK\r\n"
+        if kind is int:
+            return b":%d\r\n" % reply
+        encoder = ENCODERS[self._session.resp]
+        if kind in _STREAMED and (stream := encoder.stream(reply)) is not None:
+            return stream
+        return encoder.encode(reply)
+
+    def message(self, message: Message) -> bytes:
+        return ENCODERS[self._session.resp].message(message)
+
+    def push(self, push: Push) -> bytes:
+        return ENCODERS[self._session.resp].encode(push)
+
+    def unasked(self) -> bytes:
+        return b""
+
+
+class Dialects:
+    """All dialects there are: gives each connection its own.
+
+    ``commands`` and ``containers`` are the tables by names in lower case.
+    """
+
+    __slots__ = ("_encoder", "_resp_commands", "_rules", "_text_commands")
+
+    def __init__(
+        self,
+        commands: Mapping[bytes, Command],
+        containers: Mapping[bytes, Container],
+        encoder: TextEncoder,
+    ) -> None:
+        text = {name: command.text for name, command in commands.items()}
+        self._rules = LineRules(text)
+        self._encoder = encoder
+        self._text_commands = _both_cases(text)
+        self._resp_commands = _both_cases(commands)
+
+    def of_first_byte(self, first: bytes, session: Session) -> Dialect:
+        """The dialect of a connection whose first byte this is."""
+        return self.resp(session) if first == b"*" else self.text()
+
+    def resp(self, session: Session) -> Dialect:
+        session.resp = 2
+        return RespDialect(session, self._resp_commands)
+
+    def text(self) -> Dialect:
+        return TextDialect(self._rules, self._encoder, self._text_commands)
+
+
+def _both_cases(commands: Mapping[bytes, Command]) -> Table:
+    """Nearly every name comes in one of two cases, so that one look-up finds it."""
+    return dict(commands) | {name.upper(): command for name, command in commands.items()}

@@ -1,0 +1,174 @@
+"""RESP's replies, in its versions 2 and 3, and what is pushed in it.
+
+Strategy: a table from the reply's class to what encodes it, one for each version; RESP2 says with
+arrays and strings what RESP3 has types for. Long lists are encoded piece by piece, so that they do
+not hold the loop. The forms are those of ``addReply…`` in Redis 7.0's networking.c.
+
+May import: errors, replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from memdbd.errors import CommandError, ProtocolError
+from memdbd.replies import (
+    Double,
+    Fields,
+    Members,
+    Message,
+    NoReply,
+    NullArray,
+    Pairs,
+    Push,
+    Reply,
+    Results,
+    Scored,
+    Several,
+    Status,
+    Verbatim,
+)
+
+# Items from which a list is encoded in pieces, and how many of them make a piece: some 0.5 ms.
+LONG = 4096
+PIECE = 2048
+
+_OK = b"+OK\r\n"
+# What may not stand in a line, for it would end it.
+_CONTROL = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
+
+
+class Stream:
+    """An encoded reply that is made piece by piece."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.pieces = pieces
+
+
+class RespEncoder:
+    """Makes bytes of replies, in one ``version`` of RESP, for all connections."""
+
+    __slots__ = ("_by_class", "_null", "_null_array", "version")
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self._null = b"$-1\r\n" if version == 2 else b"_\r\n"
+        self._null_array = b"*-1\r\n" if version == 2 else b"_\r\n"
+        self._by_class: dict[type, Callable[[Any], bytes]] = {
+            bytes: _bulk,
+            int: lambda reply: b":%d\r\n" % reply,
+            type(None): lambda reply: self._null,
+            Status: lambda reply: b"+%b\r\n" % reply.text.encode(),
+            list: self._array,
+            tuple: self._array,
+            str: lambda reply: _bulk(reply.encode("utf-8", "surrogateescape")),
+            CommandError: _error,
+            ProtocolError: _error,
+            NullArray: lambda reply: self._null_array,
+            NoReply: lambda reply: b"",
+            Results: lambda reply: self._array(reply.replies),
+            Several: lambda reply: b"".join(map(self.encode, reply.replies)),
+            Fields: lambda reply: self.encode(reply.result),
+        }
+        if version == 2:
+            self._by_class |= {
+                bool: lambda reply: b":%d\r\n" % reply,
+                float: lambda reply: _bulk(_digits(reply)),
+                dict: lambda reply: self._flat(reply.items()),
+                Members: lambda reply: self._array(reply.items),
+                Pairs: lambda reply: self._flat(reply.items),
+                Scored: lambda reply: self._flat(reply.items),
+                Double: lambda reply: _bulk(reply.digits.encode()),
+                Verbatim: lambda reply: _bulk(reply.text.encode()),
+                Push: lambda reply: self._array(reply.items),
+            }
+        else:
+            self._by_class |= {
+                bool: lambda reply: b"#t\r\n" if reply else b"#f\r\n",
+                float: lambda reply: b",%b\r\n" % _digits(reply),
+                dict: self._map,
+                Members: lambda reply: self._items(b"~", reply.items),
+                Pairs: lambda reply: self._array(reply.items),
+                Scored: lambda reply: self._array(reply.items),
+                Double: lambda reply: b",%b\r\n" % reply.digits.encode(),
+                Verbatim: _verbatim,
+                Push: lambda reply: self._items(b">", reply.items),
+            }
+
+    def encode(self, reply: Reply) -> bytes:
+        """The bytes of a reply or an error."""
+        encode = self._by_class.get(reply.__class__)
+        if encode is not None:
+            return encode(reply)
+        if isinstance(reply, Exception):
+            return _error(reply)
+        raise TypeError(f"no reply: {type(reply).__name__}")
+
+    def stream(self, reply: Sequence[Reply] | Members | Pairs) -> Stream | None:
+        """The pieces of a long reply; None for one that is better encoded as a whole."""
+        kind, items = b"*", reply
+        if isinstance(reply, (Members, Pairs)):
+            items = reply.items
+            if isinstance(reply, Members) and self.version == 3:
+                kind = b"~"
+        if len(items) < LONG:  # type: ignore[arg-type]
+            return None
+        flat = isinstance(reply, Pairs) and self.version == 2
+        return Stream(self._pieces(kind, items, flat=flat))  # type: ignore[arg-type]
+
+    def message(self, message: Message) -> bytes:
+        """The bytes that push a message, made once for all who listen in this version."""
+        encoded = message.encoded.get(self.version)
+        if encoded is None:
+            items = [message.kind, message.channel, message.payload]
+            if message.pattern is not None:
+                items.insert(1, message.pattern)
+            encoded = message.encoded[self.version] = self.encode(Push(*items))
+        return encoded
+
+    def _array(self, items: Sequence[Reply]) -> bytes:
+        return self._items(b"*", items)
+
+    def _items(self, kind: bytes, items: Sequence[Reply]) -> bytes:
+        return b"%b%d\r\n%b" % (kind, len(items), b"".join(map(self.encode, items)))
+
+    def _flat(self, pairs: Any) -> bytes:
+        return b"*%d\r\n%b" % (2 * len(pairs), self._joined(pairs))
+
+    def _map(self, reply: dict[Any, Reply]) -> bytes:
+        return b"%%%d\r\n%b" % (len(reply), self._joined(reply.items()))
+
+    def _joined(self, pairs: Any) -> bytes:
+        encode = self.encode
+        return b"".join([encode(one) for pair in pairs for one in pair])
+
+    def _pieces(self, kind: bytes, items: Sequence[Reply], *, flat: bool) -> Iterator[bytes]:
+        yield b"%b%d\r\n" % (kind, len(items) * (1 + flat))
+        for at in range(0, len(items), PIECE):
+            piece = items[at : at + PIECE]
+            yield self._joined(piece) if flat else b"".join(map(self.encode, piece))
+
+
+def _bulk(reply: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(reply), reply)
+
+
+def _digits(number: float) -> bytes:
+    return b"%.17g" % number
+
+
+def _verbatim(reply: Verbatim) -> bytes:
+    text = reply.text.encode()
+    return b"=%d\r\ntxt:%b\r\n" % (len(text) + 4, text)
+
+
+def _error(error: Exception) -> bytes:
+    code = error.code if isinstance(error, CommandError) else "ERR"
+    text = str(error).translate(_CONTROL).encode("utf-8", "surrogateescape")
+    return b"-%b %b\r\n" % (code.encode(), text)
+
+
+ENCODERS = {2: RespEncoder(2), 3: RespEncoder(3)}
