@@ -115,7 +115,7 @@ def assemble(
     daemon.saver = storage.save
     daemon.sections.update(server=about, persistence=storage.info, stats=daemon.stats)
     daemon.counters += [
-        factory.stats, dispatcher.stats, engine.stats, encoder.stats, storage.stats,
+        factory.stats, dispatcher.stats, engine.stats, dialects.stats, storage.stats,
     ]  # fmt: skip
     return Parts(
         channels=channels,

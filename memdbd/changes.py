@@ -50,8 +50,10 @@ class Changes:
 
     def watch(self, session: Session, database: int, key: bytes) -> None:
         """Mark ``session`` as touched as soon as this key changes."""
-        session.watched[database, key] = None
-        self.watchers.setdefault((database, key), {})[session] = None
+        place = database, key
+        if place not in session.watched:
+            session.watched[place] = self.waiting.is_there(place)
+            self.watchers.setdefault(place, {})[session] = None
 
     def unwatch(self, session: Session) -> None:
         """Watch no more, and forget what was seen."""
@@ -72,7 +74,9 @@ class Changes:
             for session in self.watchers.get((database, key), ()):
                 session.touched = True
             return
-        for place, watchers in self.watchers.items():
+        for place, watchers in tuple(self.watchers.items()):
             if place[0] == database:
+                is_there = self.waiting.is_there(place)
                 for session in watchers:
-                    session.touched = True
+                    # A key that was not there and is not there has not changed.
+                    session.touched |= session.watched[place] or is_there

@@ -43,6 +43,7 @@ class Daemon:
         self.commands = commands
         self.containers = containers
         self.types = {kind.python: kind for kind in types}
+        self._types_named = {kind.name: kind for kind in types}
         self.default_ttl = default_ttl
         self.call_later = call_later
         self.random = random
@@ -57,6 +58,9 @@ class Daemon:
 
     def type_of(self, value: Value) -> DataType[Any]:
         return self.types[value.__class__]
+
+    def type_named(self, name: str) -> DataType[Any]:
+        return self._types_named[name]
 
     def unknown_command(self, name: bytes) -> CommandError:
         return self.suggestions.unknown(name)

@@ -18,11 +18,12 @@ from twisted.logger import Logger
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Command, Container, Flag, Request
 from memdbd.commands.suggest import Suggestions, unknown_to_redis
+from memdbd.commands.transactions import Discarded, end_transaction
 from memdbd.dialects.interface import Dialect
 from memdbd.dialects.resp_replies import Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Status
+from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply
 from memdbd.session import Session
 
 
@@ -123,6 +124,7 @@ class Dispatcher:
         size = 0
         line: Any  # bytes; or a Stream, and then it ends here
         for count, request in enumerate(requests, 1):
+            command = tally = None
             if isinstance(request, Exception):
                 # Not raised to be caught below: its traceback would know this frame, which knows
                 # it, and only the collector would find it.
@@ -136,18 +138,12 @@ class Dispatcher:
                         command = commands[request[0]]
                     except KeyError:  # in mixed case, or of two words, or there is none
                         command = self._find(context, dialect, request)
-                    try:
-                        if session.special or self.gates:
-                            reply = self._specially(context, command, request)
-                        else:
-                            reply = execute(context, command, request)
-                    finally:
-                        before, now = now, seconds()
-                        tally = tallies[command]
-                        tally.calls += 1
-                        tally.seconds += now - before
-                        if now - before >= self.observed_from and self.observer is not None:
-                            self.observer(context, command, request, now - before)
+                    tally = tallies[command]
+                    tally.calls += 1
+                    if session.special or self.gates:
+                        reply = self._specially(context, command, request)
+                    else:
+                        reply = execute(context, command, request)
                     if reply.__class__ is Pending:
                         return Stop.WAIT, reply
                     line = encode(reply)
@@ -157,7 +153,7 @@ class Dispatcher:
                         output.append(line)
                         return Stop.END, None
                 except CommandError as error:
-                    line = encode(self._refusal(session, error))
+                    line = encode(self._refusal(context, error))
                 except ProtocolError as error:
                     line = encode(self._counted(error))
                     output.append(line)
@@ -169,6 +165,11 @@ class Dispatcher:
                 output += behind
                 behind.clear()
             size += len(line)
+            before, now = now, seconds()
+            if tally is not None:
+                tally.seconds += now - before
+                if now - before >= self.observed_from and self.observer is not None:
+                    self.observer(context, command, request, now - before)
             if (
                 count >= self.SLICE_REQUESTS
                 or size >= self.SLICE_OUTPUT
@@ -196,7 +197,7 @@ class Dispatcher:
                 raise self._suggestions.unknown(request[0])
             raise unknown_to_redis(request)
         except CommandError:
-            context.session.queue_failed = True
+            context.session.queue_failed = context.session.queue is not None
             raise
 
     def _specially(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
@@ -204,8 +205,11 @@ class Dispatcher:
         under a gate, or without a reply."""
         session = context.session
         mute = session.mute
+        if session.queue is not None:
+            self._check(session, command, request)
         if session.queue is not None and not command.at_once:
-            reply: Reply = self._queue(session, session.queue, command, request)
+            session.queue.append((command, request))
+            reply: Reply = QUEUED
         elif session.is_limited and not command.flags & Flag.LISTENER:
             raise CommandError(
                 f"Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / "
@@ -228,9 +232,8 @@ class Dispatcher:
             return True
         return before == session.mute == "off"
 
-    def _queue(
-        self, session: Session, queue: list[Any], command: Command, request: Sequence[bytes]
-    ) -> Status:
+    def _check(self, session: Session, command: Command, request: Sequence[bytes]) -> None:
+        """Raise CommandError for what may not be part of a transaction, which is spoilt then."""
         try:
             command.check(request)
             if command.flags & Flag.ALONE:
@@ -238,12 +241,13 @@ class Dispatcher:
         except CommandError:
             session.queue_failed = True
             raise
-        queue.append((command, request))
-        return QUEUED
 
-    def _refusal(self, session: Session, error: CommandError) -> Reply:
+    def _refusal(self, context: Context, error: CommandError) -> Reply:
         """The reply that an error is."""
+        session = context.session
         self._counted(error)
+        if isinstance(error, Discarded):
+            end_transaction(context)
         return NO_REPLY if self._is_muted(session, session.mute) else error
 
     def _counted(self, error: Exception) -> Exception:

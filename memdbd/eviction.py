@@ -191,8 +191,10 @@ class BoundedKeyspace(Keyspace):
         self._count(key, value)
 
     def clear(self, operation: str = "flushall") -> None:
-        self._sizes.clear()
-        self._used_last.clear()
+        self.bury(self._sizes)
+        self.bury(self._used_last)
+        self._sizes = {}
+        self._used_last = LRU()
         self.memory = 0
         super().clear(operation)
 

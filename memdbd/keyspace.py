@@ -23,6 +23,9 @@ from memdbd.structs.pool import Pool, Random
 
 Value = Any  # one of the classes that a DataType names
 Changed = Callable[[str, bytes | None], None]
+# What a snapshot holds: by the number of a database, its values, and their deadlines in
+# milliseconds of the wall clock.
+Contents = Mapping[int, tuple[dict[bytes, Value], Mapping[bytes, int]]]
 Bury = Callable[[Any], None]  # takes a container that is no longer needed, to free it in slices
 
 

@@ -13,6 +13,7 @@ Only this module touches a transport. May import: dispatch, dialects, turn and w
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
+    IFileDescriptor,
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IPushProducer,
@@ -57,6 +59,9 @@ DRAIN = 5.0
 
 # Seconds in which all peers have to take their last replies when the daemon stops.
 STOP_LIMIT = 5.0
+
+# What poll is asked for to hear that a peer sends no more; where that is unknown, it always tells.
+HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -134,7 +139,7 @@ class MemDBProtocol(Protocol):
         self._heard_all = True
         if self._ending:
             self._lose_if_done()
-        elif self._requests is None:
+        elif self._requests is None or self._waits_for_others:
             self.end()
 
     def writeConnectionLost(self) -> None:
@@ -166,6 +171,20 @@ class MemDBProtocol(Protocol):
                 self.transport.resumeProducing()
             else:
                 self.transport.pauseProducing()
+
+    @property
+    def _waits_for_others(self) -> bool:
+        """Whether the reply may never come. Who has hung up then is gone: whatever was taken out
+        of a list for him would be lost."""
+        return self._pending is not None and self._pending.abandoned is not None
+
+    def _is_deserted(self) -> bool:
+        """Whether the peer has hung up, though the reactor has not yet come to tell so."""
+        if not IFileDescriptor.providedBy(self.transport):
+            return False
+        poller = select.poll()
+        poller.register(self.transport.fileno(), HUNG_UP)
+        return bool(poller.poll(0))
 
     # Requests
 
@@ -202,7 +221,11 @@ class MemDBProtocol(Protocol):
         self._pending = pending
         # Behind the request that waits: what it brought to this connection comes after the reply.
         self._answering = bool(self._own)
+        if self._heard_all and self._waits_for_others:
+            self.end()
+            return
         self._read_or_not()
+        pending.is_deserted = self._is_deserted
         pending.then(self._resolved)
 
     def _not_busy(self) -> None:

@@ -171,15 +171,17 @@ class Pending:
 
     ``resolve(reply)`` gives it, a reply or a :class:`~memdbd.errors.CommandError`, before or
     after ``then``; only the first counts. ``abandon`` says that nobody waits any more, and calls
-    ``abandoned`` if there was no reply yet.
+    ``abandoned`` if there was no reply yet. Whoever waits may have said with ``is_deserted`` how to
+    find out whether he is gone and could not say so yet.
     """
 
-    __slots__ = ("_reply", "_then", "abandoned")
+    __slots__ = ("_reply", "_then", "abandoned", "is_deserted")
 
     _UNSET = object()
 
     def __init__(self, abandoned: Callable[[], object] | None = None) -> None:
         self.abandoned = abandoned
+        self.is_deserted: Callable[[], bool] = lambda: False
         self._reply: Any = self._UNSET
         self._then: Callable[[Any], None] | None = None
 

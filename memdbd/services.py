@@ -140,4 +140,5 @@ class Gravedigger(Service):
                     self._soon()
                     return
         except Exception:
-            self._log.failure("a defect of memdbd: what was deleted is not freed")
+            self._log.failure("a defect of memdbd: what was deleted is not freed in slices")
+            self._soon()  # for all the others; that one is out of the graveyard

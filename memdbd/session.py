@@ -7,17 +7,46 @@ it. It is the :class:`~memdbd.pubsub.Subscriber` of its channels. May import: pu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from memdbd.pubsub import Registry, Topics
-from memdbd.replies import Message, Pending, Push
+from memdbd.replies import Message, Push, Status
+
+Mode = Literal["", "optin", "optout", "bcast"]
+
+
+class Named(Protocol):
+    """A command, as far as it matters here."""
+
+    @property
+    def full_name(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Tracking:
+    """How a client wants to hear of changes of keys that it may keep copies of.
+
+    ``mode`` is which keys that are: those that it reads; with ``optin`` only those that it reads
+    with ``caching`` said before, with ``optout`` all but those; with ``bcast`` all that begin with
+    one of ``prefixes``. ``redirect`` is the number of the client that is told in its place, or 0;
+    it is ``broken`` since that client was found to be gone. ``noloop``: it does not want to hear
+    of its own changes.
+    """
+
+    mode: Mode = ""
+    redirect: int = 0
+    noloop: bool = False
+    prefixes: tuple[bytes, ...] = ()
+    caching: bool = False
+    broken: bool = False
 
 
 class Session:
     """One client: its number, the channels it listens to, and how a message reaches it.
 
-    ``deliver`` takes a :class:`~memdbd.replies.Message`, ``push`` a :class:`~memdbd.replies.Push`
-    that is for this client alone.
+    ``deliver`` takes a :class:`~memdbd.replies.Message`; ``push`` takes what is for this client
+    alone, which in RESP may be a line that looks like a short reply.
     """
 
     __slots__ = (
@@ -25,11 +54,16 @@ class Session:
         "channels",
         "database",
         "deliver",
+        "evictable",
+        "last",
+        "library",
+        "library_version",
+        "monitors",
         "mute",
         "name",
         "number",
+        "over",
         "patterns",
-        "pending",
         "push",
         "queue",
         "queue_failed",
@@ -37,6 +71,7 @@ class Session:
         "shards",
         "special",
         "touched",
+        "tracking",
         "watched",
     )
 
@@ -45,17 +80,23 @@ class Session:
         number: int,
         registry: Registry,
         deliver: Callable[[Message], None],
-        push: Callable[[Push], None],
+        push: Callable[[Push | Status], None],
     ) -> None:
         self.number = number
         self.deliver = deliver
         self.push = push
         self.name = b""
+        self.library = b""  # what the client says about the program that it is
+        self.library_version = b""
+        self.evictable = True  # whether it may be cut to save memory
+        self.last: Named | None = None  # the command that was asked for last in the last batch
         self.database = 0
         self.resp = 0  # the version of RESP that is spoken; 0: the text dialect
         self.mute: Literal["", "off", "skip"] = ""  # replies that are not wanted: all, or the next
+        self.over = False  # nothing more is run; the connection closes behind the last reply
+        self.monitors = False  # what all clients ask for is shown to it
+        self.tracking: Tracking | None = None
         self.special = False  # requests are not simply run: see settle
-        self.pending: Pending | None = None  # the reply that this client waits for
         # Each in the order of subscription.
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
@@ -63,7 +104,8 @@ class Session:
         # The transaction: None outside of one, else what waits for EXEC.
         self.queue: list[Any] | None = None
         self.queue_failed = False  # one that was to be queued could not be
-        self.watched: dict[tuple[int, bytes], None] = {}  # databases and their keys
+        # Databases and their keys, and whether there were such keys; they still are until touched.
+        self.watched: dict[tuple[int, bytes], bool] = {}
         self.touched = False  # a watched key has changed
         self._registry = registry
 
@@ -107,7 +149,9 @@ class Session:
 
     def settle(self) -> None:
         """To be called by whoever changes one of what :attr:`special` is made of."""
-        self.special = self.queue is not None or bool(self.mute) or self.is_limited
+        self.special = (
+            self.queue is not None or bool(self.mute) or self.over or self.is_limited
+        )
 
     def unsubscribe_all(self) -> None:
         """Listen to nothing more."""

@@ -93,14 +93,14 @@ class Storage(MultiService):
 
     def _load(self) -> None:
         snapshot = read(self._fs, self._path, {kind.name: kind for kind in self._types})
-        self._engine.load({0: (snapshot.values, snapshot.deadlines)})
+        self._engine.load(snapshot.contents)
         if snapshot.imported:
             self._covered = -1  # no snapshot of ours yet, so the next one is due
         else:
             self._last_save = snapshot.created
         self._log.info(
             "{count} keys {how} from {path}",
-            count=len(snapshot.values),
+            count=snapshot.count,
             how="imported" if snapshot.imported else "loaded",
             path=self._path,
         )
@@ -176,8 +176,8 @@ class Storage(MultiService):
         kinds = {kind.python: kind for kind in self._types}
         try:
             self._lock.check()
-            values, deadlines = self._engine.copy().get(0, ({}, {}))
-            writer = SnapshotWriter(self._fs, self._path, values, deadlines, kinds, created)
+            contents = self._engine.copy()
+            writer = SnapshotWriter(self._fs, self._path, contents, kinds, created)
             while writer.write_slice():
                 await deferLater(self._reactor, 0)
             await self._in_thread(writer.commit)
@@ -196,5 +196,5 @@ class Storage(MultiService):
         self._covered = changes
         self._last_save = created
         self._last_error = None
-        self._log.info("{count} keys saved to {path}", count=len(values), path=self._path)
+        self._log.info("{count} keys saved to {path}", count=writer.count, path=self._path)
         return OK

@@ -4,7 +4,10 @@ Strategy: a queue of waiters for each key that anybody waits for. A change of su
 it as ready; when the command, or the transaction, that changed it has ended, the queues of the
 ready keys are gone through in order of arrival, and each waiter makes its attempt. What that
 changes may make more keys ready. So an element goes to exactly one waiter, and to none that has
-left. May import: errors, replies, session.
+left. The order is that of Redis 7.0's ``handleClientsBlockedOnKeys`` (blocked.c): of the keys as
+they became ready, of the clients as they came.
+
+May import: errors, replies, session.
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ class Waiting:
     what is done is done for that client.
     """
 
-    __slots__ = ("_is_there", "_queues", "_ready", "_waiters", "serving")
+    __slots__ = ("_queues", "_ready", "_waiters", "is_there", "serving")
 
     def __init__(
         self, is_there: Callable[[Place], bool], serving: Callable[[Session], None]
@@ -65,7 +68,7 @@ class Waiting:
         self._queues: dict[Place, OrderedDict[_Waiter, None]] = {}
         self._waiters: dict[Session, _Waiter] = {}
         self._ready: dict[Place, None] = {}
-        self._is_there = is_there
+        self.is_there = is_there
         self.serving = serving
 
     def __len__(self) -> int:
@@ -112,10 +115,17 @@ class Waiting:
 
     def changed(self, database: int, key: bytes | None) -> None:
         """A key has changed (None: any may have)."""
-        if key is None:
-            self._ready.update((place, None) for place in self._queues if place[0] == database)
-        elif (database, key) in self._queues:
-            self._ready[database, key] = None
+        if key is not None:
+            self._make_ready((database, key))
+            return
+        for place in tuple(self._queues):
+            if place[0] == database:
+                self._make_ready(place)
+
+    def _make_ready(self, place: Place) -> None:
+        # What is gone now may come again before anybody is served, but later than other keys.
+        if place in self._queues and self.is_there(place):
+            self._ready[place] = None
 
     def serve(self) -> None:
         """Serve those who wait for what has changed since the last time."""
@@ -126,10 +136,13 @@ class Waiting:
 
     def _serve(self, place: Place) -> None:
         skipped = 0  # those who wait for something else to be there
-        while (queue := self._queues.get(place)) and self._is_there(place):
+        while (queue := self._queues.get(place)) and self.is_there(place):
             waiter = next(islice(queue, skipped, None), None)
             if waiter is None:
                 return
+            if waiter.pending.is_deserted():
+                self._leave(waiter)
+                continue
             self.serving(waiter.session)
             reply: Reply
             try:
@@ -145,6 +158,7 @@ class Waiting:
 
     def _end(self, waiter: _Waiter, reply: Reply) -> None:
         self._leave(waiter)
+        waiter.pending.abandoned = None  # which knows the waiter, who knows the pending reply
         waiter.pending.resolve(reply)
 
     def _leave(self, waiter: _Waiter) -> None:

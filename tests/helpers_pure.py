@@ -22,7 +22,7 @@ from memdbd.commands.spec import Request
 from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.config import Config
 from memdbd.dialects.text import LineRules, TextParser
-from memdbd.errors import ProtocolError
+from memdbd.errors import CommandError, ProtocolError
 from memdbd.keyspace import Keyspace
 from memdbd.persistence.fs import FileSystem
 from memdbd.replies import Message, Push, Reply
@@ -94,6 +94,15 @@ class World:
     def _changed(self, operation: str, key: bytes | None) -> None:
         self.changes.append((operation, key))
         self._told(operation, key)
+
+
+def refusal(world: World, *argv: bytes) -> str:
+    """The error that answers a request, its code first, as Redis's clients see it."""
+    try:
+        world.run(*argv)
+    except CommandError as error:
+        return f"{error.code} {error}"
+    raise AssertionError(f"{argv} is not refused")
 
 
 def conversation(world: World, text: str) -> None:

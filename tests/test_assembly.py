@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -26,7 +27,9 @@ def listening(*endpoints: str) -> tuple[Parts, MemoryReactorClock]:
     """The parts on a reactor in memory, their listeners started."""
     reactor = MemoryReactorClock()
     settings = Config(listen=endpoints)
-    parts = assemble(reactor, Clock(), settings, FileSystem(), maybeDeferred, reactor.seconds)
+    parts = assemble(
+        reactor, Clock(), settings, FileSystem(), maybeDeferred, reactor.seconds, Random(1).random
+    )
     parts.listeners.privilegedStartService()
     parts.listeners.startService()
     return parts, reactor
@@ -68,7 +71,7 @@ class TestInfo:
                 parts.factory,
                 parts.dispatcher,
                 parts.engine,
-                parts.encoder,
+                parts.dialects,
                 parts.storage,
             )
         ]
@@ -81,7 +84,7 @@ class TestTheSettings:
     def test_that_bound_the_keyspace_reach_it(self) -> None:
         house = House(max_keys=1, eviction="allkeys-lru")
         house.connect().asks(b"set a 1\nset b 2\n")
-        assert list(house.engine.keyspace.values) == [b"b"]
+        assert list(house.engine.databases[0].values) == [b"b"]
 
     def test_default_ttl_reaches_the_commands(self) -> None:
         house = House(default_ttl=5)
@@ -103,9 +106,9 @@ class TestTheSettings:
         house.connect().asks(b"set_with_ttl k v 1\n")
         house.parts.sweeper.startService()
         house.passes(1.9)
-        assert house.engine.keyspace.values == {b"k": b"v"}
+        assert house.engine.databases[0].values == {b"k": b"v"}
         house.passes(0.1)
-        assert house.engine.keyspace.values == {}
+        assert house.engine.databases[0].values == {}
 
     def test_snapshot_interval_reaches_the_storage_and_save_does(self, tmp_path: Path) -> None:
         stored = Stored(tmp_path / "data", interval=7).start()
@@ -132,7 +135,7 @@ def test_the_parts_work_on_each_other() -> None:
     assert parts.factory.channels is parts.channels
     assert parts.factory.engine is parts.engine
     assert parts.factory.dispatcher is parts.dispatcher
-    assert parts.factory.encoder is parts.encoder
+    assert parts.factory.dialects is parts.dialects
 
 
 def test_nothing_is_touched_before_the_parts_are_started(tmp_path: Path) -> None:

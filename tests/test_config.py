@@ -316,7 +316,7 @@ class TestTheSample:
         shown = re.findall(r"^(?:# ?)?([a-z_]+) = (.+)$", SAMPLE.read_text("utf-8"), re.MULTILINE)
         values = {name: tomllib.loads(f"value = {text}")["value"] for name, text in shown}
         defaults: dict[str, Any] = {name: field.default for name, field in SETTINGS.items()}
-        assert values == defaults | {"listen": []}
+        assert values == defaults | {"listen": [], "resp": []}
         assert [name for name, _ in shown] == list(SETTINGS)
 
     def test_as_it_is_it_changes_nothing(self) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+from random import Random
+
 import pytest
+from twisted.internet.task import Clock as ReactorClock
 
 from memdbd.clock import Clock
-from memdbd.commands.table import COMMANDS, TYPES
+from memdbd.commands.lists import LIST
+from memdbd.commands.strings import STRING
+from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
 from memdbd.daemon import Daemon
 from memdbd.errors import CommandError
 from memdbd.replies import Pending
@@ -14,7 +20,15 @@ from memdbd.replies import Pending
 @pytest.fixture
 def daemon() -> Daemon:
     clock = Clock(steady=lambda: 5.0, wall=lambda: 1_700_000_000.25)
-    return Daemon(clock, COMMANDS, TYPES, default_ttl=60)
+    return Daemon(
+        clock,
+        COMMANDS,
+        CONTAINERS,
+        TYPES,
+        default_ttl=60,
+        call_later=ReactorClock().callLater,
+        random=Random(1).random,
+    )
 
 
 def test_its_time_is_the_walls_in_microseconds(daemon: Daemon) -> None:
@@ -26,9 +40,9 @@ def test_it_knows_the_commands_and_the_default_ttl(daemon: Daemon) -> None:
     assert daemon.default_ttl == 60
 
 
-def test_it_names_the_type_of_each_value_and_of_none(daemon: Daemon) -> None:
-    assert daemon.type_name(b"value") == "string"
-    assert daemon.type_name(None) == "none"
+def test_it_knows_the_type_of_a_value(daemon: Daemon) -> None:
+    assert daemon.type_of(b"value") is STRING
+    assert daemon.type_of(deque()) is LIST
 
 
 def test_it_knows_what_was_meant_by_an_unknown_command(daemon: Daemon) -> None:

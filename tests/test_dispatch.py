@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from harness import House
 from twisted.logger import capturedLogs, formatEvent
 
-from memdbd.commands.spec import KEY, Command, Context, Flag, Param, Request, command
+from memdbd.commands.context import Context
+from memdbd.commands.spec import KEY, Command, Flag, Param, Request, command
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.replies import OK, Message, Pending, Reply
+from memdbd.replies import OK, Message, Pending, Push, Reply
 from memdbd.session import Session
 
 INTERNAL = "CommandError('internal error, the server's log has the details')"
@@ -31,7 +32,7 @@ def say(ctx: Context, what: bytes) -> bytes:
     return what
 
 
-@say.in_text
+@say.in_text()
 def say_in_text(ctx: Context, what: bytes) -> str:
     return what.decode()
 
@@ -79,6 +80,29 @@ TABLE: dict[bytes, Command] = {
 }
 
 
+class Shown:
+    """A dialect that says what it was given."""
+
+    name = "shown"
+
+    def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
+        table = {name: record.text for name, record in TABLE.items()} if text else TABLE
+        self.commands = table | {name.upper(): record for name, record in table.items()}
+        self.encode = encode
+
+    def feed(self, data: bytes) -> Iterator[Request]:
+        raise NotImplementedError
+
+    def message(self, message: Message) -> bytes:
+        raise NotImplementedError
+
+    def push(self, push: Push) -> bytes:
+        raise NotImplementedError
+
+    def unasked(self) -> bytes:
+        raise NotImplementedError
+
+
 class Conversation:
     """A session whose requests go straight to the dispatcher."""
 
@@ -86,9 +110,11 @@ class Conversation:
         self.now = 0.0
         house = House()
         self.engine: LocalEngine = house.engine
-        self.dispatcher = Dispatcher(self.engine, TABLE, house.server.suggestions, lambda: self.now)
+        self.dispatcher = Dispatcher(
+            self.engine, TABLE, {}, house.server.suggestions, lambda: self.now
+        )
         self.behind: list[bytes] = []
-        self.session = Session(1, house.channels, self._deliver)
+        self.session = Session(1, house.channels, self._deliver, self._push)
         self.context = self.engine.context(self.session)
         self.output: list[bytes] = []
         self.left: list[Request] = []
@@ -102,14 +128,18 @@ class Conversation:
         """The replies, and why there are no more."""
         self.output = []
         batch = iter(requests)
+        dialect = Shown(text=text, encode=encode)
         stop, self.pending = self.dispatcher.run(
-            self.context, batch, encode, self.output, self.behind, text=text
+            self.context, batch, dialect, self.output, self.behind
         )
         self.left = list(batch)
         return [line.decode() for line in self.output], stop
 
     def _deliver(self, message: Message) -> None:
         self.behind.append(b"pushed " + message.payload)
+
+    def _push(self, push: Push) -> None:
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -122,7 +152,7 @@ def test_each_request_has_its_reply_in_order(talk: Conversation) -> None:
         ["b'a'", "Status('OK')", "b'b'"],
         Stop.EXHAUSTED,
     )
-    assert talk.engine.keyspace.values == {b"k": b"v"}
+    assert talk.engine.databases[0].values == {b"k": b"v"}
 
 
 def test_no_requests_have_no_replies(talk: Conversation) -> None:
@@ -132,7 +162,7 @@ def test_no_requests_have_no_replies(talk: Conversation) -> None:
 @pytest.mark.parametrize("name", [b"say", b"SAY", b"Say", b"sAY"])
 def test_names_are_known_in_any_case(talk: Conversation, name: bytes) -> None:
     assert talk.asks([name, b"a"]) == (["b'a'"], Stop.EXHAUSTED)
-    assert talk.dispatcher.calls[say] == 1
+    assert talk.dispatcher.tallies[say].calls == 1
 
 
 def test_the_text_dialect_has_handlers_of_its_own(talk: Conversation) -> None:
@@ -201,7 +231,7 @@ def test_what_no_dialect_can_read_ends_the_connection(talk: Conversation) -> Non
 
 def test_nothing_is_answered_after_a_command_that_ends(talk: Conversation) -> None:
     assert talk.asks([b"end"], [b"write", b"k", b"v"]) == (["Status('OK')"], Stop.END)
-    assert talk.engine.keyspace.values == {}
+    assert talk.engine.databases[0].values == {}
 
 
 def test_an_end_with_wrong_arguments_does_not_end(talk: Conversation) -> None:
@@ -256,9 +286,9 @@ def test_a_message_to_oneself_comes_behind_an_error_too(talk: Conversation) -> N
 
 def test_stats_count_what_was_run_and_what_was_refused(talk: Conversation) -> None:
     talk.asks([b"say", b"a"], [b"SAY", b"b"], [b"refuse"], [b"gte"], [b"say"])
-    assert talk.dispatcher.stats() == {"commands": 3, "errors": 3, "internal_errors": 0}
-    ran: dict[str, Any] = {record.name: n for record, n in talk.dispatcher.calls.items() if n}
-    assert ran == {"say": 2, "refuse": 1}
+    assert talk.dispatcher.stats() == {"commands": 4, "errors": 3, "internal_errors": 0}
+    calls = {record.name: tally.calls for record, tally in talk.dispatcher.tallies.items()}
+    assert {name: count for name, count in calls.items() if count} == {"say": 3, "refuse": 1}
 
 
 @pytest.mark.parametrize("line", [[b"POST", b"/", b"HTTP/1.1"], [b"Host:", b"localhost:65432"]])
@@ -269,7 +299,7 @@ def test_http_ends_the_connection_before_a_body_gives_commands(
         replies, stop = talk.asks([b"say", b"a"], line, [b"write", b"k", b"v"])
     assert replies[1:] == ["ProtocolError('this is not an HTTP server: the connection is closed')"]
     assert stop is Stop.BROKEN
-    assert talk.engine.keyspace.values == {}
+    assert talk.engine.databases[0].values == {}
     assert "web page" in formatEvent(events[0])
 
 

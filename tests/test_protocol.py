@@ -183,7 +183,7 @@ class TestTheTableOfReplies:
     def test_exit_and_quit(self, peer: Peer, house: House, command: bytes) -> None:
         assert peer.asks(command + b"\nset k v\n") == b'{"result": "OK"}\n'
         assert peer.wire.closed is ConnectionDone
-        assert house.engine.keyspace.values == {}
+        assert house.engine.databases[0].values == {}
 
     def test_save_is_answered_when_it_is_done(self, peer: Peer, house: House) -> None:
         assert peer.asks(b"save\n") == b""
@@ -213,7 +213,7 @@ class TestWhatIsWrong:
             (
                 b"expire k soon",
                 b"value is not an integer or out of range; "
-                b"look at <seconds> in: expire <key> <seconds>",
+                b"usage: expire <key> <seconds> [NX|XX|GT|LT]",
             ),
             (
                 b"set_with_ttl k v 0",
@@ -278,7 +278,7 @@ class TestHowRequestsArrive:
         peer.ends()
         assert peer.hears() == b""
         assert peer.closed
-        assert house.engine.keyspace.values == {}
+        assert house.engine.databases[0].values == {}
 
     def test_empty_lines_have_no_reply(self, peer: Peer) -> None:
         assert peer.asks(b"\n\r\n  \n\t\r\nping\n") == b'{"result": "PONG"}\n'
@@ -290,7 +290,9 @@ class TestHowRequestsArrive:
         peer.sends(b"incr n\n" * count)
         house.turn()
         # What was read, and the first slice of what was left over.
-        assert house.engine.keyspace.values[b"n"] == b"%d" % (house.dispatcher.SLICE_REQUESTS * 2)
+        assert house.engine.databases[0].values[b"n"] == b"%d" % (
+            house.dispatcher.SLICE_REQUESTS * 2
+        )
         expected = b"".join(b'{"result": %d}\n' % number for number in range(1, count + 1))
         assert peer.hears() == expected
 
@@ -330,7 +332,7 @@ class TestHowRequestsArrive:
 class TestSaveInAPipeline:
     def test_later_requests_wait_for_its_reply(self, peer: Peer, house: House) -> None:
         assert peer.asks(b"set a 1\nsave\nset a 2\nget a\n") == OK + b"\n"
-        assert house.engine.keyspace.values == {b"a": b"1"}
+        assert house.engine.databases[0].values == {b"a": b"1"}
         house.saves[0].resolve(DONE)
         assert peer.hears() == (
             b'{"result": "OK"}\n{"result": "OK"}\n{"result": "2", "ttl_remaining": null}\n'
@@ -366,7 +368,7 @@ class TestSaveInAPipeline:
         house.settle()
         peer.sends(b"incr n\n")
         house.settle()
-        assert house.engine.keyspace.values == {}
+        assert house.engine.databases[0].values == {}
         peer.reads = True
         echoed = b'{"result": "' + long + b'"}\n'
         assert peer.hears() == echoed * 2 + OK + b"\n" + PONG + b'\n{"result": 1}\n'
@@ -517,9 +519,9 @@ class TestTheEnd:
         peer.sends(b"incr n\n" * count)
         house.turn()
         peer.vanishes()
-        ran = house.engine.keyspace.values[b"n"]
+        ran = house.engine.databases[0].values[b"n"]
         house.settle()
-        assert house.engine.keyspace.values[b"n"] == ran
+        assert house.engine.databases[0].values[b"n"] == ran
         assert int(ran) < count
 
     def test_close_all_fires_when_all_are_gone(self, house: House) -> None:
@@ -540,7 +542,7 @@ class TestTheEnd:
         house.turn()
         house.factory.close_all()
         answered = peer.hears().count(b"\n")
-        assert house.engine.keyspace.values[b"n"] == b"%d" % answered
+        assert house.engine.databases[0].values[b"n"] == b"%d" % answered
         assert peer.wire.closed is ConnectionDone
 
     def test_close_all_ends_who_waits_for_a_save(self, peer: Peer, house: House) -> None:
@@ -606,7 +608,7 @@ class TestTelnet:
 
     def test_a_value_is_not_looked_into(self, peer: Peer, house: House) -> None:
         peer.asks(b"set k \xff\xfd\x06\n\xffset k x\n")
-        assert house.engine.keyspace.values == {b"k": b"\xff\xfd\x06"}
+        assert house.engine.databases[0].values == {b"k": b"\xff\xfd\x06"}
 
 
 class TestATurnThatIsLate:

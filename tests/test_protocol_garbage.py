@@ -15,7 +15,7 @@ from memdbd.commands.table import COMMANDS
 from memdbd.dialects.text import MAX_LINE
 from memdbd.dispatch import HTTP
 
-NAMES = [name for name in COMMANDS if name not in (b"quit", b"exit")]
+NAMES = [name for name in COMMANDS if name not in (b"quit", b"exit", b"multi", b"monitor")]
 
 WORDS = st.one_of(
     st.sampled_from(NAMES),
@@ -58,8 +58,12 @@ GARBAGE = st.one_of(
     OTHER_PROTOCOLS,
 )
 
-# What ends the connection has its tests elsewhere; nonsense must not.
-ENDS = (b"quit", b"exit", *HTTP)
+# What ends the connection, or has it wait or answer otherwise, has its tests elsewhere; nonsense
+# must not.
+ENDS = (
+    b"quit", b"exit", *HTTP, b"shutdown", b"multi", b"monitor", b"client", b"debug",
+    b"blpop", b"brpop", b"blmove", b"blmpop", b"bzpop", b"bzmpop", b"unsubscribe",
+)  # fmt: skip
 
 
 def is_nonsense(garbage: bytes) -> bool:
@@ -80,7 +84,8 @@ def answer(arriving: list[bytes]) -> bytes:
 
 def is_answered_in_place(inputs: list[bytes], seed: int) -> None:
     """A marker behind each input is answered behind its replies, however the bytes arrive."""
-    sent = b"".join(
+    # The first byte is the text dialect's, whatever the garbage begins with.
+    sent = b"\n" + b"".join(
         garbage + b"\necho marker %d\n" % number for number, garbage in enumerate(inputs)
     )
     whole = answer([sent])

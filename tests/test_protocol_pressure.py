@@ -49,18 +49,18 @@ class TestAPeerThatDoesNotRead:
         before = house.dispatcher.stats()
         peer.asks(b"set k v\n")
         assert house.dispatcher.stats() == before
-        assert house.engine.keyspace.values == {}
+        assert house.engine.databases[0].values == {}
 
     def test_gets_all_replies_in_order_once_it_reads(self, house: House) -> None:
         peer = house.connect()
         peer.reads = False
         peer.asks(b"set k " + LONG + b"\n" + b"get k\nincr n\n" * 1000)
-        assert int(house.engine.keyspace.values[b"n"]) < 100
+        assert int(house.engine.databases[0].values[b"n"]) < 100
         peer.reads = True
         replies = [json.loads(line) for line in peer.hears().splitlines()]
         assert [reply["result"] for reply in replies[2::2]] == list(range(1, 1001))
         assert {reply["result"] for reply in replies[1::2]} == {LONG.decode()}
-        assert house.engine.keyspace.values[b"n"] == b"1000"
+        assert house.engine.databases[0].values[b"n"] == b"1000"
 
     def test_is_read_again_once_it_reads(self, house: House) -> None:
         peer = house.connect()
@@ -80,10 +80,10 @@ class TestAPeerThatDoesNotRead:
             house.settle()
             assert held(peer) > Wire.CAPACITY
             assert peer.wire.producerState == "paused"
-            assert house.engine.keyspace.values == {}
+            assert house.engine.databases[0].values == {}
         peer.reads = True
         assert peer.hears().endswith(b'{"result": "OK"}\n')
-        assert house.engine.keyspace.values == {b"k": b"v"}
+        assert house.engine.databases[0].values == {b"k": b"v"}
 
     def test_does_not_keep_others_waiting(self, house: House) -> None:
         peer, other = house.connect(), house.connect()

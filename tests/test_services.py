@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from harness import TurnClock, outcome
 from twisted.application.service import IService, Service
@@ -9,7 +11,8 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
 from memdbd.keyspace import Keyspace
-from memdbd.services import Periodic, Stack, Sweeper
+from memdbd.services import Gravedigger, Periodic, Stack, Sweeper
+from memdbd.structs.graveyard import Graveyard
 
 
 class Recorder(Service):
@@ -126,7 +129,7 @@ class TestSweeper:
         """A keyspace whose keys are all due, and its sweeper, started."""
         keyspace = Keyspace(lambda: 2000, lambda operation, key: None)
         keyspace.load({b"%d" % n: b"v" for n in range(keys)}, {b"%d" % n: n for n in range(keys)})
-        sweeper = Sweeper(clock, 0.1, keyspace)
+        sweeper = Sweeper(clock, 0.1, [keyspace])
         sweeper.startService()
         return keyspace, sweeper
 
@@ -220,3 +223,55 @@ class TestSweeper:
         keyspace.load({b"k": b"v"}, {b"k": 1})
         clock.advance(0.1)
         assert told == [b"0", b"k"]
+
+
+class TestGravedigger:
+    SIZE = 20_000
+
+    def buried(self, clock: TurnClock, *dead: object) -> Gravedigger:
+        """What digs for these, once it is its turn."""
+        graveyard = Graveyard()
+        digger = Gravedigger(clock, graveyard)
+        digger.startService()
+        for container in dead:
+            graveyard.bury(container)
+        return digger
+
+    def test_frees_all_a_little_later(self) -> None:
+        clock, dead = TurnClock(), list(range(self.SIZE))
+        self.buried(clock, dead)
+        assert len(dead) == self.SIZE
+        clock.advance(Gravedigger.SLICE)
+        assert dead == []
+        assert clock.getDelayedCalls() == []
+
+    def test_holds_the_loop_no_longer_than_its_slice_and_goes_on_after_as_long(self) -> None:
+        clock, dead = Slow(), list(range(self.SIZE))
+        self.buried(clock, dead)
+        left = [len(dead)]
+        while dead:
+            clock.passes(Gravedigger.SLICE)
+            clock.turn()
+            left.append(len(dead))
+        # Two looks of a millisecond, one after each batch, and it is the next one's turn.
+        freed = {before - after for before, after in pairwise(left)}
+        assert freed == {2 * Gravedigger.BATCH}
+
+    def test_stops_in_the_middle(self) -> None:
+        clock, dead = Slow(), list(range(self.SIZE))
+        digger = self.buried(clock, dead)
+        clock.passes(Gravedigger.SLICE)
+        clock.turn()
+        digger.stopService()
+        assert clock.getDelayedCalls() == []
+        assert 0 < len(dead) < self.SIZE
+
+    def test_what_cannot_be_freed_in_slices_is_logged_and_the_rest_is_freed(self) -> None:
+        clock, first, last = TurnClock(), list(range(self.SIZE)), list(range(self.SIZE))
+        self.buried(clock, first, tuple(last), last)
+        with capturedLogs() as events:
+            clock.advance(Gravedigger.SLICE)
+            clock.advance(Gravedigger.SLICE)
+        assert [event["log_failure"].type for event in events] == [AttributeError]
+        assert first == last == []
+        assert clock.getDelayedCalls() == []

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from memdbd.pubsub import Registry
-from memdbd.replies import Message
+from memdbd.replies import Message, Push
 from memdbd.session import Session
+
+
+def refuse(push: Push) -> None:
+    raise AssertionError("nothing is pushed here")
 
 
 def client(registry: Registry, number: int = 1) -> tuple[Session, list[Message]]:
     inbox: list[Message] = []
-    return Session(number, registry, inbox.append), inbox
+    return Session(number, registry, inbox.append, refuse), inbox
 
 
 def test_a_message_reaches_a_subscribed_client_as_the_protocol_delivers() -> None:
@@ -47,35 +51,39 @@ def test_unsubscribing_from_a_channel_that_it_is_not_in_is_no_error() -> None:
     assert (session.channels, registry.channels) == ({}, {})
 
 
-def test_a_closed_client_is_forgotten_by_every_channel_and_the_others_stay() -> None:
+def test_a_client_that_leaves_is_forgotten_by_every_channel_and_the_others_stay() -> None:
     registry = Registry()
     gone, inbox = client(registry)
     stays, others = client(registry, 2)
     for session in (gone, stays):
         session.subscribe(b"a")
         session.subscribe(b"b")
-    gone.close()
+    gone.unsubscribe_all()
     registry.publish(b"a", b"1")
     assert (inbox, len(others)) == ([], 1)
-    assert (registry.count(b"a"), registry.count(b"b"), gone.channels) == (1, 1, {})
+    assert (registry.channels.count(b"a"), registry.channels.count(b"b"), gone.channels) == (
+        1,
+        1,
+        {},
+    )
 
 
-def test_closing_twice_is_closing() -> None:
+def test_leaving_twice_is_leaving() -> None:
     session, _ = client(Registry())
     session.subscribe(b"a")
-    session.close()
-    session.close()
+    session.unsubscribe_all()
+    session.unsubscribe_all()
 
 
-def test_a_client_that_closes_during_delivery_is_delivered_nothing_more() -> None:
+def test_a_client_that_leaves_during_delivery_is_delivered_nothing_more() -> None:
     registry = Registry()
     inbox: list[Message] = []
 
     def cut(message: Message) -> None:
         inbox.append(message)
-        session.close()
+        session.unsubscribe_all()
 
-    session = Session(1, registry, cut)
+    session = Session(1, registry, cut, refuse)
     session.subscribe(b"a")
     session.subscribe(b"b")
     registry.publish(b"a", b"1")

@@ -58,7 +58,7 @@ def stored(directory: Path) -> Iterator[Stored]:
 def contents(directory: Path) -> dict[bytes, bytes]:
     """The keys and values that a daemon would find there."""
     reader = Stored(directory).start()
-    found = dict(reader.house.engine.keyspace.values)
+    found = dict(reader.house.engine.databases[0].values)
     reader.stop()
     return found
 
@@ -71,7 +71,7 @@ class TestTheStart:
     def test_in_no_directory_makes_one_for_its_owner_only(self, directory: Path) -> None:
         stored = Stored(directory).start()
         assert directory.stat().st_mode & 0o777 == 0o700
-        assert stored.house.engine.keyspace.values == {}
+        assert stored.house.engine.databases[0].values == {}
         stored.stop()
 
     def test_finds_what_was_saved_with_its_deadlines(self, directory: Path) -> None:
@@ -80,7 +80,11 @@ class TestTheStart:
         first.stop()
 
         second = Stored(directory).start()
-        assert second.house.engine.keyspace.values == {b"a": b"1", b"b": b"2", b"\xff": b"\x00\xfe"}
+        assert second.house.engine.databases[0].values == {
+            b"a": b"1",
+            b"b": b"2",
+            b"\xff": b"\x00\xfe",
+        }
         assert result(second, b"ttl b") == 60
         second.house.passes(59.999)
         assert result(second, b"exists b") == 1
@@ -104,7 +108,7 @@ class TestTheStart:
         original = '{"username": "john_doe",\n "emoji": "\N{GRINNING FACE}"}'
         (directory / "persistence.json").write_text(original, encoding="utf-8")
         stored = Stored(directory).start()
-        assert stored.house.engine.keyspace.values == {
+        assert stored.house.engine.databases[0].values == {
             b"username": b"john_doe",
             b"emoji": "\N{GRINNING FACE}".encode(),
         }
@@ -274,7 +278,7 @@ class TestSave:
         stored.held = None
 
     def test_is_written_in_slices_with_others_answered_between(self, stored: Stored) -> None:
-        keyspace = stored.house.engine.keyspace
+        keyspace = stored.house.engine.databases[0]
         keyspace.load({b"%d" % n: b"v" for n in range(10_000)}, {})
         asker, other = stored.house.connect(), stored.house.connect()
         asker.sends(b"save\n")

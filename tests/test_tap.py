@@ -59,7 +59,7 @@ class TestFlags:
         assert getattr(parsed(flag), name) == value
 
     def test_there_is_one_for_every_setting(self) -> None:
-        flags = {str(row[0]) for row in Options.optParameters} | {"listen"}
+        flags = {str(row[0]) for row in Options.optParameters} | {"listen", "resp"}
         assert flags == {flag_of(name) for name in SETTINGS} | {"config"}
 
     def test_listen_may_be_given_several_times(self) -> None:
@@ -254,7 +254,13 @@ class TestMakeService:
     def test_stacks_the_services_from_the_disk_up_to_the_clients(self, tmp_path: Path) -> None:
         made = make(tmp_path, "--port=0")
         assert (made.returncode, made.stderr) == (0, "")
-        assert json.loads(made.stdout) == ["Storage", "Sweeper", "Listeners", "SystemdService"]
+        assert json.loads(made.stdout) == [
+            "Storage",
+            "Sweeper",
+            "Gravedigger",
+            "Listeners",
+            "SystemdService",
+        ]
         assert (tmp_path / "data" / "memdbd.lock").read_text() == ""
 
     def test_refuses_an_endpoint_that_is_none(self, tmp_path: Path) -> None:

@@ -1,29 +1,354 @@
 """Hashes: fields and their values.
 
-May import: spec and what it may import.
+May import: context, sampling, scanning, spec, types and what they may import, longdouble.
 """
 
 from __future__ import annotations
 
 from sys import getsizeof
+from typing import Any
 
+from memdbd.commands.context import Context
+from memdbd.commands.sampling import DIFFERS, chosen, read_options
+from memdbd.commands.scanning import CURSOR, NOTHING_SCANNED, SCAN_OPTIONS, scan, scanned
 from memdbd.commands.sizes import sampled
-from memdbd.commands.spec import Command
-from memdbd.commands.types import DataType
+from memdbd.commands.spec import (
+    INT64_MAX,
+    INT64_MIN,
+    KEY,
+    Command,
+    Flag,
+    Param,
+    Tail,
+    command,
+    integer,
+)
+from memdbd.commands.types import DataType, Untext
+from memdbd.errors import CommandError
+from memdbd.replies import OK, Pairs, Reply, Status
+from memdbd.structs.longdouble import LongDouble, add, human, parse
 from memdbd.structs.pooled import PooledDict
+
+LISTPACK = 512  # fields up to which Redis keeps a hash packed,
+LISTPACK_VALUE = 64  # if none of them, and no value, has more bytes than this
+
+
+def _load(dumped: Any, untext: Untext) -> PooledDict:
+    if not isinstance(dumped, dict) or not dumped:
+        raise TypeError("a hash is an object of fields")
+    return PooledDict((untext(field), untext(value)) for field, value in dumped.items())
+
+
+def _encoding(fields: PooledDict) -> str:
+    if len(fields) <= LISTPACK and all(
+        len(field) <= LISTPACK_VALUE and len(value) <= LISTPACK_VALUE
+        for field, value in fields.items()
+    ):
+        return "listpack"
+    return "hashtable"
+
 
 HASH: DataType[PooledDict] = DataType(
     name="hash",
     python=PooledDict,
     dump=lambda fields, text: {text(field): text(value) for field, value in fields.items()},
-    load=lambda dumped, untext: PooledDict(
-        (untext(field), untext(value)) for field, value in dumped.items()
-    ),
+    load=_load,
     size=lambda fields: (
         getsizeof(fields) + sampled(len(fields), fields) + sampled(len(fields), fields.values())
     ),
     copy=PooledDict,
-    encoding=lambda fields: "hashtable",
+    encoding=_encoding,
 )
 
-COMMANDS: tuple[Command, ...] = ()
+FIELD = Param("field")
+FIELDS = Param("field", many=True)
+VALUE = Param("value")
+FIELDS_AND_VALUES = Tail("<field> <value> …", least=2)
+GROWS = Flag.WRITE | Flag.GROWS | Flag.FAST
+
+
+def _value(ctx: Context, key: bytes, field: bytes) -> bytes | None:
+    fields = HASH.get(ctx.db, key)
+    return None if fields is None else fields.get(field)
+
+
+@command(
+    "hset",
+    KEY,
+    FIELDS_AND_VALUES,
+    flags=GROWS,
+    summary="Set fields of a hash; gives how many are new",
+    complexity="O(1) a field",
+)
+def hset(ctx: Context, key: bytes, *words: bytes) -> int:
+    return _set(ctx, key, words, hset)
+
+
+@command(
+    "hmset",
+    KEY,
+    FIELDS_AND_VALUES,
+    flags=GROWS,
+    summary="Set fields of a hash",
+    complexity="O(1) a field",
+)
+def hmset(ctx: Context, key: bytes, *words: bytes) -> Status:
+    _set(ctx, key, words, hmset)
+    return OK
+
+
+def _set(ctx: Context, key: bytes, words: tuple[bytes, ...], asked: Command) -> int:
+    if len(words) % 2:
+        raise asked.wrong_number()
+    fields = HASH.get(ctx.db, key)
+    if fields is None:
+        fields = PooledDict()
+    new = fields.put_all(zip(words[::2], words[1::2], strict=True))
+    ctx.db.store(key, fields, "hset")
+    return new
+
+
+@command(
+    "hsetnx",
+    KEY,
+    FIELD,
+    VALUE,
+    flags=GROWS,
+    summary="Set a field of a hash, unless it is there: 1, or 0 if it is",
+    complexity="O(1)",
+)
+def hsetnx(ctx: Context, key: bytes, field: bytes, value: bytes) -> int:
+    fields = HASH.get(ctx.db, key)
+    if fields is None:
+        fields = PooledDict()
+    elif field in fields:
+        return 0
+    fields.put(field, value)
+    ctx.db.store(key, fields, "hset")
+    return 1
+
+
+@command(
+    "hget",
+    KEY,
+    FIELD,
+    flags=Flag.READ | Flag.FAST,
+    summary="The value of a field of a hash",
+    complexity="O(1)",
+)
+def hget(ctx: Context, key: bytes, field: bytes) -> bytes | None:
+    return _value(ctx, key, field)
+
+
+@command(
+    "hmget",
+    KEY,
+    FIELDS,
+    flags=Flag.READ | Flag.FAST,
+    summary="The values of several fields of a hash",
+    complexity="O(1) a field",
+)
+def hmget(ctx: Context, key: bytes, *names: bytes) -> list[bytes | None]:
+    fields = HASH.get(ctx.db, key)
+    return [None] * len(names) if fields is None else list(map(fields.get, names))
+
+
+@command(
+    "hgetall",
+    KEY,
+    flags=Flag.READ,
+    summary="The fields of a hash with their values",
+    complexity="O(n), n being its fields",
+)
+def hgetall(ctx: Context, key: bytes) -> dict[bytes, bytes]:
+    return dict(HASH.get(ctx.db, key) or {})
+
+
+@command(
+    "hkeys",
+    KEY,
+    flags=Flag.READ,
+    summary="The fields of a hash",
+    complexity="O(n), n being its fields",
+)
+def hkeys(ctx: Context, key: bytes) -> list[bytes]:
+    return list(HASH.get(ctx.db, key) or ())
+
+
+@command(
+    "hvals",
+    KEY,
+    flags=Flag.READ,
+    summary="The values of a hash",
+    complexity="O(n), n being its fields",
+)
+def hvals(ctx: Context, key: bytes) -> list[bytes]:
+    fields = HASH.get(ctx.db, key)
+    return [] if fields is None else list(fields.values())
+
+
+@command(
+    "hdel",
+    KEY,
+    FIELDS,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Delete fields of a hash; gives how many there were",
+    complexity="O(1) a field",
+)
+def hdel(ctx: Context, key: bytes, *names: bytes) -> int:
+    fields = HASH.get(ctx.db, key)
+    deleted = 0 if fields is None else sum(map(fields.take, names))
+    if deleted:
+        ctx.db.store(key, fields, "hdel")
+    return deleted
+
+
+@command(
+    "hexists",
+    KEY,
+    FIELD,
+    flags=Flag.READ | Flag.FAST,
+    summary="Whether a hash has a field, 1 or 0",
+    complexity="O(1)",
+)
+def hexists(ctx: Context, key: bytes, field: bytes) -> int:
+    return int(field in (HASH.get(ctx.db, key) or ()))
+
+
+@command(
+    "hlen",
+    KEY,
+    flags=Flag.READ | Flag.FAST,
+    summary="Count the fields of a hash",
+    complexity="O(1)",
+)
+def hlen(ctx: Context, key: bytes) -> int:
+    return len(HASH.get(ctx.db, key) or ())
+
+
+@command(
+    "hstrlen",
+    KEY,
+    FIELD,
+    flags=Flag.READ | Flag.FAST,
+    summary="The length of a field's value in bytes; 0 if it is not there",
+    complexity="O(1)",
+)
+def hstrlen(ctx: Context, key: bytes, field: bytes) -> int:
+    return len(_value(ctx, key, field) or b"")
+
+
+@command(
+    "hincrby",
+    KEY,
+    FIELD,
+    Param("increment", integer),
+    flags=GROWS,
+    summary="Add to the number that a field holds, 0 if it is not there; gives the sum",
+    complexity="O(1)",
+)
+def hincrby(ctx: Context, key: bytes, field: bytes, increment: int) -> int:
+    fields = HASH.get(ctx.db, key)
+    if fields is None:
+        fields = PooledDict()
+    try:
+        number = integer(fields.get(field, b"0")) + increment
+    except CommandError:
+        raise CommandError("hash value is not an integer") from None
+    if not INT64_MIN <= number <= INT64_MAX:
+        raise CommandError("increment or decrement would overflow")
+    fields.put(field, b"%d" % number)
+    ctx.db.store(key, fields, "hincrby")
+    return number
+
+
+def _finite(raw: bytes) -> LongDouble:
+    try:
+        number = parse(raw)
+    except ValueError:
+        raise CommandError("value is not a valid float") from None
+    if not number.is_finite:
+        raise CommandError("value is NaN or Infinity")
+    return number
+
+
+@command(
+    "hincrbyfloat",
+    KEY,
+    FIELD,
+    Param("increment", _finite),
+    flags=GROWS,
+    summary="Add a fraction to the number that a field holds, 0 if it is not there; gives the sum",
+    complexity="O(1)",
+)
+def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: LongDouble) -> bytes:
+    fields = HASH.get(ctx.db, key)
+    if fields is None:
+        fields = PooledDict()
+    try:
+        value = human(add(parse(fields.get(field, b"0")), increment))
+    except ValueError:
+        raise CommandError("hash value is not a float") from None
+    except OverflowError:
+        raise CommandError("increment would produce NaN or Infinity") from None
+    fields.put(field, value)
+    ctx.db.store(key, fields, "hincrbyfloat")
+    return value
+
+
+@command(
+    "hrandfield",
+    KEY,
+    Tail("[<count> [WITHVALUES]]"),
+    flags=Flag.READ,
+    summary="A field of a hash at random, or several; of a negative count, some may be the same",
+    complexity="O(1) a field; once for a hash, when it is first chosen from, O(n) of its fields",
+    differs=DIFFERS,
+)
+def hrandfield(ctx: Context, key: bytes, *words: bytes) -> bytes | list[bytes] | Pairs | None:
+    if not words:
+        fields = HASH.get(ctx.db, key)
+        return None if fields is None else fields.pool.choice(ctx.server.random)
+    count, with_values = read_options(words, b"WITHVALUES")
+    fields = HASH.get(ctx.db, key)
+    if fields is None:
+        return []
+    names = chosen(fields, lambda: fields.pool, count, ctx.server.random)
+    return Pairs([(name, fields[name]) for name in names]) if with_values else names
+
+
+@command(
+    "hscan",
+    KEY,
+    CURSOR,
+    SCAN_OPTIONS,
+    flags=Flag.READ,
+    summary="The next fields of a hash behind a cursor, and the cursor behind them",
+    complexity="O(1) a field; once for a hash, when it is first scanned, O(n) of its fields",
+)
+def hscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
+    fields = HASH.get(ctx.db, key)
+    if fields is None:
+        return NOTHING_SCANNED
+    cursor, names = scan(fields, lambda: fields.pool, cursor, words)
+    return scanned(cursor, [word for name in names for word in (name, fields[name])])
+
+
+COMMANDS = (
+    hset,
+    hmset,
+    hsetnx,
+    hget,
+    hmget,
+    hgetall,
+    hkeys,
+    hvals,
+    hdel,
+    hexists,
+    hlen,
+    hstrlen,
+    hincrby,
+    hincrbyfloat,
+    hrandfield,
+    hscan,
+)

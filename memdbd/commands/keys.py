@@ -1,39 +1,49 @@
-"""Keys of any type: finding them, renaming and deleting them, and when they expire.
+"""Keys of any type: finding them, renaming, copying and deleting them, and what they are.
 
-May import: context, spec, types and what they may import.
+May import: context, databases, scanning, spec, types and what they may import.
 """
 
 from __future__ import annotations
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import INT64_MAX, INT64_MIN, KEY, KEYS, Flag, Param, command, integer
-from memdbd.errors import CommandError
-from memdbd.replies import OK, Status
+from memdbd.commands.databases import database, read_index
+from memdbd.commands.scanning import CURSOR, scan_options, scanned
+from memdbd.commands.spec import KEY, KEYS, Flag, Param, Tail, Words, command
+from memdbd.errors import CommandError, SyntaxFault
+from memdbd.keyspace import Keyspace
+from memdbd.replies import OK, Reply, Status
 
-NO_KEY, NO_DEADLINE = -2, -1  # what TTL answers, as in Redis
+NEW = Param("new", is_key=True)
 NONE = Status("none")
 KEY_NOT_FOUND = Status("Key not found")
+NO_SUCH_KEY = "no such key"
+
+# Deleting and counting
 
 
-def whole_seconds(ms: int) -> int:
-    """Milliseconds as whole seconds, half a second rounded up, as Redis's TTL has it."""
-    return (ms + 500) // 1000
-
-
-def deadline_in(ctx: Context, name: str, seconds: int) -> int:
-    """The deadline that is ``seconds`` from now; CommandError where it is out of range."""
-    deadline = ctx.db.clock() + seconds * 1000
-    if not INT64_MIN <= deadline <= INT64_MAX:
-        raise CommandError(f"invalid expire time in '{name}' command")
-    return deadline
-
-
-@command("del", KEYS, flags=Flag.WRITE, summary="Delete keys; gives how many there were")
+@command(
+    "del",
+    KEYS,
+    flags=Flag.WRITE,
+    summary="Delete keys; gives how many there were",
+    complexity="O(n) with n keys, however much they hold",
+)
 def del_(ctx: Context, *keys: bytes) -> int:
     return sum(map(ctx.db.delete, keys))
 
 
-@command("delete", KEY, flags=Flag.WRITE, summary="Delete a key")
+@command(
+    "unlink",
+    KEYS,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="The same as DEL: what is big is always freed in the background",
+    complexity="O(n) with n keys, however much they hold",
+)
+def unlink(ctx: Context, *keys: bytes) -> int:
+    return sum(map(ctx.db.delete, keys))
+
+
+@command("delete", KEY, flags=Flag.WRITE, summary="Delete a key", complexity="O(1)")
 def delete(ctx: Context, key: bytes) -> int:
     return int(ctx.db.delete(key))
 
@@ -43,12 +53,38 @@ def delete_in_text(ctx: Context, key: bytes) -> Status:
     return OK if ctx.db.delete(key) else KEY_NOT_FOUND
 
 
-@command("exists", KEYS, flags=Flag.READ | Flag.FAST, summary="Count the keys that are there")
+@command(
+    "exists",
+    KEYS,
+    flags=Flag.READ | Flag.FAST,
+    summary="Count the keys that are there",
+    complexity="O(n) with n keys to look for",
+)
 def exists(ctx: Context, *keys: bytes) -> int:
     return sum(ctx.db.peek(key) is not None for key in keys)
 
 
-@command("keys", Param("pattern"), flags=Flag.READ, summary="List the keys that match a pattern")
+@command(
+    "touch",
+    KEYS,
+    flags=Flag.READ | Flag.FAST,
+    summary="Count the keys that are there, as a use of each",
+    complexity="O(n) with n keys to look for",
+)
+def touch(ctx: Context, *keys: bytes) -> int:
+    return sum(ctx.db.get(key) is not None for key in keys)
+
+
+# Finding
+
+
+@command(
+    "keys",
+    Param("pattern"),
+    flags=Flag.READ | Flag.DANGEROUS,
+    summary="List the keys that match a pattern",
+    complexity="O(n) with n keys in the database",
+)
 def keys(ctx: Context, pattern: bytes) -> list[bytes]:
     return ctx.db.keys(pattern)
 
@@ -58,62 +94,205 @@ def keys_in_text(ctx: Context, pattern: bytes = b"*") -> list[bytes]:
     return ctx.db.keys(pattern)
 
 
-@command("type", KEY, flags=Flag.READ, summary="Name the type of a key's value, or none")
-def type_(ctx: Context, key: bytes) -> Status:
-    value = ctx.db.peek(key)
-    return NONE if value is None else Status(ctx.server.type_of(value).name)
-
-
-@command("rename", KEY, Param("new", is_key=True), flags=Flag.WRITE, summary="Rename a key")
-def rename(ctx: Context, key: bytes, new: bytes) -> Status:
-    if not ctx.db.rename(key, new):
-        raise CommandError("no such key")
-    return OK
-
-
 @command(
-    "expire",
-    KEY,
-    Param("seconds", integer),
-    flags=Flag.WRITE,
-    summary="Let a key expire in so many seconds: 1, or 0 if there is no such key",
+    "scan",
+    CURSOR,
+    Tail("[MATCH <pattern>] [COUNT <count>] [TYPE <type>]"),
+    flags=Flag.READ,
+    summary="The next cursor, and some keys; from 0 to 0, all that are there throughout",
+    complexity="O(1) a call; O(n) for all n keys",
 )
-def expire(ctx: Context, key: bytes, seconds: int) -> int:
-    return int(ctx.db.expire_at(key, deadline_in(ctx, "expire", seconds)))
+def scan(ctx: Context, cursor: int, *words: bytes) -> Reply:
+    options = scan_options(words, of_keys=True)
+    cursor, page = ctx.db.scan(cursor, options.count)
+    found = options.matching(page)
+    if options.type is not None:
+        found = [key for key in found if _type_of(ctx, key) == options.type]
+    return scanned(cursor, found)
+
+
+@command("randomkey", flags=Flag.READ, summary="Any of the keys, each as likely", complexity="O(1)")
+def randomkey(ctx: Context) -> bytes | None:
+    return ctx.db.random_key(ctx.server.random)
+
+
+# What they are
 
 
 @command(
-    "ttl",
+    "type",
+    KEY,
+    flags=Flag.READ | Flag.FAST,
+    summary="Name the type of a key's value, or none",
+    complexity="O(1)",
+)
+def type_(ctx: Context, key: bytes) -> Status:
+    return NONE if ctx.db.peek(key) is None else Status(_type_of(ctx, key))
+
+
+def _type_of(ctx: Context, key: bytes) -> str:
+    return ctx.server.type_of(ctx.db.values[key]).name
+
+
+@command(
+    "object encoding",
     KEY,
     flags=Flag.READ,
-    summary="Whole seconds until a key expires; -1 if it does not, -2 if there is no such key",
+    summary="Name how Redis would keep the value",
+    complexity="O(1)",
+    differs="Told from the value as it is; Redis also considers what it was before.",
 )
-def ttl(ctx: Context, key: bytes) -> int:
-    if ctx.db.peek(key) is None:
-        return NO_KEY
-    left = ctx.db.ttl_ms(key)
-    return NO_DEADLINE if left is None else whole_seconds(left)
+def object_encoding(ctx: Context, key: bytes) -> bytes | None:
+    value = ctx.db.peek(key)
+    return None if value is None else ctx.server.type_of(value).encoding(value).encode()
 
 
 @command(
-    "persist",
+    "object refcount",
     KEY,
-    flags=Flag.WRITE,
-    summary="Take the deadline off a key: 1, or 0 if it has none",
+    flags=Flag.READ,
+    summary="Count who shares the value: only its key",
+    complexity="O(1)",
+    differs="Always 1; Redis shares small numbers.",
 )
-def persist(ctx: Context, key: bytes) -> int:
-    return int(ctx.db.persist(key))
+def object_refcount(ctx: Context, key: bytes) -> int | None:
+    return None if ctx.db.peek(key) is None else 1
 
 
-@command("dbsize", flags=Flag.READ, summary="Count the keys")
-def dbsize(ctx: Context) -> int:
-    return len(ctx.db)
+@command(
+    "object idletime",
+    KEY,
+    flags=Flag.READ,
+    summary="Seconds since the last use, as far as they are known",
+    complexity="O(1)",
+    differs="Always 0: of uses only the order is kept.",
+)
+def object_idletime(ctx: Context, key: bytes) -> int | None:
+    return None if ctx.db.peek(key) is None else 0
 
 
-@command("flushall", flags=Flag.WRITE, summary="Delete all keys")
-def flushall(ctx: Context) -> Status:
-    ctx.databases.clear()
+@command(
+    "object freq",
+    KEY,
+    flags=Flag.READ,
+    summary="How often the key is used: no policy here counts that",
+    complexity="O(1)",
+)
+def object_freq(ctx: Context, key: bytes) -> None:
+    if ctx.db.peek(key) is not None:
+        raise CommandError(
+            "An LFU maxmemory policy is not selected, access frequency not tracked. Please note "
+            "that when switching between policies at runtime LRU and LFU data will take some "
+            "time to adjust."
+        )
+
+
+OBJECT_HELP = """\
+OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+ENCODING <key>
+    Return the kind of internal representation used in order to store the value
+    associated with a <key>.
+FREQ <key>
+    Return the access frequency index of the <key>. The returned integer is
+    proportional to the logarithm of the recent access frequency of the key.
+IDLETIME <key>
+    Return the idle time of the <key>, that is the approximated number of
+    seconds elapsed since the last access to the key.
+REFCOUNT <key>
+    Return the number of references of the value associated with the specified
+    <key>.
+HELP
+    Prints this help."""
+
+
+@command("object help", flags=Flag.NONE, summary="Show what OBJECT can tell", complexity="O(1)")
+def object_help(ctx: Context) -> list[Status]:
+    return [Status(line) for line in OBJECT_HELP.splitlines()]
+
+
+# Renaming and copying
+
+
+@command(
+    "rename",
+    KEY,
+    NEW,
+    flags=Flag.WRITE,
+    summary="Rename a key, over what is there",
+    complexity="O(1)",
+)
+def rename(ctx: Context, key: bytes, new: bytes) -> Status:
+    if ctx.db.get(key) is None:
+        raise CommandError(NO_SUCH_KEY)
+    if new != key:
+        ctx.db.rename(key, new)
     return OK
 
 
-COMMANDS = (del_, delete, exists, keys, type_, rename, expire, ttl, persist, dbsize, flushall)
+@command(
+    "renamenx",
+    KEY,
+    NEW,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Rename a key: 1, or 0 if there is one of that name",
+    complexity="O(1)",
+)
+def renamenx(ctx: Context, key: bytes, new: bytes) -> int:
+    if ctx.db.get(key) is None:
+        raise CommandError(NO_SUCH_KEY)
+    return int(ctx.db.peek(new) is None and ctx.db.rename(key, new))
+
+
+@command(
+    "copy",
+    KEY,
+    Param("destination", is_key=True),
+    Tail("[DB <index>] [REPLACE]"),
+    flags=Flag.WRITE | Flag.GROWS,
+    summary="Copy a key's value and deadline: 1, or 0 if there is none or it is there already",
+    complexity="O(n) with n items in the value",
+)
+def copy(ctx: Context, key: bytes, destination: bytes, *words: bytes) -> int:
+    other, replace = _copy_options(ctx, Words(words))
+    if other is ctx.db and destination == key:
+        raise CommandError("source and destination objects are the same")
+    value = ctx.db.get(key)
+    if value is None or (other.peek(destination) is not None and not replace):
+        return 0
+    value = ctx.server.type_of(value).copy(value)
+    other.set(destination, value, ctx.db.deadlines.get(key), "copy_to")
+    return 1
+
+
+def _copy_options(ctx: Context, words: Words) -> tuple[Keyspace, bool]:
+    other, replace = ctx.db, False
+    while words:
+        option = words.option()
+        if option == b"DB":
+            other = database(ctx, words.take(read_index))
+        elif option == b"REPLACE":
+            replace = True
+        else:
+            raise SyntaxFault("DB <index> and REPLACE are what there is")
+    return other, replace
+
+
+COMMANDS = (
+    del_,
+    unlink,
+    delete,
+    exists,
+    touch,
+    keys,
+    scan,
+    randomkey,
+    type_,
+    object_encoding,
+    object_refcount,
+    object_idletime,
+    object_freq,
+    object_help,
+    rename,
+    renamenx,
+    copy,
+)

@@ -1,16 +1,28 @@
 """Lists: bytes in a row, with both ends at hand.
 
-May import: spec and what it may import.
+Here is what works at the ends of one list or by places in it; what looks for values is in
+list_values, and what moves elements or waits for them in list_moves.
+
+Strategy: a list is a deque, so that both ends are O(1). What is inside is reached from the nearer
+end, and looked for and changed by methods that are written in C, wherever there is one.
+
+May import: context, sizes, spec, types and what they may import.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
 from sys import getsizeof
 
+from memdbd.commands.context import Context
 from memdbd.commands.sizes import sampled
-from memdbd.commands.spec import Command
+from memdbd.commands.spec import KEY, VALUE, Flag, Param, command, integer
 from memdbd.commands.types import DataType
+from memdbd.errors import CommandError
+from memdbd.replies import NULL_ARRAY, OK, NullArray, Status
 
 List = deque[bytes]
 
@@ -24,4 +36,265 @@ LIST: DataType[List] = DataType(
     encoding=lambda items: "quicklist",
 )
 
-COMMANDS: tuple[Command, ...] = ()
+ELEMENTS = Param("element", many=True)
+# Of a deque, so many stand side by side: one of these blocks is passed in one step.
+BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a list: how an element comes and goes there, and what is announced of it."""
+
+    push: Callable[[List, bytes], None]
+    pop: Callable[[List], bytes]
+    pushed: str
+    popped: str
+
+
+LEFT = End(deque.appendleft, deque.popleft, "lpush", "lpop")
+RIGHT = End(deque.append, deque.pop, "rpush", "rpop")
+
+
+# At the ends
+
+PUSH = Flag.WRITE | Flag.GROWS | Flag.FAST
+
+
+@command(
+    "lpush",
+    KEY,
+    ELEMENTS,
+    flags=PUSH,
+    summary="Put elements in front of a list, one after the other; gives its new length",
+    complexity="O(1) an element",
+)
+def lpush(ctx: Context, key: bytes, *elements: bytes) -> int:
+    items = LIST.get(ctx.db, key)
+    if items is None:
+        items = deque()
+    items.extendleft(elements)
+    ctx.db.update(key, items, "lpush")
+    return len(items)
+
+
+@command(
+    "rpush",
+    KEY,
+    ELEMENTS,
+    flags=PUSH,
+    summary="Put elements behind a list; gives its new length",
+    complexity="O(1) an element",
+)
+def rpush(ctx: Context, key: bytes, *elements: bytes) -> int:
+    items = LIST.get(ctx.db, key)
+    if items is None:
+        items = deque()
+    items.extend(elements)
+    ctx.db.update(key, items, "rpush")
+    return len(items)
+
+
+@command(
+    "lpushx",
+    KEY,
+    ELEMENTS,
+    flags=PUSH,
+    summary="The same as lpush where there is such a list; else 0, and nothing is done",
+    complexity="O(1) an element",
+)
+def lpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
+    return 0 if LIST.get(ctx.db, key) is None else lpush.handler(ctx, key, *elements)
+
+
+@command(
+    "rpushx",
+    KEY,
+    ELEMENTS,
+    flags=PUSH,
+    summary="The same as rpush where there is such a list; else 0, and nothing is done",
+    complexity="O(1) an element",
+)
+def rpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
+    return 0 if LIST.get(ctx.db, key) is None else rpush.handler(ctx, key, *elements)
+
+
+def not_negative(raw: bytes, otherwise: str = "value is out of range, must be positive") -> int:
+    """An integer from 0 on; CommandError with the text ``otherwise`` for anything else."""
+    try:
+        number = integer(raw)
+    except CommandError:
+        number = -1
+    if number < 0:
+        raise CommandError(otherwise)
+    return number
+
+
+POPS = Param("count", not_negative, optional=True)
+
+
+@command(
+    "lpop",
+    KEY,
+    POPS,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Take the first element out of a list, or so many of them",
+    complexity="O(1) an element",
+)
+def lpop(
+    ctx: Context, key: bytes, number: int | None = None
+) -> bytes | list[bytes] | NullArray | None:
+    return _pop(ctx, key, LEFT, number)
+
+
+@command(
+    "rpop",
+    KEY,
+    POPS,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Take the last element out of a list, or so many of them, the last one first",
+    complexity="O(1) an element",
+)
+def rpop(
+    ctx: Context, key: bytes, number: int | None = None
+) -> bytes | list[bytes] | NullArray | None:
+    return _pop(ctx, key, RIGHT, number)
+
+
+def _pop(
+    ctx: Context, key: bytes, end: End, number: int | None
+) -> bytes | list[bytes] | NullArray | None:
+    items = LIST.get(ctx.db, key)
+    if items is None:
+        return None if number is None else NULL_ARRAY
+    if number is None:
+        element = end.pop(items)
+        ctx.db.store(key, items, end.popped)
+        return element
+    return take(ctx, key, items, end, number) if number else []
+
+
+def take(ctx: Context, key: bytes, items: List, end: End, number: int) -> list[bytes]:
+    """Take up to ``number`` elements out of the list of ``key``, one or more, from an end on."""
+    pop = end.pop
+    taken = [pop(items) for _ in range(min(number, len(items)))]
+    ctx.db.store(key, items, end.popped)
+    return taken
+
+
+@command(
+    "llen", KEY, flags=Flag.READ | Flag.FAST, summary="Count a list's elements", complexity="O(1)"
+)
+def llen(ctx: Context, key: bytes) -> int:
+    return len(LIST.get(ctx.db, key) or ())
+
+
+# By their places, which are counted from 0, and from the end down from -1
+
+START, STOP = Param("start", integer), Param("stop", integer)
+
+
+def _places(size: int, start: int, stop: int) -> tuple[int, int]:
+    """The first place of a range, and the first behind it, among ``size`` elements."""
+    first = max(start + size, 0) if start < 0 else start
+    behind = (stop + size if stop < 0 else min(stop, size - 1)) + 1
+    return (first, behind) if first < behind else (0, 0)
+
+
+def _between(items: List, first: int, behind: int) -> list[bytes]:
+    """The elements from one place to before another: O(their number) near either end."""
+    size = len(items)
+    before, after = first, size - behind  # elements to pass from the left, or from the right
+    if behind - first < BLOCK < min(before, after):
+        return [items[place] for place in range(first, behind)]  # each passes whole blocks
+    if before <= after:
+        return list(islice(items, first, behind))
+    found = list(islice(reversed(items), after, size - first))
+    found.reverse()
+    return found
+
+
+@command(
+    "lrange",
+    KEY,
+    START,
+    STOP,
+    flags=Flag.READ,
+    summary="The elements of a list from one place to another: 0 is the first, -1 the last",
+    complexity="O(s + n), s being the places to the nearer end and n the elements returned",
+)
+def lrange(ctx: Context, key: bytes, start: int, stop: int) -> list[bytes]:
+    items = LIST.get(ctx.db, key)
+    return [] if items is None else _between(items, *_places(len(items), start, stop))
+
+
+@command(
+    "lindex",
+    KEY,
+    Param("index"),
+    flags=Flag.READ,
+    summary="The element at one place of a list: 0 is the first, -1 the last",
+    complexity="O(n), n being the places to the nearer end",
+)
+def lindex(ctx: Context, key: bytes, index: bytes) -> bytes | None:
+    items = LIST.get(ctx.db, key)
+    if items is None:
+        return None
+    try:
+        return items[integer(index)]
+    except IndexError:
+        return None
+
+
+@command(
+    "lset",
+    KEY,
+    Param("index"),
+    VALUE,
+    flags=Flag.WRITE | Flag.GROWS,
+    summary="Replace the element at one place of a list",
+    complexity="O(n), n being the places to the nearer end",
+)
+def lset(ctx: Context, key: bytes, index: bytes, value: bytes) -> Status:
+    items = LIST.get(ctx.db, key)
+    if items is None:
+        raise CommandError("no such key")
+    try:
+        items[integer(index)] = value
+    except IndexError:
+        raise CommandError("index out of range") from None
+    ctx.db.update(key, items, "lset")
+    return OK
+
+
+@command(
+    "ltrim",
+    KEY,
+    START,
+    STOP,
+    flags=Flag.WRITE,
+    summary="Leave nothing of a list but what is from one place to another",
+    complexity="O(n), n being the elements that go, or those that stay if they are fewer",
+)
+def ltrim(ctx: Context, key: bytes, start: int, stop: int) -> Status:
+    items = LIST.get(ctx.db, key)
+    if items is not None:
+        first, behind = _places(len(items), start, stop)
+        if behind - first > len(items) // 2:
+            for _ in range(len(items) - behind):
+                items.pop()
+            for _ in range(first):
+                items.popleft()
+        elif first < behind:
+            kept = deque(_between(items, first, behind))
+            ctx.db.bury(items)
+            items = kept
+        else:
+            items = deque()
+        ctx.db.store(key, items, "ltrim")
+    return OK
+
+
+COMMANDS = (
+    *(lpush, rpush, lpushx, rpushx, lpop, rpop, llen),
+    *(lrange, lindex, lset, ltrim),
+)

@@ -1,25 +1,241 @@
 """Sets: bytes in no order, each once.
 
-May import: spec and what it may import.
+May import: context, sampling, scanning, spec, types and what they may import.
 """
 
 from __future__ import annotations
 
 from sys import getsizeof
+from typing import Any
 
+from memdbd.commands.context import Context
+from memdbd.commands.sampling import DIFFERS, chosen, read_count
+from memdbd.commands.scanning import CURSOR, NOTHING_SCANNED, SCAN_OPTIONS, scan, scanned
 from memdbd.commands.sizes import sampled
-from memdbd.commands.spec import Command
-from memdbd.commands.types import DataType
+from memdbd.commands.spec import KEY, Flag, Param, Tail, command, integer, natural
+from memdbd.commands.types import DataType, Untext
+from memdbd.errors import CommandError, SyntaxFault
+from memdbd.replies import Members, Reply
 from memdbd.structs.pooled import PooledSet
+
+INTSET = 512  # members up to which Redis keeps a set of integers packed
+
+
+def _load(dumped: Any, untext: Untext) -> PooledSet:
+    if not isinstance(dumped, list) or not dumped:
+        raise TypeError("a set is an array of members")
+    return PooledSet(map(untext, dumped))
+
+
+def _encoding(members: PooledSet) -> str:
+    if len(members) > INTSET:
+        return "hashtable"
+    try:
+        for member in members:
+            integer(member)
+    except CommandError:
+        return "hashtable"
+    return "intset"
+
 
 SET: DataType[PooledSet] = DataType(
     name="set",
     python=PooledSet,
     dump=lambda members, text: list(map(text, members)),
-    load=lambda dumped, untext: PooledSet(map(untext, dumped)),
+    load=_load,
     size=lambda members: getsizeof(members) + sampled(len(members), members),
     copy=PooledSet,
-    encoding=lambda members: "hashtable",
+    encoding=_encoding,
 )
 
-COMMANDS: tuple[Command, ...] = ()
+MEMBER = Param("member")
+MEMBERS = Param("member", many=True)
+
+
+@command(
+    "sadd",
+    KEY,
+    MEMBERS,
+    flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    summary="Add members to a set; gives how many are new",
+    complexity="O(1) a member",
+)
+def sadd(ctx: Context, key: bytes, *members: bytes) -> int:
+    there = SET.get(ctx.db, key)
+    if there is None:
+        there = PooledSet()
+    added = there.put_all(members)
+    if added:
+        ctx.db.store(key, there, "sadd")
+    return added
+
+
+@command(
+    "srem",
+    KEY,
+    MEMBERS,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Remove members from a set; gives how many were there",
+    complexity="O(1) a member",
+)
+def srem(ctx: Context, key: bytes, *members: bytes) -> int:
+    there = SET.get(ctx.db, key)
+    removed = 0 if there is None else there.take_all(members)
+    if removed:
+        ctx.db.store(key, there, "srem")
+    return removed
+
+
+@command(
+    "smove",
+    Param("source", is_key=True),
+    Param("destination", is_key=True),
+    MEMBER,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Move a member to another set: 1, or 0 if it is not there",
+    complexity="O(1)",
+)
+def smove(ctx: Context, source: bytes, destination: bytes, member: bytes) -> int:
+    there = SET.get(ctx.db, source)
+    if there is None:
+        return 0
+    other = SET.get(ctx.db, destination)
+    if there is other or member not in there:
+        return int(member in there)
+    there.take(member)
+    ctx.db.store(source, there, "srem")
+    if other is None:
+        other = PooledSet()
+    if other.put(member):
+        ctx.db.store(destination, other, "sadd")
+    return 1
+
+
+@command(
+    "smembers",
+    KEY,
+    flags=Flag.READ,
+    summary="The members of a set",
+    complexity="O(n), n being its members",
+)
+def smembers(ctx: Context, key: bytes) -> Members:
+    return Members(list(SET.get(ctx.db, key) or ()))
+
+
+@command(
+    "sismember",
+    KEY,
+    MEMBER,
+    flags=Flag.READ | Flag.FAST,
+    summary="Whether a set has a member, 1 or 0",
+    complexity="O(1)",
+)
+def sismember(ctx: Context, key: bytes, member: bytes) -> int:
+    return int(member in (SET.get(ctx.db, key) or ()))
+
+
+@command(
+    "smismember",
+    KEY,
+    MEMBERS,
+    flags=Flag.READ | Flag.FAST,
+    summary="Which of some members a set has, 1 or 0 for each",
+    complexity="O(1) a member",
+)
+def smismember(ctx: Context, key: bytes, *members: bytes) -> list[int]:
+    there = SET.get(ctx.db, key) or ()
+    return [int(member in there) for member in members]
+
+
+@command(
+    "scard",
+    KEY,
+    flags=Flag.READ | Flag.FAST,
+    summary="Count the members of a set",
+    complexity="O(1)",
+)
+def scard(ctx: Context, key: bytes) -> int:
+    return len(SET.get(ctx.db, key) or ())
+
+
+@command(
+    "spop",
+    KEY,
+    Tail("[<count>]"),
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Remove a member, or several, at random, and give them",
+    complexity="O(1) a member; once for a set, when it is first chosen from, O(n) of its members",
+)
+def spop(ctx: Context, key: bytes, *words: bytes) -> bytes | Members | None:
+    if len(words) > 1:
+        raise SyntaxFault("only a count may follow the key")
+    count = natural(words[0]) if words else None
+    there = SET.get(ctx.db, key)
+    if count is not None:
+        return Members(_popped(ctx, key, there, count) if there and count else [])
+    if there is None:
+        return None
+    member = there.take_any(ctx.server.random)
+    ctx.db.store(key, there, "spop")
+    return member
+
+
+def _popped(ctx: Context, key: bytes, there: PooledSet, count: int) -> list[bytes]:
+    if count >= len(there):
+        members = list(there)
+        there = PooledSet()  # what was there is left as it is, to be freed in slices
+    else:
+        members = [there.take_any(ctx.server.random) for _ in range(count)]
+    ctx.db.store(key, there, "spop")
+    return members
+
+
+@command(
+    "srandmember",
+    KEY,
+    Tail("[<count>]"),
+    flags=Flag.READ,
+    summary="A member at random, or several; of a negative count, some may be the same",
+    complexity="O(1) a member; once for a set, when it is first chosen from, O(n) of its members",
+    differs=DIFFERS,
+)
+def srandmember(ctx: Context, key: bytes, *words: bytes) -> bytes | list[bytes] | None:
+    if len(words) > 1:
+        raise SyntaxFault("only a count may follow the key")
+    count = read_count(words[0]) if words else None
+    there = SET.get(ctx.db, key)
+    if count is None:
+        return None if there is None else there.pool.choice(ctx.server.random)
+    if there is None:
+        return []
+    return chosen(there, lambda: there.pool, count, ctx.server.random)
+
+
+@command(
+    "sscan",
+    KEY,
+    CURSOR,
+    SCAN_OPTIONS,
+    flags=Flag.READ,
+    summary="The next members of a set behind a cursor, and the cursor behind them",
+    complexity="O(1) a member; once for a set, when it is first scanned, O(n) of its members",
+)
+def sscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
+    there = SET.get(ctx.db, key)
+    if there is None:
+        return NOTHING_SCANNED
+    return scanned(*scan(there, lambda: there.pool, cursor, words))
+
+
+COMMANDS = (
+    sadd,
+    srem,
+    smove,
+    smembers,
+    sismember,
+    smismember,
+    scard,
+    spop,
+    srandmember,
+    sscan,
+)

@@ -78,6 +78,25 @@ def integer(raw: bytes) -> int:
     raise CommandError(NOT_AN_INTEGER)
 
 
+def at_least(least: int, otherwise: str) -> Callable[[bytes], int]:
+    """A converter to an integer that is ``least`` or more; for all else it has one error."""
+
+    def convert(raw: bytes) -> int:
+        try:
+            number = integer(raw)
+        except CommandError:
+            number = least - 1
+        if number < least:
+            raise CommandError(otherwise)
+        return number
+
+    return convert
+
+
+natural = at_least(0, "value is out of range, must be positive")
+number_of_keys = at_least(1, "numkeys should be greater than 0")
+
+
 @dataclass(frozen=True, slots=True)
 class Param:
     """One parameter of a command.
@@ -407,7 +426,7 @@ class Container:
             )
         found = self.subcommands.get(argv[1].lower())
         if found is None:
-            shown = argv[1][:128].decode("utf-8", "backslashreplace")
+            shown = argv[1][:128].partition(b"\0")[0].decode("utf-8", "surrogateescape")
             raise CommandError(
                 f"unknown subcommand '{shown}'. Try {self.name.upper()} HELP.",
                 f"it is followed by one of {', '.join(self.names())}",

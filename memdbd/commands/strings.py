@@ -1,21 +1,33 @@
-"""Strings: values that are bytes.
+"""Strings: values that are bytes, as a whole. Their parts are substrings', their bits bits', and
+numbers counters'.
 
-May import: context, spec, types and what they may import, and keys.
+May import: context, expiry, spec, types and what they may import.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from sys import getsizeof
 
 from memdbd.commands.context import Context
-from memdbd.commands.keys import deadline_in, whole_seconds
+from memdbd.commands.expiry import (
+    MILLISECONDS,
+    SECONDS,
+    Unit,
+    deadline_ahead,
+    deadline_given,
+    deadline_of,
+    read_options,
+    whole_seconds,
+)
 from memdbd.commands.spec import (
-    INT64_MAX,
-    INT64_MIN,
     KEY,
+    KEYS,
     VALUE,
     Flag,
+    KeyRange,
     Param,
+    Tail,
     command,
     integer,
 )
@@ -23,7 +35,6 @@ from memdbd.commands.types import DataType
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Fields, Found, Status
 
-MAX_VALUE = 64 * 1024 * 1024  # bytes that APPEND lets a value grow to
 EMBEDDED = 44  # bytes up to which Redis keeps a string within its object
 
 
@@ -47,7 +58,7 @@ STRING: DataType[bytes] = DataType(
 )
 
 
-@command("get", KEY, flags=Flag.READ, summary="The value of a key")
+@command("get", KEY, flags=Flag.READ | Flag.FAST, summary="The value of a key", complexity="O(1)")
 def get(ctx: Context, key: bytes) -> bytes | None:
     return STRING.get(ctx.db, key)
 
@@ -60,13 +71,55 @@ def get_in_text(ctx: Context, key: bytes) -> Found:
     return Found(key, value, whole_seconds(left))
 
 
+@command(
+    "mget",
+    KEYS,
+    flags=Flag.READ | Flag.FAST,
+    summary="The values of several keys; null for one that is not there or no string",
+    complexity="O(n), n being the keys",
+)
+def mget(ctx: Context, *keys: bytes) -> list[bytes | None]:
+    values = map(ctx.db.get, keys)
+    return [value if value.__class__ is bytes else None for value in values]
+
+
+# Setting
+
 REPLACE = Flag.WRITE | Flag.GROWS | Flag.REPLACES
+SET_PLAIN = frozenset({b"NX", b"XX", b"GET", b"KEEPTTL"})
+TIMES = "EX <seconds>|PX <ms>|EXAT <unix-seconds>|PXAT <unix-ms>"
 
 
-@command("set", KEY, VALUE, flags=REPLACE, summary="Set a key; clears its deadline")
-def set_(ctx: Context, key: bytes, value: bytes) -> Status:
+@command(
+    "set",
+    KEY,
+    VALUE,
+    Tail(f"[NX|XX] [GET] [{TIMES}|KEEPTTL]"),
+    flags=REPLACE,
+    summary="Set a key, whatever it held; it expires only if that is said",
+    complexity="O(1)",
+)
+def set_(ctx: Context, key: bytes, value: bytes, *words: bytes) -> Status | bytes | None:
+    if words:
+        return _set(ctx, key, value, read_options(words, SET_PLAIN))
     ctx.db.set(key, value)
     return OK
+
+
+def _set(
+    ctx: Context, key: bytes, value: bytes, options: dict[bytes, bytes]
+) -> Status | bytes | None:
+    """SET with options."""
+    deadline = deadline_given(ctx, "set", options)
+    gets = b"GET" in options
+    old = STRING.get(ctx.db, key) if gets else ctx.db.peek(key)
+    if b"NX" in options if old is not None else b"XX" in options:
+        return old if gets else None
+    if deadline is not None:
+        ctx.db.set(key, value, deadline, operation="set_with_ttl")
+    else:
+        ctx.db.set(key, value, ctx.db.deadlines.get(key) if b"KEEPTTL" in options else None)
+    return old if gets else OK
 
 
 @command(
@@ -76,6 +129,7 @@ def set_(ctx: Context, key: bytes, value: bytes) -> Status:
     Param("ttl", integer, optional=True),
     flags=REPLACE,
     summary="Set a key that expires in so many seconds (default_ttl if none are given)",
+    complexity="O(1)",
 )
 def set_with_ttl(ctx: Context, key: bytes, value: bytes, ttl: int | None = None) -> Fields:
     if ttl is None:
@@ -84,33 +138,165 @@ def set_with_ttl(ctx: Context, key: bytes, value: bytes, ttl: int | None = None)
         raise CommandError(
             "invalid expire time in 'set_with_ttl' command", "<ttl> is at least 1 second"
         )
-    ctx.db.set(key, value, deadline_in(ctx, "set_with_ttl", ttl), operation="set_with_ttl")
+    deadline = deadline_of(ctx, "set_with_ttl", ttl, SECONDS)
+    ctx.db.set(key, value, deadline, operation="set_with_ttl")
     return Fields(OK, {"ttl_set": ttl})
 
 
-@command("incr", KEY, flags=Flag.WRITE | Flag.GROWS, summary="Add one to a number; 0 if not set")
-def incr(ctx: Context, key: bytes) -> int:
-    value = STRING.get(ctx.db, key)
-    number = 1 if value is None else integer(value) + 1
-    if not INT64_MIN <= number <= INT64_MAX:
-        raise CommandError("increment or decrement would overflow")
-    ctx.db.update(key, b"%d" % number, operation="incr")
-    return number
+@command(
+    "setex",
+    KEY,
+    Param("seconds", integer),
+    VALUE,
+    flags=REPLACE,
+    summary="Set a key that expires in so many seconds",
+    complexity="O(1)",
+)
+def setex(ctx: Context, key: bytes, seconds: int, value: bytes) -> Status:
+    return _set_for(ctx, "setex", key, seconds, SECONDS, value)
 
 
 @command(
-    "append",
+    "psetex",
+    KEY,
+    Param("ms", integer),
+    VALUE,
+    flags=REPLACE,
+    summary="Set a key that expires in so many milliseconds",
+    complexity="O(1)",
+)
+def psetex(ctx: Context, key: bytes, ms: int, value: bytes) -> Status:
+    return _set_for(ctx, "psetex", key, ms, MILLISECONDS, value)
+
+
+def _set_for(ctx: Context, name: str, key: bytes, time: int, unit: Unit, value: bytes) -> Status:
+    deadline = deadline_ahead(ctx, name, time, unit)
+    ctx.db.set(key, value, deadline, operation="set_with_ttl")
+    return OK
+
+
+@command(
+    "setnx",
     KEY,
     VALUE,
-    flags=Flag.WRITE | Flag.GROWS,
-    summary="Append to a value; gives its new length in bytes",
+    flags=REPLACE | Flag.FAST,
+    summary="Set a key that is not there: 1, or 0 if it is",
+    complexity="O(1)",
 )
-def append(ctx: Context, key: bytes, value: bytes) -> int:
-    value = (STRING.get(ctx.db, key) or b"") + value
-    if len(value) > MAX_VALUE:
-        raise CommandError(f"string exceeds maximum allowed size ({MAX_VALUE} bytes)")
-    ctx.db.update(key, value, operation="append")
-    return len(value)
+def setnx(ctx: Context, key: bytes, value: bytes) -> int:
+    if ctx.db.peek(key) is not None:
+        return 0
+    ctx.db.set(key, value)
+    return 1
 
 
-COMMANDS = (get, set_, set_with_ttl, incr, append)
+PAIRS = (KEY, Param("value"), Tail("[<key> <value>] …"))
+EVERY_OTHER = KeyRange(1, -1, 2)
+
+
+@command(
+    "mset",
+    *PAIRS,
+    keys=EVERY_OTHER,
+    flags=REPLACE,
+    summary="Set several keys, whatever they held",
+    complexity="O(n), n being the keys",
+)
+def mset(ctx: Context, *pairs: bytes) -> Status:
+    if len(pairs) % 2:
+        raise mset.wrong_number()
+    _set_all(ctx, pairs)
+    return OK
+
+
+@command(
+    "msetnx",
+    *PAIRS,
+    keys=EVERY_OTHER,
+    flags=REPLACE,
+    summary="Set several keys of which none is there: 1, or 0 if one is",
+    complexity="O(n), n being the keys",
+)
+def msetnx(ctx: Context, *pairs: bytes) -> int:
+    if len(pairs) % 2:
+        raise msetnx.wrong_number()
+    if any(ctx.db.peek(key) is not None for key in pairs[::2]):
+        return 0
+    _set_all(ctx, pairs)
+    return 1
+
+
+def _set_all(ctx: Context, pairs: Sequence[bytes]) -> None:
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
+        ctx.db.set(key, value)
+
+
+# Getting, and something else at once
+
+
+@command(
+    "getset",
+    KEY,
+    VALUE,
+    flags=REPLACE | Flag.FAST,
+    summary="Set a key; gives the value that it had",
+    complexity="O(1)",
+)
+def getset(ctx: Context, key: bytes, value: bytes) -> bytes | None:
+    old = STRING.get(ctx.db, key)
+    ctx.db.set(key, value)
+    return old
+
+
+@command(
+    "getdel",
+    KEY,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Delete a key; gives the value that it had",
+    complexity="O(1)",
+)
+def getdel(ctx: Context, key: bytes) -> bytes | None:
+    old = STRING.get(ctx.db, key)
+    if old is not None:
+        ctx.db.delete(key)
+    return old
+
+
+GETEX_PLAIN = frozenset({b"PERSIST"})
+
+
+@command(
+    "getex",
+    KEY,
+    Tail(f"[{TIMES}|PERSIST]"),
+    flags=Flag.WRITE | Flag.FAST,
+    summary="The value of a key, whose deadline is set, or taken off",
+    complexity="O(1)",
+)
+def getex(ctx: Context, key: bytes, *words: bytes) -> bytes | None:
+    options = read_options(words, GETEX_PLAIN)
+    value = STRING.get(ctx.db, key)
+    if value is None:
+        return None
+    deadline = deadline_given(ctx, "getex", options)
+    if deadline is not None:
+        ctx.db.expire_at(key, deadline)
+    elif b"PERSIST" in options:
+        ctx.db.persist(key)
+    return value
+
+
+COMMANDS = (
+    get,
+    mget,
+    set_,
+    set_with_ttl,
+    setex,
+    psetex,
+    setnx,
+    mset,
+    msetnx,
+    getset,
+    getdel,
+    getex,
+)

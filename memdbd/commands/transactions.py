@@ -9,7 +9,7 @@ May import: context, spec and what they may import.
 from __future__ import annotations
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEYS, Flag, command
+from memdbd.commands.spec import KEYS, Command, Flag, command
 from memdbd.errors import CommandError
 from memdbd.replies import NULL_ARRAY, OK, NullArray, Reply, Results, Status
 
@@ -17,9 +17,27 @@ AT_ONCE = Flag.TRANSACTION | Flag.AT_ONCE | Flag.FAST
 
 
 class Discarded(CommandError):
-    """A transaction that was not run, because a command could not even be queued."""
+    """A transaction that was not run, because a command could not even be queued.
+
+    Whoever answers a client with this, ends its transaction.
+    """
 
     code = "EXECABORT"
+
+
+class _Exec(Command):
+    """EXEC ends the transaction even where it is not understood."""
+
+    __slots__ = ()
+
+    def wrong_number(self) -> CommandError:
+        return Discarded(f"Transaction discarded because of: {super().wrong_number()}")
+
+
+def end_transaction(ctx: Context) -> None:
+    """Forget what was queued and what is watched."""
+    ctx.session.end_transaction()
+    ctx.databases.changes.unwatch(ctx.session)
 
 
 @command("multi", flags=AT_ONCE, summary="Begin a transaction", complexity="O(1)")
@@ -31,13 +49,7 @@ def multi(ctx: Context) -> Status:
     return OK
 
 
-@command(
-    "exec",
-    flags=Flag.TRANSACTION | Flag.AT_ONCE,
-    summary="Run what was queued since MULTI, unless a watched key has changed",
-    complexity="that of the commands",
-)
-def exec_(ctx: Context) -> Results | NullArray:
+def _exec(ctx: Context) -> Results | NullArray:
     session = ctx.session
     queue, failed = session.queue, session.queue_failed
     if queue is None:
@@ -45,8 +57,7 @@ def exec_(ctx: Context) -> Results | NullArray:
     for database, key in tuple(session.watched):
         ctx.databases[database].peek(key)  # it may have expired, which changes it
     touched = session.touched
-    session.end_transaction()
-    ctx.databases.changes.unwatch(session)
+    end_transaction(ctx)
     if failed:
         raise Discarded("Transaction discarded because of previous errors.")
     if touched:
@@ -64,6 +75,16 @@ def exec_(ctx: Context) -> Results | NullArray:
     return Results(replies)
 
 
+exec_ = _Exec(
+    "exec",
+    _exec,
+    (),
+    Flag.TRANSACTION | Flag.AT_ONCE,
+    "Run what was queued since MULTI, unless a watched key has changed",
+    complexity="that of the commands",
+)
+
+
 @command(
     "discard",
     flags=AT_ONCE,
@@ -73,8 +94,7 @@ def exec_(ctx: Context) -> Results | NullArray:
 def discard(ctx: Context) -> Status:
     if ctx.session.queue is None:
         raise CommandError("DISCARD without MULTI")
-    ctx.session.end_transaction()
-    ctx.databases.changes.unwatch(ctx.session)
+    end_transaction(ctx)
     return OK
 
 
@@ -89,7 +109,6 @@ def watch(ctx: Context, *keys: bytes) -> Status:
     if ctx.session.queue is not None:
         raise CommandError("WATCH inside MULTI is not allowed")
     for key in keys:
-        ctx.db.peek(key)  # what has expired by now does not change later
         ctx.databases.changes.watch(ctx.session, ctx.session.database, key)
     return OK
 

@@ -1,19 +1,39 @@
-"""Sorted sets: members in the order of their scores.
+"""Sorted sets: members in the order of their scores. Here is their type, and what is done with
+members that are named; ranges, what is made of several sets, and taking from the ends have modules
+of their own.
 
-May import: spec and what it may import.
+May import: doubles, sampling, scanning, spec and what it may import.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from math import copysign, isnan
 from sys import getsizeof
+from typing import Any
 
+from memdbd.commands.context import Context
+from memdbd.commands.doubles import double
+from memdbd.commands.sampling import DIFFERS, chosen, read_options
+from memdbd.commands.scanning import CURSOR, NOTHING_SCANNED, SCAN_OPTIONS, scan, scanned
 from memdbd.commands.sizes import sampled
-from memdbd.commands.spec import Command
+from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.commands.types import DataType, Text, Untext
-from memdbd.structs.sortedset import SortedSet
+from memdbd.errors import CommandError, SyntaxFault
+from memdbd.replies import Reply, Scored
+from memdbd.structs.sortedset import Entry, SortedSet
 
 # What a member costs beside itself: its score, and its place in the order.
 ENTRY = 24 + 56 + 8  # bytes
+
+# What Redis keeps packed by default. There, an integer is kept as one, so that -0.0 becomes 0.
+PACKED_ENTRIES = 128
+PACKED_MEMBER = 64  # bytes
+
+MEMBER = Param("member")
+MEMBERS = Param("member", many=True)
+READS_FAST = Flag.READ | Flag.FAST
 
 
 def _dump(value: SortedSet, text: Text) -> list[list[object]]:
@@ -22,7 +42,22 @@ def _dump(value: SortedSet, text: Text) -> list[list[object]]:
 
 
 def _load(dumped: list[list[str]], untext: Untext) -> SortedSet:
-    return SortedSet({untext(member): float(score) for member, score in dumped})
+    scores = {untext(member): _loaded_score(score) for member, score in dumped}
+    if not scores or len(scores) < len(dumped):
+        raise ValueError("no members, or one of them twice")
+    return SortedSet(scores)
+
+
+def _loaded_score(dumped: str) -> float:
+    score = float(dumped)
+    if isnan(score) or repr(score) != dumped:
+        raise ValueError("not a score")
+    return score
+
+
+def _is_packed(members: Collection[bytes]) -> bool:
+    """Whether Redis would keep them packed."""
+    return len(members) <= PACKED_ENTRIES and all(len(each) <= PACKED_MEMBER for each in members)
 
 
 ZSET: DataType[SortedSet] = DataType(
@@ -34,7 +69,310 @@ ZSET: DataType[SortedSet] = DataType(
         getsizeof(value.scores) + sampled(len(value), value.scores) + ENTRY * len(value)
     ),
     copy=SortedSet.copy,
-    encoding=lambda value: "skiplist",
+    encoding=lambda value: "listpack" if _is_packed(value.scores) else "skiplist",
 )
 
-COMMANDS: tuple[Command, ...] = ()
+
+class _Pairs(Sequence[tuple[bytes, float]]):
+    """Members and scores of entries, each pair made when it is encoded: a million at once would
+    hold the loop for 200 ms."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[tuple[bytes, float]]:
+        return ((member, score) for score, member in self._entries)
+
+    def __getitem__(self, at: Any) -> Any:
+        found: Any = self._entries[at]
+        return (
+            [(member, score) for score, member in found] if isinstance(at, slice) else found[::-1]
+        )
+
+
+def scored(entries: list[Entry]) -> Scored:
+    """The reply of members with their scores."""
+    return Scored(_Pairs(entries))
+
+
+def store_result(
+    ctx: Context, destination: bytes, scores: dict[bytes, float], operation: str
+) -> int:
+    """Put what a command has made at ``destination``, whatever was there; gives how many there are.
+
+    Where there are none, the key is deleted.
+    """
+    if scores:
+        if _is_packed(scores):
+            for member, score in scores.items():
+                scores[member] = score or 0.0
+        ctx.db.set(destination, SortedSet(scores), operation=operation)
+    else:
+        ctx.db.delete(destination)
+    return len(scores)
+
+
+# Adding
+
+_ADD_OPTIONS = frozenset((b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"))
+
+
+def split_options(
+    words: Sequence[bytes], known: AbstractSet[bytes]
+) -> tuple[AbstractSet[bytes], Sequence[bytes]]:
+    """The options that ``words`` begin with, in upper case, and what follows them."""
+    at = 0
+    while at < len(words) and words[at].upper() in known:
+        at += 1
+    return {word.upper() for word in words[:at]}, words[at:]
+
+
+def put_members(
+    ctx: Context, key: bytes, entries: Iterable[Entry], options: AbstractSet[bytes]
+) -> int | float | None:
+    """Give members their scores, as far as the options of ZADD allow it.
+
+    Gives how many are new, with CH how many are new or changed; with INCR the score of the only
+    one, None if that was not allowed.
+    """
+    zset = ZSET.get(ctx.db, key)
+    if zset is None:
+        if b"XX" in options:
+            return None if b"INCR" in options else 0
+        zset = SortedSet()
+    scores, before, changed = zset.scores, len(zset), 0
+    allowed: float | None = None
+    for score, member in entries:
+        old = scores.get(member)
+        allowed = _allowed(old, score, options) if options else score
+        if allowed is not None and allowed != old:
+            zset.put(member, allowed or _zero(allowed, scores, member))
+            changed += 1
+    if changed:
+        ctx.db.update(key, zset, "zincr" if b"INCR" in options else "zadd")
+    if b"INCR" in options:
+        return allowed
+    return changed if b"CH" in options else len(zset) - before
+
+
+def _allowed(old: float | None, score: float, options: AbstractSet[bytes]) -> float | None:
+    """The score that a member gets which has ``old``; None where it keeps that."""
+    if old is None:
+        return None if b"XX" in options else score
+    if b"NX" in options:
+        return None
+    if b"INCR" in options:
+        score += old
+        if isnan(score):
+            raise CommandError("resulting score is not a number (NaN)")
+    if (b"GT" in options and score <= old) or (b"LT" in options and score >= old):
+        return None
+    return score
+
+
+def _zero(zero: float, scores: Collection[bytes], member: bytes) -> float:
+    """What becomes of a score of 0.0 or -0.0 that ``member`` gets."""
+    return 0.0 if copysign(1, zero) > 0 or _is_packed([*scores, member]) else zero
+
+
+def _check(options: AbstractSet[bytes], members: int) -> None:
+    if {b"NX", b"XX"} <= options:
+        raise CommandError("XX and NX options at the same time are not compatible")
+    if len(options & {b"NX", b"GT", b"LT"}) > 1:
+        raise CommandError("GT, LT, and/or NX options at the same time are not compatible")
+    if b"INCR" in options and members > 1:
+        raise CommandError("INCR option supports a single increment-element pair")
+
+
+def _add(ctx: Context, key: bytes, words: Sequence[bytes], *given: bytes) -> int | float | None:
+    """ZADD with the options ``given``, and those that it asks for."""
+    options, pairs = split_options(words, _ADD_OPTIONS)
+    if not pairs or len(pairs) % 2:
+        raise SyntaxFault("each member comes behind its score")
+    if options or given:
+        options |= frozenset(given)
+        _check(options, len(pairs) // 2)
+    scores = [double(raw) for raw in pairs[::2]]
+    return put_members(ctx, key, zip(scores, pairs[1::2], strict=True), options)
+
+
+@command(
+    "zadd",
+    KEY,
+    Tail("[NX|XX] [GT|LT] [CH] [INCR] <score> <member> …", least=2),
+    flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    summary="Add members to a sorted set, or give them other scores",
+    complexity="O(log n) a member",
+)
+def zadd(ctx: Context, key: bytes, *words: bytes) -> int | float | None:
+    return _add(ctx, key, words)
+
+
+@command(
+    "zincrby",
+    KEY,
+    Param("increment"),
+    MEMBER,
+    flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    summary="Add to the score of a member, which is 0 where there is none",
+    complexity="O(log n)",
+)
+def zincrby(ctx: Context, key: bytes, *increment_and_member: bytes) -> int | float | None:
+    return _add(ctx, key, increment_and_member, b"INCR")
+
+
+@command(
+    "zrem",
+    KEY,
+    MEMBERS,
+    flags=Flag.WRITE | Flag.FAST,
+    summary="Remove members from a sorted set",
+    complexity="O(log n) a member",
+)
+def zrem(ctx: Context, key: bytes, *members: bytes) -> int:
+    zset = ZSET.get(ctx.db, key)
+    if zset is None:
+        return 0
+    removed = sum(map(zset.remove, members))
+    if removed:
+        ctx.db.store(key, zset, "zrem")
+    return removed
+
+
+# Looking at members
+
+
+@command(
+    "zcard",
+    KEY,
+    flags=READS_FAST,
+    summary="The number of members of a sorted set",
+    complexity="O(1)",
+)
+def zcard(ctx: Context, key: bytes) -> int:
+    return len(ZSET.get(ctx.db, key) or ())
+
+
+@command(
+    "zscore",
+    KEY,
+    MEMBER,
+    flags=READS_FAST,
+    summary="The score of a member",
+    complexity="O(1)",
+)
+def zscore(ctx: Context, key: bytes, member: bytes) -> float | None:
+    zset = ZSET.get(ctx.db, key)
+    return None if zset is None else zset.scores.get(member)
+
+
+@command(
+    "zmscore",
+    KEY,
+    MEMBERS,
+    flags=READS_FAST,
+    summary="The scores of several members",
+    complexity="O(1) a member",
+)
+def zmscore(ctx: Context, key: bytes, *members: bytes) -> list[float | None]:
+    zset = ZSET.get(ctx.db, key)
+    return [None] * len(members) if zset is None else list(map(zset.scores.get, members))
+
+
+@command(
+    "zrank",
+    KEY,
+    MEMBER,
+    flags=READS_FAST,
+    summary="How many members have lower scores than this one",
+    complexity="O(log n)",
+)
+def zrank(ctx: Context, key: bytes, member: bytes) -> int | None:
+    zset = ZSET.get(ctx.db, key)
+    return zset.rank(member) if zset is not None and member in zset.scores else None
+
+
+@command(
+    "zrevrank",
+    KEY,
+    MEMBER,
+    flags=READS_FAST,
+    summary="How many members have higher scores than this one",
+    complexity="O(log n)",
+)
+def zrevrank(ctx: Context, key: bytes, member: bytes) -> int | None:
+    zset = ZSET.get(ctx.db, key)
+    if zset is None or member not in zset.scores:
+        return None
+    return len(zset) - 1 - zset.rank(member)
+
+
+@command(
+    "zrandmember",
+    KEY,
+    Tail("[<count> [WITHSCORES]]"),
+    flags=Flag.READ,
+    summary="Members at random: different ones, or with a negative count any",
+    complexity="O(1) a member; once for a sorted set, when first asked, O(n)",
+    differs=DIFFERS,
+)
+def zrandmember(ctx: Context, key: bytes, *words: bytes) -> Reply:
+    count, with_scores = read_options(words, b"WITHSCORES") if words else (None, False)
+    zset, random = ZSET.get(ctx.db, key), ctx.server.random
+    if count is None:
+        return None if zset is None else zset.pool.choice(random)
+    if zset is None:
+        return []
+    members = chosen(zset.scores, lambda: zset.pool, count, random)
+    return Scored([(each, zset.scores[each]) for each in members]) if with_scores else members
+
+
+@command(
+    "zscan",
+    KEY,
+    CURSOR,
+    SCAN_OPTIONS,
+    flags=Flag.READ,
+    summary="The next members of a sorted set behind a cursor, and the cursor behind them",
+    complexity="O(1) a member; once for a sorted set, when it is first scanned, O(n)",
+)
+def zscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
+    zset = ZSET.get(ctx.db, key)
+    if zset is None:
+        return NOTHING_SCANNED
+    is_packed = _is_packed(zset.scores)
+    cursor, members = scan(zset.scores, lambda: zset.pool, cursor, words)
+    return scanned(
+        cursor,
+        [
+            word
+            for member in members
+            for word in (member, _scanned_score(zset.scores[member], is_packed))
+        ],
+    )
+
+
+def _scanned_score(score: float, is_packed: bool) -> bytes:
+    """A score as ZSCAN shows it: where Redis keeps it packed, integers have all their digits."""
+    if is_packed and 0 < abs(score) <= 2**62 and score.is_integer():
+        return b"%d" % int(score)
+    return b"%.17g" % score  # -0 too
+
+
+COMMANDS = (
+    zadd,
+    zincrby,
+    zrem,
+    zcard,
+    zscore,
+    zmscore,
+    zrank,
+    zrevrank,
+    zrandmember,
+    zscan,
+)

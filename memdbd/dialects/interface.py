@@ -14,7 +14,7 @@ from memdbd.dialects.resp import RespParser
 from memdbd.dialects.resp_replies import ENCODERS, Stream
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.dialects.text_replies import TextEncoder
-from memdbd.replies import OK, Members, Message, Pairs, Push, Reply
+from memdbd.replies import OK, Members, Message, Pairs, Push, Reply, Scored
 from memdbd.session import Session
 
 Table = Mapping[bytes, Command]
@@ -67,7 +67,7 @@ class TextDialect:
         return refusals
 
 
-_STREAMED = frozenset({list, Members, Pairs})
+_STREAMED = frozenset({list, dict, Members, Pairs, Scored})
 
 
 class RespDialect:
@@ -128,6 +128,10 @@ class Dialects:
     def of_first_byte(self, first: bytes, session: Session) -> Dialect:
         """The dialect of a connection whose first byte this is."""
         return self.resp(session) if first == b"*" else self.text()
+
+    def stats(self) -> Mapping[str, int]:
+        """What their caches have done."""
+        return self._encoder.stats()
 
     def resp(self, session: Session) -> Dialect:
         session.resp = 2

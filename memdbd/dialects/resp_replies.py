@@ -9,7 +9,8 @@ May import: errors, replies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from memdbd.errors import CommandError, ProtocolError
@@ -35,6 +36,7 @@ LONG = 4096
 PIECE = 2048
 
 _OK = b"+OK\r\n"
+_KINDS: dict[type, bytes] = {dict: b"%", Members: b"~"}  # those of RESP3 alone
 # What may not stand in a line, for it would end it.
 _CONTROL = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
@@ -107,17 +109,25 @@ class RespEncoder:
             return _error(reply)
         raise TypeError(f"no reply: {type(reply).__name__}")
 
-    def stream(self, reply: Sequence[Reply] | Members | Pairs) -> Stream | None:
-        """The pieces of a long reply; None for one that is better encoded as a whole."""
-        kind, items = b"*", reply
-        if isinstance(reply, (Members, Pairs)):
-            items = reply.items
-            if isinstance(reply, Members) and self.version == 3:
-                kind = b"~"
-        if len(items) < LONG:  # type: ignore[arg-type]
+    def stream(self, reply: Sequence[Reply] | dict[Any, Reply] | Members | Pairs) -> Stream | None:
+        """The pieces of a long reply; None for one that is better encoded as a whole.
+
+        The reply must not change any more.
+        """
+        items: Any = reply.items if isinstance(reply, (Members, Pairs)) else reply
+        size = len(items)
+        if size < LONG:
             return None
-        flat = isinstance(reply, Pairs) and self.version == 2
-        return Stream(self._pieces(kind, items, flat=flat))  # type: ignore[arg-type]
+        kind, flat = b"*", False
+        if isinstance(reply, dict):
+            items, flat = reply.items(), True
+        elif isinstance(reply, Pairs):
+            flat = self.version == 2
+        if self.version == 3:
+            kind = _KINDS.get(reply.__class__, kind)
+        elif flat:
+            size *= 2
+        return Stream(self._pieces(b"%b%d\r\n" % (kind, size), items, flat=flat))
 
     def message(self, message: Message) -> bytes:
         """The bytes that push a message, made once for all who listen in this version."""
@@ -145,10 +155,10 @@ class RespEncoder:
         encode = self.encode
         return b"".join([encode(one) for pair in pairs for one in pair])
 
-    def _pieces(self, kind: bytes, items: Sequence[Reply], *, flat: bool) -> Iterator[bytes]:
-        yield b"%b%d\r\n" % (kind, len(items) * (1 + flat))
-        for at in range(0, len(items), PIECE):
-            piece = items[at : at + PIECE]
+    def _pieces(self, start: bytes, items: Iterable[Any], *, flat: bool) -> Iterator[bytes]:
+        yield start
+        left = iter(items)
+        while piece := list(islice(left, PIECE)):
             yield self._joined(piece) if flat else b"".join(map(self.encode, piece))
 
 
@@ -167,7 +177,8 @@ def _verbatim(reply: Verbatim) -> bytes:
 
 def _error(error: Exception) -> bytes:
     code = error.code if isinstance(error, CommandError) else "ERR"
-    text = str(error).translate(_CONTROL).encode("utf-8", "surrogateescape")
+    # As Redis does it: trimmed of line ends, and without any within.
+    text = str(error).strip("\r\n").translate(_CONTROL).encode("utf-8", "surrogateescape")
     return b"-%b %b\r\n" % (code.encode(), text)
 
 

@@ -20,15 +20,12 @@ from memdbd.commands.types import DataType
 from memdbd.databases import Databases
 from memdbd.engines.interface import IEngine
 from memdbd.eviction import BoundedKeyspace, Bounds
-from memdbd.keyspace import Keyspace, Value
+from memdbd.keyspace import Contents, Keyspace, Value
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
 from memdbd.session import Session
 from memdbd.structs.graveyard import Graveyard
 from memdbd.waiting import Place, Waiting
-
-# By the number of a database: its values, and their deadlines in milliseconds of the wall clock.
-Contents = Mapping[int, tuple[dict[bytes, Value], Mapping[bytes, int]]]
 
 
 @implementer(IEngine)

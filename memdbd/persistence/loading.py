@@ -5,7 +5,7 @@ does the checking. Only where that fails is the block gone through line by line,
 and name it. What no parser can notice, the checksum does, so the result counts only once the
 last line has been compared. Nothing on disk is changed.
 
-May import: errors, fs, legacy, snapshot; commands.types.
+May import: databases, errors, fs, legacy, snapshot; commands.types.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from zlib import crc32
 
 import orjson
 
+from memdbd.databases import COUNT
 from memdbd.errors import SnapshotDamaged, StorageError
 from memdbd.persistence import legacy
 from memdbd.persistence.fs import FileSystem
@@ -37,7 +38,7 @@ from memdbd.persistence.snapshot import (
 if TYPE_CHECKING:
     from memdbd.commands.types import DataType, Untext
 
-_FIELDS = frozenset({"key", "key_encoding", "value", "encoding", "type", "deadline"})
+_FIELDS = frozenset({"key", "key_encoding", "value", "encoding", "type", "database", "deadline"})
 
 # What orjson, the record's fields and DataType.load raise for something that was never written.
 _FAULTS = (ValueError, TypeError, LookupError)
@@ -64,7 +65,7 @@ def _read(fs: FileSystem, path: str, types: Mapping[str, DataType[Any]]) -> Snap
         texts = legacy.parse(path, block + b"".join(blocks))
         load = types[DEFAULT_TYPE].load
         values = {key.encode(): load(text, str.encode) for key, text in texts.items()}
-        return Snapshot(values, {}, sequence=0, created=0.0, imported=True)
+        return Snapshot({0: (values, {})}, sequence=0, created=0.0, imported=True)
     header, newline, block = block.partition(b"\n")
     loader = _Loader(path, types, header + newline)
     for following in blocks:
@@ -110,8 +111,7 @@ class _Loader:
     def __init__(self, path: str, types: Mapping[str, DataType[Any]], header: bytes) -> None:
         self._path = path
         self._types = types
-        self._values: dict[bytes, Any] = {}
-        self._deadlines: dict[bytes, int] = {}
+        self._contents: dict[int, tuple[dict[bytes, Any], dict[bytes, int]]] = {0: ({}, {})}
         self._line = 1  # of the next one
         try:
             self._sequence, self._created = _parse_header(header)
@@ -122,26 +122,34 @@ class _Loader:
 
     def add(self, block: bytes) -> None:
         """Take the records of any number of whole lines."""
-        before = len(self._values)
+        before = {number: len(values) for number, (values, _) in self._contents.items()}
         try:
             records = orjson.loads(b"[%b]" % _without_comma(block)) if block else []
             self._add(records)
-            if not block.count(b"\n") == len(records) == len(self._values) - before:
+            if not block.count(b"\n") == len(records) == self._count() - sum(before.values()):
                 raise ValueError("lines, records and keys differ in number")
         except _FAULTS as fault:
-            self._find_fault(block, set(islice(self._values, before)))
+            seen = {
+                (number, key)
+                for number, count in before.items()
+                for key in islice(self._contents[number][0], count)
+            }
+            self._find_fault(block, seen)
             raise self._damaged(str(fault)) from None
         self._crc = crc32(block, self._crc)
         self._line += len(records)
 
     def finish(self, line: bytes) -> Snapshot:
         """Compare the last line with the one that belongs to what was read."""
-        if line != end_line(len(self._values), self._crc):
+        if line != end_line(self._count(), self._crc):
             raise self._damaged(self._fault_of_end(line))
-        return Snapshot(self._values, self._deadlines, self._sequence, self._created)
+        return Snapshot(self._contents, self._sequence, self._created)
+
+    def _count(self) -> int:
+        return sum(len(values) for values, _ in self._contents.values())
 
     def _add(self, records: Iterable[dict[str, Any]]) -> None:
-        values, deadlines, encode = self._values, self._deadlines, str.encode
+        (values, deadlines), encode = self._contents[0], str.encode
         load = self._types[DEFAULT_TYPE].load
         for record in records:
             # By far the most are plain strings, with or without a deadline: a short way for them.
@@ -152,13 +160,14 @@ class _Loader:
                 values[key] = load(record["value"], encode)
                 deadlines[key] = _whole_number(record["deadline"])
             else:
-                key, value, deadline = self._parse(record)
-                values[key] = value
+                database, key, value, deadline = self._parse(record)
+                its_values, its_deadlines = self._contents.setdefault(database, ({}, {}))
+                its_values[key] = value
                 if deadline is not None:
-                    deadlines[key] = deadline
+                    its_deadlines[key] = deadline
 
-    def _parse(self, record: dict[str, Any]) -> tuple[bytes, Any, int | None]:
-        """Key, value and deadline of a record with any fields."""
+    def _parse(self, record: dict[str, Any]) -> tuple[int, bytes, Any, int | None]:
+        """Database, key, value and deadline of a record with any fields."""
         if not isinstance(record, dict):
             raise TypeError("not an object")
         if not record.keys() <= _FIELDS:
@@ -168,21 +177,22 @@ class _Loader:
             raise _Fault(f"type {record['type']!r} is not known to this version of memdbd")
         key = _untext(record.get("key_encoding"))(record["key"])
         value = kind.load(record["value"], _untext(record.get("encoding")))
-        return key, value, _whole_number(record["deadline"]) if "deadline" in record else None
+        deadline = _whole_number(record["deadline"]) if "deadline" in record else None
+        return _database(record.get("database", 0)), key, value, deadline
 
-    def _find_fault(self, block: bytes, seen: set[bytes]) -> None:
+    def _find_fault(self, block: bytes, seen: set[tuple[int, bytes]]) -> None:
         """Raise for the first line of ``block`` that is at fault; ``seen``: the keys before it."""
         for line in BytesIO(block):
             if line.startswith(b'{"end":'):
                 raise self._damaged("there is more after this line, which was the last")
             try:
                 record = orjson.loads(_without_comma(line))
-                key, _, _ = self._parse(record)
+                database, key, _, _ = self._parse(record)
             except _FAULTS as fault:
                 raise self._damaged(_reason(fault, "this is not a record")) from None
-            if key in seen:
+            if (database, key) in seen:
                 raise self._damaged(f"key {record['key']!r} is there a second time")
-            seen.add(key)
+            seen.add((database, key))
             self._line += 1
 
     def _fault_of_end(self, line: bytes) -> str:
@@ -193,10 +203,8 @@ class _Loader:
             count, checksum = end["count"], end["crc32"]
         except _FAULTS:
             return "this is not the last line of a snapshot"
-        if count != len(self._values):
-            return (
-                f"there should be {count} records before this line, there are {len(self._values)}"
-            )
+        if count != self._count():
+            return f"there should be {count} records before this line, there are {self._count()}"
         return (
             f"the checksum of what is before this line should be {checksum}, it is "
             f"{self._crc:08x}: the file was changed after it was written"
@@ -242,6 +250,12 @@ def _whole_number(deadline: object) -> int:
     if type(deadline) is not int:
         raise _Fault("the deadline is not a whole number of milliseconds")
     return deadline
+
+
+def _database(number: object) -> int:
+    if type(number) is not int or not 0 <= number < COUNT:
+        raise _Fault(f"the database is not a number from 0 to {COUNT - 1}")
+    return number
 
 
 def _untext(encoding: object) -> Untext:

@@ -9,7 +9,7 @@ The format, version 1. The file as a whole is a JSON array; each line of it is o
     {"end":true,"count":3,"crc32":"0a1b2c3d"}]
 
 ``sequence`` is that of the last journal frame that it covers. In a record, ``type`` is left out
-where it is ``string``; ``deadline`` is in milliseconds of the wall clock; ``encoding`` and
+where it is ``string``, and ``database`` where it is 0; ``deadline`` is in milliseconds of the wall clock; ``encoding`` and
 ``key_encoding`` say that the texts in the value, or the key, are base64, which they are only
 where the bytes are not UTF-8. The last line has the number of records and the CRC-32 of all bytes
 before that line: a file is a snapshot if its last line is exactly the one that belongs to it.
@@ -19,7 +19,7 @@ temporary file; then sync, rename, sync of the directory. The rename is the comm
 it the old snapshot is untouched, after it the new one is whole. Reading is in
 :mod:`memdbd.persistence.loading`.
 
-May import: errors, fs, legacy; commands.types.
+May import: errors, keyspace, fs, legacy; commands.types.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from zlib import crc32
 
 import orjson
 
+from memdbd.keyspace import Contents
 from memdbd.persistence import legacy
 from memdbd.persistence.fs import FileSystem
 
@@ -53,13 +54,17 @@ SLICE_BYTES = 256 * 1024
 
 
 class Snapshot(NamedTuple):
-    """What was read: all keys with their values, and the deadlines of those that have one."""
+    """What was read: the contents of all databases that have any."""
 
-    values: dict[bytes, Any]
-    deadlines: dict[bytes, int]  # milliseconds of the wall clock
+    contents: Contents
     sequence: int
     created: float  # seconds of the wall clock; 0 where the file does not say
     imported: bool = False  # the file was not ours, but a plain JSON object of strings
+
+    @property
+    def count(self) -> int:
+        """How many keys there are."""
+        return sum(len(values) for values, _ in self.contents.values())
 
 
 def header_line(sequence: int, created: float) -> bytes:
@@ -92,8 +97,8 @@ def _temporary(path: str) -> str:
 class SnapshotWriter:
     """Writes one snapshot: ``write_slice`` until it says False, then ``commit``; or ``abort``.
 
-    ``values`` and ``deadlines`` are copies that nobody changes any more; ``types`` has the type
-    of each class of value; ``created`` is in seconds of the wall clock.
+    ``contents`` are copies that nobody changes any more; ``types`` has the type of each class of
+    value; ``created`` is in seconds of the wall clock.
 
     Whatever any method raises, the snapshot at ``path`` is as it was (or the new one, if only the
     last step of ``commit`` failed), the temporary file is gone and the writer is of no more use:
@@ -104,8 +109,7 @@ class SnapshotWriter:
         self,
         fs: FileSystem,
         path: str,
-        values: Mapping[bytes, Any],
-        deadlines: Mapping[bytes, int],
+        contents: Contents,
         types: Mapping[type, DataType[Any]],
         created: float,
         sequence: int = 0,
@@ -113,8 +117,8 @@ class SnapshotWriter:
         self._fs = fs
         self._path = path
         self._temporary = _temporary(path)
-        self._slices = _slices(values, deadlines, types)
-        self._count = len(values)
+        self._slices = _slices(contents, types)
+        self.count = sum(len(values) for values, _ in contents.values())
         self._crc = 0
         self._file: int | None = self._create()
         self._unfinished = True
@@ -139,7 +143,7 @@ class SnapshotWriter:
         with self._aborted_on_error():
             while self.write_slice():
                 pass
-            self._write(end_line(self._count, self._crc))
+            self._write(end_line(self.count, self._crc))
             self._fs.sync(self._opened())
             self._close()
             if self._would_replace_foreign_file():
@@ -194,24 +198,12 @@ class SnapshotWriter:
                 return False
 
 
-def _slices(
-    values: Mapping[bytes, Any], deadlines: Mapping[bytes, int], types: Mapping[type, DataType[Any]]
-) -> Iterator[bytes]:
+def _slices(contents: Contents, types: Mapping[type, DataType[Any]]) -> Iterator[bytes]:
     """The lines of all records, in pieces that are each short work to make and to write."""
-    decode, dumps, deadline_of = bytes.decode, orjson.dumps, deadlines.get
+    dumps = orjson.dumps
     lines: list[bytes] = []
     size = 0
-    for key, value in values.items():
-        kind = types[type(value)]
-        try:
-            record = {"key": decode(key), "value": kind.dump(value, decode)}
-        except UnicodeDecodeError:
-            record = _in_base64(key, value, kind)
-        if kind.name != DEFAULT_TYPE:
-            record["type"] = kind.name
-        deadline = deadline_of(key)
-        if deadline is not None:
-            record["deadline"] = deadline
+    for record in _records(contents, types):
         dumped = record["value"]
         large = type(dumped) is str and len(dumped) > SLICE_BYTES
         if not large:
@@ -227,6 +219,26 @@ def _slices(
             yield from _large_record(record)
     if lines:
         yield b",\n".join(lines) + b",\n"
+
+
+def _records(contents: Contents, types: Mapping[type, DataType[Any]]) -> Iterator[dict[str, Any]]:
+    decode = bytes.decode
+    for database, (values, deadlines) in contents.items():
+        deadline_of = deadlines.get
+        for key, value in values.items():
+            kind = types[type(value)]
+            try:
+                record = {"key": decode(key), "value": kind.dump(value, decode)}
+            except UnicodeDecodeError:
+                record = _in_base64(key, value, kind)
+            if kind.name != DEFAULT_TYPE:
+                record["type"] = kind.name
+            if database:
+                record["database"] = database
+            deadline = deadline_of(key)
+            if deadline is not None:
+                record["deadline"] = deadline
+            yield record
 
 
 def _in_base64(key: bytes, value: Any, kind: DataType[Any]) -> dict[str, Any]:

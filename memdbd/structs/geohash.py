@@ -122,11 +122,10 @@ def score_ranges(shape: Circle | Box) -> Iterator[tuple[float, float]]:
     ``shape`` is most of the globe, two may be the same.
     """
     previous = None
-    for at, cell in enumerate(_cells(shape)):
+    for cell in _cells(shape):
         if cell != previous:
             yield cell.scores()
-        if at:  # Redis does not compare with the first
-            previous = cell
+        previous = cell
 
 
 class _Cell(NamedTuple):

@@ -2,41 +2,26 @@
 
 To drop the last reference to a million objects holds the loop for 30 to 150 ms; here they wait, and
 ``dig`` frees so many of them at once. Strategy: a container is emptied from its end by whatever its
-class has for that, and only the empty one is dropped. May import: sortedcontainers.
+class has for that, and only the empty one is dropped. What a container of containers holds counts
+too: a thousand small lists are many items. Imports nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
-
-from sortedcontainers import SortedList
 
 # Smaller ones are freed where they fall: at 30 to 150 ns an item that takes less than 0.1 ms.
 BURIED_FROM = 512  # items
 
-
-def _pop(container: list[Any] | deque[Any] | SortedList, count: int) -> list[Any]:
-    popped: list[Any] = []
-    while container and len(popped) < count:
-        popped.append(container.pop())
-    return popped
-
-
-def _pop_members(container: set[Any], count: int) -> list[Any]:
-    return [container.pop() for _ in range(min(count, len(container)))]
-
-
-def _pop_values(container: dict[Any, Any], count: int) -> list[Any]:
-    return [container.popitem()[1] for _ in range(min(count, len(container)))]
+_PLAIN = (bytes, int, float, tuple)  # items that are no containers of their own
 
 
 class Graveyard:
     """Takes containers with ``bury``, and frees them with ``dig``.
 
-    A class that is neither list, deque, set nor dict (or one of their subclasses) has a method
-    ``release(count)`` that frees up to so many of its items, and says whether there are more.
+    One that holds more than its items has a method ``release(count)``, which frees up to so many
+    of everything, and says whether there is more; any other has ``popitem`` or ``pop``.
     """
 
     __slots__ = ("_dead", "waiting")
@@ -47,8 +32,11 @@ class Graveyard:
         self.waiting: Callable[[], object] = lambda: None
 
     def bury(self, container: Any) -> None:
-        """Free it later, or now if it is small. It must be nobody else's."""
-        if len(container) < BURIED_FROM:
+        """Free it later, or now if it is small. It must be nobody else's.
+
+        A plain dict is never small: it may be that of a database, with huge values in it.
+        """
+        if len(container) < BURIED_FROM and container.__class__ is not dict:
             return
         self._dead.append(container)
         if len(self._dead) == 1:
@@ -58,31 +46,44 @@ class Graveyard:
         """Free about ``count`` items; False where there is nothing more to free."""
         while self._dead and count > 0:
             container = self._dead.pop()
-            before = len(container)
-            if self._free(container, count):
-                self._dead.append(container)  # above what was found in it: it is at hand
-            count -= max(1, before - len(container))
+            if hasattr(container, "release"):
+                count -= self._release(container, count)
+            else:
+                count -= self._empty(container, count)
         return bool(self._dead)
 
-    def _free(self, container: Any, count: int) -> bool:
-        """Free up to ``count`` items of it; False where it is empty now."""
-        release = getattr(container, "release", None)
-        if release is not None:
-            return bool(release(count))
-        for kind, pop in _POPS.items():
-            if isinstance(container, kind):
-                for value in pop(container, count):
-                    if not isinstance(value, _PLAIN) and len(value) >= BURIED_FROM:
-                        self._dead.append(value)
-                return bool(container)
-        raise TypeError(f"cannot free a {type(container).__name__}")
+    def _release(self, container: Any, count: int) -> int:
+        """Free up to ``count`` items of it; gives how many, or a little more."""
+        size = len(container)
+        if container.release(count):
+            self._dead.append(container)
+            return count
+        return max(size, 1)
+
+    def _empty(self, container: Any, count: int) -> int:
+        """The same by taking out one after another."""
+        take = _popped_value if isinstance(container, dict) else _popped
+        freed = 0
+        while container and freed < count:
+            freed += 1 + self._drop(take(container))
+        if container:
+            self._dead.append(container)  # above what was found in it: it is at hand
+        return freed
+
+    def _drop(self, item: Any) -> int:
+        """Let go of what was taken out, or keep it for later; gives how many items are freed."""
+        if isinstance(item, _PLAIN):
+            return 0
+        size = len(item)
+        if size < BURIED_FROM:
+            return size
+        self._dead.append(item)
+        return 0
 
 
-_PLAIN = (bytes, int, float, tuple)
-_POPS: dict[type, Callable[[Any, int], list[Any]]] = {
-    dict: _pop_values,
-    set: _pop_members,
-    list: _pop,
-    deque: _pop,
-    SortedList: _pop,
-}
+def _popped(container: Any) -> Any:
+    return container.pop()
+
+
+def _popped_value(container: dict[Any, Any]) -> Any:
+    return container.popitem()[1]

@@ -61,11 +61,15 @@ class LRU(Generic[K, V]):
         self.weight -= self._weights.pop(key, 0)
         return self._entries.pop(key, None)
 
-    def clear(self) -> None:
-        """Forget all; the count of evictions stays."""
-        self._entries.clear()
-        self._weights.clear()
-        self.weight = 0
+    def release(self, count: int) -> bool:
+        """Forget up to ``count`` entries; True while there are more.
+
+        For one that nobody uses any more: a huge one is freed in slices, without a long pause.
+        """
+        for _ in range(min(count, len(self._entries))):
+            key, _ = self._entries.popitem()
+            self.weight -= self._weights.pop(key, 0)
+        return bool(self._entries)
 
     def _is_over(self) -> bool:
         return (self.capacity is not None and len(self._entries) > self.capacity) or (

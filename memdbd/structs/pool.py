@@ -100,7 +100,9 @@ class Pool(Generic[M]):
         For a pool that nobody uses any more: a huge one is freed in slices, without a long pause.
         """
         del self._entries[-count:]
-        return bool(self._entries)
+        for _ in range(min(count, len(self._stale))):
+            self._stale.pop()
+        return bool(self._entries or self._stale)
 
     def _clean(self) -> None:
         """Let the hand look at the next few entries."""

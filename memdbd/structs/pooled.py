@@ -1,13 +1,20 @@
 """A set and a dict that can also choose at random and be paged through, once somebody asks.
 
-They are Python's own, so that all of their operations are as fast; beside them stands a
-:class:`~memdbd.structs.pool.Pool` from the first time that it is needed. Members come and go by
-``put`` and ``take`` alone. May import: pool.
+They are Python's own, so that all that only reads is as fast, and one that nobody asks costs as
+much as those; beside them stands a :class:`~memdbd.structs.pool.Pool` from the first time that it
+is needed. It has to hear of each member that comes and goes, so that the methods defined here are
+the only ways in and out: ``add``, ``pop``, ``|=`` and the like leave the pool behind. What ``&``,
+``|``, ``-`` and ``copy`` give has no pool and is for reading: a new value is ``PooledSet(...)`` of
+it. May import: pool.
 """
 
 from __future__ import annotations
 
-from memdbd.structs.pool import Pool
+from collections.abc import Iterable, Mapping
+
+from memdbd.structs.pool import Pool, Random
+
+POINTER = 8  # bytes that the pool takes for a member
 
 
 class PooledSet(set[bytes]):
@@ -17,8 +24,8 @@ class PooledSet(set[bytes]):
 
     _pool: Pool[bytes] | None
 
-    def __init__(self, members: object = ()) -> None:
-        super().__init__(members)  # type: ignore[call-overload] # as set itself
+    def __init__(self, members: Iterable[bytes] = ()) -> None:
+        super().__init__(members)
         self._pool = None
 
     @property
@@ -37,6 +44,14 @@ class PooledSet(set[bytes]):
             self._pool.add(member)
         return True
 
+    def put_all(self, members: Iterable[bytes]) -> int:
+        """Add members; gives how many were not there."""
+        if self._pool is not None:
+            return sum(map(self.put, members))
+        before = len(self)
+        self.update(members)
+        return len(self) - before
+
     def take(self, member: bytes) -> bool:
         """Remove a member; False where it is not there."""
         if member not in self:
@@ -46,21 +61,47 @@ class PooledSet(set[bytes]):
             self._pool.discard(member)
         return True
 
+    def take_all(self, members: Iterable[bytes]) -> int:
+        """Remove members; gives how many were there."""
+        if self._pool is not None:
+            return sum(map(self.take, members))
+        before = len(self)
+        self.difference_update(members)
+        return before - len(self)
+
+    def take_any(self, random: Random) -> bytes:
+        """Remove a member, each as likely, and give it. IndexError where there is none."""
+        member = self.pool.take(random)
+        self.remove(member)
+        return member
+
+    def release(self, count: int) -> bool:
+        """Forget up to ``count`` members; True while there are more.
+
+        For one that nobody uses any more: a huge one is freed in slices, without a long pause.
+        """
+        for _ in range(min(count, len(self))):
+            self.pop()
+        return (self._pool is not None and self._pool.release(count)) or bool(self)
+
+    def __sizeof__(self) -> int:
+        return super().__sizeof__() + _size_of(self._pool)
+
 
 class PooledDict(dict[bytes, bytes]):
-    """A dict of bytes with a pool of its keys."""
+    """A dict of bytes with a pool of its keys, the fields."""
 
     __slots__ = ("_pool",)
 
     _pool: Pool[bytes] | None
 
-    def __init__(self, items: object = ()) -> None:
-        super().__init__(items)  # type: ignore[call-overload] # as dict itself
+    def __init__(self, items: Mapping[bytes, bytes] | Iterable[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__(items)
         self._pool = None
 
     @property
     def pool(self) -> Pool[bytes]:
-        """The keys, in an order of its own."""
+        """The fields, in an order of its own."""
         if self._pool is None:
             self._pool = Pool(self)
         return self._pool
@@ -73,9 +114,31 @@ class PooledDict(dict[bytes, bytes]):
             self._pool.add(field)
         return is_new
 
-    def take(self, field: bytes) -> bytes | None:
-        """Remove a field and give its value; None where it is not there."""
-        value = self.pop(field, None)
-        if value is not None and self._pool is not None:
+    def put_all(self, items: Iterable[tuple[bytes, bytes]]) -> int:
+        """Set fields; gives how many were not there."""
+        if self._pool is not None:
+            return sum(self.put(field, value) for field, value in items)
+        before = len(self)
+        self.update(items)
+        return len(self) - before
+
+    def take(self, field: bytes) -> bool:
+        """Remove a field; False where it is not there."""
+        if self.pop(field, None) is None:
+            return False
+        if self._pool is not None:
             self._pool.discard(field)
-        return value
+        return True
+
+    def release(self, count: int) -> bool:
+        """Forget up to ``count`` fields; True while there are more. See :class:`PooledSet`."""
+        for _ in range(min(count, len(self))):
+            self.popitem()
+        return (self._pool is not None and self._pool.release(count)) or bool(self)
+
+    def __sizeof__(self) -> int:
+        return super().__sizeof__() + _size_of(self._pool)
+
+
+def _size_of(pool: Pool[bytes] | None) -> int:
+    return 0 if pool is None else POINTER * len(pool)

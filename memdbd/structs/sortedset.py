@@ -1,11 +1,12 @@
 """A sorted set: members with scores, in the order of score, then member.
 
-Imports bisect, math.nextafter and sortedcontainers.
+May import: pool; bisect, math.nextafter and sortedcontainers.
 
 Strategy: a dict knows the score of each member, and a sorted sequence the order. Up to PLAIN
 members the order is a plain list, made when something first asks for it, so that one that is only
 written and looked up is a dict. Beyond, it is a SortedList that is always there: making it then
-would stop everything, a second for a million members.
+would stop everything, a second for a million members. A pool stands beside them from the first
+time that somebody scans the members or chooses some at random.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from math import inf, nextafter
 
 from sortedcontainers import SortedList
+
+from memdbd.structs.pool import Pool
 
 Entry = tuple[float, bytes]  # a score and its member
 
@@ -46,10 +49,11 @@ class SortedSet:
     ``order[start:stop]``.
     """
 
-    __slots__ = ("_order", "scores")
+    __slots__ = ("_order", "_pool", "scores")
 
     def __init__(self, scores: dict[bytes, float] | None = None) -> None:
         self.scores: dict[bytes, float] = {} if scores is None else scores
+        self._pool: Pool[bytes] | None = None
         self._order: _PlainList | SortedList[Entry] | None = None
         if len(self.scores) > PLAIN:
             self._make_order()
@@ -69,6 +73,13 @@ class SortedSet:
         copy._order = None if order is None else type(order)(order)
         return copy
 
+    @property
+    def pool(self) -> Pool[bytes]:
+        """The members, in an order of its own."""
+        if self._pool is None:
+            self._pool = Pool(self.scores)
+        return self._pool
+
     # One member
 
     def put(self, member: bytes, score: float) -> bool:
@@ -85,9 +96,13 @@ class SortedSet:
             if old is not None:
                 order.remove((old, member))
             order.add((score, member))
-        if old is None and len(scores) > PLAIN and not isinstance(order, SortedList):
+        if old is not None:
+            return False
+        if self._pool is not None:
+            self._pool.add(member)
+        if len(scores) > PLAIN and not isinstance(order, SortedList):
             self._make_order()
-        return old is None
+        return True
 
     def remove(self, member: bytes) -> bool:
         """Take ``member`` away; False if it is not there. O(log n)."""
@@ -96,6 +111,8 @@ class SortedSet:
             return False
         if self._order is not None:
             self._order.remove((score, member))
+        if self._pool is not None:
+            self._pool.discard(member)
         return True
 
     def rank(self, member: bytes) -> int:
@@ -140,9 +157,9 @@ class SortedSet:
         O(log n) and the entries.
         """
         if not reverse:
-            return list(self._ordered()[start:stop])
+            return self._ordered()[start:stop]
         size = len(self)
-        entries = list(self._ordered()[max(size - stop, 0) : max(size - start, 0)])
+        entries = self._ordered()[max(size - stop, 0) : max(size - start, 0)]
         entries.reverse()
         return entries
 
@@ -152,6 +169,9 @@ class SortedSet:
         del self._ordered()[start:stop]
         for _, member in entries:
             del self.scores[member]
+        if self._pool is not None:
+            for _, member in entries:
+                self._pool.discard(member)
         return entries
 
     def release(self, count: int) -> bool:
@@ -164,7 +184,7 @@ class SortedSet:
             scores.popitem()
             if order is not None:
                 order.pop()
-        return bool(scores)
+        return (self._pool is not None and self._pool.release(count)) or bool(scores)
 
     def _make_order(self) -> None:
         entries = zip(self.scores.values(), self.scores, strict=True)

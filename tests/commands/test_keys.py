@@ -1,11 +1,11 @@
-"""Keys of any type: finding, renaming, deleting, and when they expire."""
+"""Keys of any type: finding, renaming, copying and deleting them, and what they are."""
 
 from __future__ import annotations
 
 import pytest
-from helpers_pure import NOW, World, conversation
+from helpers_pure import World, conversation, refusal
 
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
+from memdbd.commands.keys import OBJECT_HELP
 
 
 @pytest.fixture
@@ -124,120 +124,137 @@ class TestRename:
             assert world.ask(f"rename {key} new") == {"error": "no such key"}
         assert world.ask("get new")["result"] == "w"
 
-
-class TestExpire:
-    def test_the_key_lives_that_long_to_the_millisecond(self, world: World) -> None:
-        world.say("set k v")
-        assert world.ask("expire k 10") == {"result": 1}
-        assert world.db.deadlines.get(b"k") == NOW + 10_000
-        world.now += 9999
-        assert world.ask("exists k") == {"result": 1}
-        world.now += 1
-        assert world.ask("exists k") == {"result": 0}
-
-    def test_a_new_one_replaces_the_old(self, world: World) -> None:
-        world.say("set_with_ttl k v 10")
-        world.say("expire k 100")
-        assert world.ask("ttl k") == {"result": 100}
-
-    def test_a_missing_key_gives_0(self, world: World) -> None:
-        assert world.ask("expire k 10") == {"result": 0}
+    def test_to_itself_nothing_changes(self, world: World) -> None:
+        world.run(b"set", b"k", b"v")
+        world.heard()
+        assert world.ask("rename k k") == {"result": "OK"}
+        assert world.run(b"renamenx", b"k", b"k") == 0
         assert world.heard() == []
+        assert refusal(world, b"rename", b"x", b"x") == "ERR no such key"
 
-    @pytest.mark.parametrize("seconds", [0, -1, -(10**15)])
-    def test_a_time_that_has_passed_deletes_the_key(self, world: World, seconds: int) -> None:
-        world.say("set k v")
-        assert world.ask(f"expire k {seconds}") == {"result": 1}
-        assert world.ask("exists k") == {"result": 0}
-        assert world.heard() == [("set", b"k"), ("delete", b"k")]
+    def test_it_is_announced_of_both_names(self, world: World) -> None:
+        world.run(b"set", b"k", b"v")
+        world.run(b"rename", b"k", b"new")
+        assert world.heard()[1:] == [("rename_from", b"k"), ("rename_to", b"new")]
 
-    @pytest.mark.parametrize("seconds", [INT64_MAX, INT64_MIN, INT64_MAX // 1000])
-    def test_a_time_out_of_range_is_refused_and_the_key_stays(
-        self, world: World, seconds: int
-    ) -> None:
-        world.say("set k v")
-        assert world.ask(f"expire k {seconds}") == {
-            "error": "invalid expire time in 'expire' command"
-        }
-        assert world.ask("ttl k") == {"result": -1}
-
-    def test_seconds_are_a_whole_number(self, world: World) -> None:
-        assert world.ask("expire k 1.5") == {
-            "error": "value is not an integer or out of range; "
-            "look at <seconds> in: expire <key> <seconds>"
-        }
+    def test_renamenx_takes_no_name_that_is_taken(self, world: World) -> None:
+        assert refusal(world, b"renamenx", b"k", b"new") == "ERR no such key"
+        world.run(b"set", b"k", b"v")
+        world.run(b"set_with_ttl", b"new", b"w", b"10")
+        assert world.run(b"renamenx", b"k", b"new") == 0
+        world.now += 10_000
+        assert world.run(b"renamenx", b"k", b"new") == 1
+        assert world.run(b"get", b"new") == b"v"
 
 
-class TestTTL:
-    def test_it_is_whole_seconds_or_minus_1_or_minus_2(self, world: World) -> None:
-        conversation(
-            world,
-            """
-            > ttl k
-            {"result": -2}
-            > set k v
-            {"result": "OK"}
-            > ttl k
-            {"result": -1}
-            > expire k 10
-            {"result": 1}
-            > ttl k
-            {"result": 10}
-            """,
-        )
+VALUES: dict[str, list[bytes]] = {
+    "string": [b"set", b"k", b"v"],
+    "list": [b"rpush", b"k", b"a", b"b"],
+    "set": [b"sadd", b"k", b"a"],
+    "hash": [b"hset", b"k", b"f", b"v"],
+    "zset": [b"zadd", b"k", b"1.5", b"a"],
+}
+
+
+class TestWhateverTheType:
+    @pytest.mark.parametrize("name", VALUES)
+    def test_a_value_is_named_found_copied_and_deleted(self, world: World, name: str) -> None:
+        world.run(*VALUES[name])
+        assert world.run(b"type", b"k").text == name
+        assert world.run(b"copy", b"k", b"twin") == 1
+        assert world.db.values[b"twin"] == world.db.values[b"k"] or name == "zset"
+        assert world.run(b"touch", b"k", b"twin", b"x", b"k") == 3
+        assert world.run(b"unlink", b"k", b"twin", b"x", b"k") == 2
+        assert world.run(b"exists", b"k", b"twin") == 0
+
+    @pytest.mark.parametrize("name", set(VALUES) - {"string"})
+    def test_a_copy_lives_a_life_of_its_own(self, world: World, name: str) -> None:
+        command, key, *rest = VALUES[name]
+        world.run(command, key, *rest)
+        world.run(b"copy", key, b"twin")
+        before = world.run(b"dump", key)
+        world.run(command, b"twin", *(word + b"2" for word in rest))
+        assert world.run(b"dump", b"twin") != before
+        assert world.run(b"dump", key) == before
+
+    @pytest.mark.parametrize("word", [b"del", b"unlink"])
+    def test_keys_that_are_named_twice_are_deleted_once(self, world: World, word: bytes) -> None:
+        world.run(b"set", b"k", b"v")
+        world.heard()
+        assert world.run(word, b"k", b"x", b"k") == 1
+        assert world.heard() == [("delete", b"k")]
+
+
+class TestCopy:
+    def test_the_deadline_is_copied_too_and_what_is_there_stays(self, world: World) -> None:
+        world.run(b"set_with_ttl", b"k", b"v", b"10")
+        world.run(b"set", b"other", b"w")
+        world.heard()
+        assert world.run(b"copy", b"k", b"new") == 1
+        assert world.run(b"ttl", b"new") == 10
+        assert world.run(b"copy", b"k", b"other") == world.run(b"copy", b"x", b"new2") == 0
+        assert world.heard() == [("copy_to", b"new")]
+
+    def test_replace_takes_its_place_with_its_deadline(self, world: World) -> None:
+        world.run(b"set", b"k", b"v")
+        world.run(b"set_with_ttl", b"other", b"w", b"10")
+        assert world.run(b"copy", b"k", b"other", b"replace") == 1
+        assert (world.run(b"get", b"other"), world.run(b"ttl", b"other")) == (b"v", -1)
+
+    def test_it_reaches_another_database(self, world: World) -> None:
+        world.run(b"set", b"k", b"v")
+        world.databases[3].set(b"k", b"old")
+        assert world.run(b"copy", b"k", b"k", b"DB", b"3") == 0
+        assert world.run(b"copy", b"k", b"k", b"DB", b"3", b"REPLACE") == 1
+        assert world.databases[3].get(b"k") == b"v"
+        assert world.db.get(b"k") == b"v"
 
     @pytest.mark.parametrize(
-        ("ms_later", "left"), [(499, 10), (500, 10), (501, 9), (9999, 0), (10_000, -2)]
+        ("words", "error"),
+        [
+            (b"k", "source and destination objects are the same"),
+            (b"k DB 0 REPLACE", "source and destination objects are the same"),
+            (b"new DB", "syntax error"),
+            (b"new DB x", "value is not an integer or out of range"),
+            (b"new DB 16", "DB index is out of range"),
+            (b"new DB 16 foo", "DB index is out of range"),
+            (b"new replaced", "syntax error"),
+        ],
     )
-    def test_it_is_rounded_as_redis_does_and_ends_with_the_key(
-        self, world: World, ms_later: int, left: int
+    def test_what_it_refuses_whether_there_is_a_key_or_not(
+        self, world: World, words: bytes, error: str
     ) -> None:
-        world.say("set_with_ttl k v 10")
-        world.now += ms_later
-        assert world.ask("ttl k") == {"result": left}
+        assert refusal(world, b"copy", b"k", *words.split()) == f"ERR {error}"
 
 
-class TestPersist:
-    def test_it_gives_1_where_there_was_a_deadline_and_the_key_stays(self, world: World) -> None:
-        world.say("set_with_ttl k v 10")
-        assert world.ask("persist k") == {"result": 1}
-        assert world.ask("persist k") == {"result": 0}
-        assert world.ask("persist x") == {"result": 0}
+class TestRandomkey:
+    def test_it_is_any_key_that_lives(self, world: World) -> None:
+        assert world.run(b"randomkey") is None
+        world.run(b"mset", b"a", b"1", b"b", b"2", b"c", b"3")
+        assert {world.run(b"randomkey") for _ in range(100)} == {b"a", b"b", b"c"}
+        world.run(b"expire", b"a", b"10")
+        world.run(b"del", b"b")
         world.now += 10_000
-        assert world.ask("get k") == {"result": "v", "ttl_remaining": None}
-
-    def test_it_does_not_save_an_expired_key(self, world: World) -> None:
-        world.say("set_with_ttl k v 10")
-        world.now += 10_000
-        assert world.ask("persist k") == {"result": 0}
-        assert world.ask("exists k") == {"result": 0}
+        assert {world.run(b"randomkey") for _ in range(100)} == {b"c"}
 
 
-class TestDbsizeAndFlushall:
-    def test_they_count_and_delete_all_keys(self, world: World) -> None:
-        conversation(
-            world,
-            """
-            > dbsize
-            {"result": 0}
-            > set a 1
-            {"result": "OK"}
-            > set_with_ttl b 2 10
-            {"result": "OK", "ttl_set": 10}
-            > dbsize
-            {"result": 2}
-            > flushall
-            {"result": "OK"}
-            > dbsize
-            {"result": 0}
-            > keys
-            {"result": []}
-            """,
+class TestObject:
+    @pytest.mark.parametrize("word", [b"encoding", b"refcount", b"idletime", b"freq"])
+    def test_there_is_nothing_to_say_of_no_key(self, world: World, word: bytes) -> None:
+        assert world.run(b"object", word, b"k") is None
+
+    def test_what_is_said_of_one(self, world: World) -> None:
+        world.run(b"set", b"k", b"12")
+        assert world.run(b"object", b"encoding", b"k") == b"int"
+        assert world.run(b"object", b"refcount", b"k") == 1
+        assert world.run(b"object", b"idletime", b"k") == 0
+        assert refusal(world, b"object", b"freq", b"k") == (
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please "
+            "note that when switching between policies at runtime LRU and LFU data will take "
+            "some time to adjust."
         )
-        assert world.heard()[-1] == ("flushall", None)
 
-    def test_expired_keys_are_not_counted(self, world: World) -> None:
-        world.say("set a 1")
-        world.say("set_with_ttl b 2 10")
-        world.now += 10_000
-        assert world.ask("dbsize") == {"result": 1}
+    def test_help_is_in_lines(self, world: World) -> None:
+        lines = [status.text for status in world.run(b"object", b"help")]
+        assert lines == OBJECT_HELP.split("\n")
+        assert world.ask("object help") == {"result": lines}

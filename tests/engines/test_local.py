@@ -10,7 +10,7 @@ import pytest
 from harness import NOON, House, Peer
 from zope.interface.verify import verifyObject
 
-import memdbd.engines.local
+import memdbd.changes
 from memdbd.engines.interface import IEngine
 from memdbd.eviction import KEY_OVERHEAD, USE_OVERHEAD, BoundedKeyspace
 
@@ -95,7 +95,7 @@ class TestUpdates:
         house.passes(60)
         for _ in range(2):
             if seen_by == "sweep":
-                house.engine.keyspace.sweep(100)
+                house.engine.databases[0].sweep(100)
             else:
                 peer.asks(b"get k\n")
         assert updates.operations() == [("expire", "k")]
@@ -134,7 +134,7 @@ class TestUpdates:
     def test_without_a_subscriber_no_message_is_made(
         self, house: House, peer: Peer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(memdbd.engines.local, "update", None)
+        monkeypatch.setattr(memdbd.changes, "update", None)
         peer.asks(b"subscribe other\nset k v\ndelete k\n")
         assert house.channels.published == 0
         assert house.dispatcher.failures == 0
@@ -152,7 +152,7 @@ class TestUpdates:
 
 class TestBounds:
     def test_without_any_the_keyspace_is_the_plain_one(self, house: House) -> None:
-        assert not isinstance(house.engine.keyspace, BoundedKeyspace)
+        assert not isinstance(house.engine.databases[0], BoundedKeyspace)
         assert "evicted" not in house.engine.stats()
 
     def test_a_value_that_is_replaced_does_not_count_twice(self) -> None:
@@ -167,9 +167,9 @@ class TestBounds:
         house = House(max_memory=room, eviction="allkeys-lru")
         peer = house.connect()
         peer.asks(b"set a 1\nset b 1\n")
-        assert house.engine.keyspace.keys() == [b"a", b"b"]
+        assert house.engine.databases[0].keys() == [b"a", b"b"]
         assert peer.asks(b"delete b\n") == OK
-        assert house.engine.keyspace.keys() == [b"a"]
+        assert house.engine.databases[0].keys() == [b"a"]
 
     def test_growing_by_the_way_evicts_at_once(self) -> None:
         room = 2 * (KEY_OVERHEAD + USE_OVERHEAD + getsizeof(b"a") + getsizeof(b"1"))
@@ -177,7 +177,7 @@ class TestBounds:
         peer = house.connect()
         peer.asks(b"set a 1\nset b 1\n")
         assert peer.asks(b"expire b 100\n") == b'{"result": 1}\n'
-        assert house.engine.keyspace.keys() == [b"b"]
+        assert house.engine.databases[0].keys() == [b"b"]
 
     def test_what_makes_a_key_larger_by_the_way_evicts_and_is_not_refused(self) -> None:
         room = KEY_OVERHEAD * 3 // 2
@@ -194,7 +194,7 @@ class TestBounds:
         assert peer.asks(b"set a 1\n") == OK
         refused = json.loads(peer.asks(b"set b 2\n"))["error"]
         assert refused.startswith("OOM command not allowed: max_keys (1) is reached")
-        assert house.engine.keyspace.values == {b"a": b"1"}
+        assert house.engine.databases[0].values == {b"a": b"1"}
         assert peer.asks(b"set a 2\nget a\ndelete a\nset b 2\n") == (
             OK + b'{"result": "2", "ttl_remaining": null}\n' + OK + OK
         )
@@ -210,31 +210,31 @@ class TestBounds:
 class TestCopies:
     def test_a_copy_does_not_follow_later_changes(self, house: House, peer: Peer) -> None:
         peer.asks(b"set_with_ttl a 1 60\n")
-        values, deadlines = house.engine.copy()
+        values, deadlines = house.engine.copy()[0]
         peer.asks(b"set a 2\nset b 3\n")
         assert values == {b"a": b"1"}
         assert deadlines == {b"a": int(NOON + 60) * 1000}
 
     def test_a_load_is_no_change_and_is_not_told(self, house: House) -> None:
         updates = Updates(house)
-        house.engine.load({b"a": b"1"}, {})
+        house.engine.load({0: ({b"a": b"1"}, {})})
         assert updates.heard() == []
         assert house.engine.dirty == 0
 
     def test_a_load_keeps_within_the_bounds_count(self) -> None:
         house = House(max_keys=2, eviction="allkeys-lru")
-        house.engine.load({b"a": b"1", b"b": b"2"}, {})
+        house.engine.load({0: ({b"a": b"1", b"b": b"2"}, {})})
         house.connect().asks(b"get a\nset c 3\n")
-        assert list(house.engine.keyspace.values) == [b"a", b"c"]
+        assert list(house.engine.databases[0].values) == [b"a", b"c"]
 
     def test_deadlines_are_the_walls_outside_and_the_steady_clocks_inside(
         self, house: House
     ) -> None:
         house.wall_step = 5000
         wall = int(NOON + 5060) * 1000
-        house.engine.load({b"a": b"1"}, {b"a": wall})
-        assert house.engine.keyspace.deadlines == {b"a": int(NOON + 60) * 1000}
-        assert house.engine.copy()[1] == {b"a": wall}
+        house.engine.load({0: ({b"a": b"1"}, {b"a": wall})})
+        assert house.engine.databases[0].deadlines == {b"a": int(NOON + 60) * 1000}
+        assert house.engine.copy()[0][1] == {b"a": wall}
 
     @pytest.mark.parametrize(
         ("step", "drift"), [(0.9995, 999), (1, 1000), (-0.9985, -999), (-1, -1000)]
@@ -246,4 +246,4 @@ class TestCopies:
         house.wall_step = step
         assert house.time.drift_ms() == drift
         moved = drift if abs(drift) == 1000 else 0
-        assert house.engine.copy()[1] == {b"a": int(NOON + 60) * 1000 + moved}
+        assert house.engine.copy()[0][1] == {b"a": int(NOON + 60) * 1000 + moved}

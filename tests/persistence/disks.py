@@ -7,26 +7,28 @@ were synced are left, and of the names in a directory those that were synced and
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Container, Generator
+from collections.abc import Callable, Container, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from memdbd.commands.spec import DataType
+from memdbd.commands.types import DataType
 from memdbd.commands.strings import STRING
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.loading import read
-from memdbd.persistence.snapshot import Snapshot, SnapshotWriter
+from memdbd.persistence.snapshot import SnapshotWriter
 
 PATH = "data/persistence.json"
 TEMPORARY = PATH + ".tmp"
 CREATED = 1795403907.123
 
-LIST = DataType(
+LIST: DataType[list[bytes]] = DataType(
     name="list",
     python=list,
     dump=lambda value, text: [text(item) for item in value],
     load=lambda dumped, untext: [untext(item) for item in dumped],
     size=len,
+    copy=list,
+    encoding=lambda value: "quicklist",
 )
 TYPES = (STRING, LIST)
 
@@ -135,7 +137,8 @@ def writer(
 ) -> SnapshotWriter:
     """A writer of these keys to PATH."""
     types = {kind.python: kind for kind in TYPES}
-    return SnapshotWriter(disk, PATH, values, deadlines or {}, types, CREATED, sequence=7)
+    contents = {0: (values, deadlines or {})}
+    return SnapshotWriter(disk, PATH, contents, types, CREATED, sequence=7)
 
 
 def saved(values: dict[bytes, Any], deadlines: dict[bytes, int] | None = None) -> bytes:
@@ -145,10 +148,22 @@ def saved(values: dict[bytes, Any], deadlines: dict[bytes, int] | None = None) -
     return disk.names[PATH].data
 
 
-def load(disk: FileSystem, path: str = PATH) -> Snapshot:
-    return read(disk, path, {kind.name: kind for kind in TYPES})
+class Loaded(NamedTuple):
+    """A snapshot of one database."""
+
+    values: dict[bytes, Any]
+    deadlines: Mapping[bytes, int]
+    sequence: int
+    created: float
+    imported: bool = False
 
 
-def loaded(data: bytes, piece: int = 1 << 20) -> Snapshot:
+def load(disk: FileSystem, path: str = PATH) -> Loaded:
+    contents, *rest = read(disk, path, {kind.name: kind for kind in TYPES})
+    assert list(contents) == [0]
+    return Loaded(*contents[0], *rest)
+
+
+def loaded(data: bytes, piece: int = 1 << 20) -> Loaded:
     """What is read from a file with these bytes, that the disk gives in pieces."""
     return load(MemoryDisk(piece=piece).put(PATH, data))

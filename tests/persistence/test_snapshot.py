@@ -17,6 +17,7 @@ from persistence.disks import (
     CREATED,
     PATH,
     TEMPORARY,
+    Loaded,
     MemoryDisk,
     load,
     loaded,
@@ -25,7 +26,7 @@ from persistence.disks import (
 )
 
 from memdbd.errors import SnapshotDamaged, StorageError
-from memdbd.persistence.snapshot import SLICE_BYTES, SLICE_KEYS, Snapshot
+from memdbd.persistence.snapshot import SLICE_BYTES, SLICE_KEYS
 
 GOLDEN = """\
 [{"format":"memdbd","version":1,"sequence":7,"created":"2026-11-23T03:18:27.123Z"},
@@ -60,7 +61,7 @@ def test_the_file_is_as_the_format_says_to_the_byte() -> None:
 
 
 def test_a_file_of_this_format_will_always_be_read() -> None:
-    assert loaded(GOLDEN) == Snapshot(GOLDEN_VALUES, GOLDEN_DEADLINES, 7, CREATED, imported=False)
+    assert loaded(GOLDEN) == Loaded(GOLDEN_VALUES, GOLDEN_DEADLINES, 7, CREATED, imported=False)
 
 
 def test_the_file_as_a_whole_is_json() -> None:
@@ -70,7 +71,7 @@ def test_the_file_as_a_whole_is_json() -> None:
 
 
 def test_a_snapshot_of_nothing_is_a_snapshot() -> None:
-    assert loaded(saved({})) == Snapshot({}, {}, 7, CREATED)
+    assert loaded(saved({})) == Loaded({}, {}, 7, CREATED)
 
 
 @given(values=st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS)), data=st.data())

@@ -65,10 +65,10 @@ def test_pop_forgets_a_key_and_is_no_eviction() -> None:
     assert lru.evictions == 0
 
 
-def test_clear_forgets_all_but_what_was_counted() -> None:
-    lru = filled(capacity=2)
-    lru.clear()
-    assert (len(lru), list(lru), lru.evictions) == (0, [], 1)
+def test_release_forgets_so_many_and_says_whether_there_are_more() -> None:
+    lru = filled()
+    assert (lru.release(2), len(lru)) == (True, 1)
+    assert (lru.release(2), len(lru), lru.evictions) == (False, 0, 0)
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3])
@@ -116,5 +116,4 @@ def test_weight_bounds_what_is_kept_and_is_counted() -> None:
     assert (list(lru), lru.weight, lru.evictions) == (["c", "b"], 30, 1)
     lru.pop("b")
     assert lru.weight == 20
-    lru.clear()
-    assert (len(lru), lru.weight) == (0, 0)
+    assert (lru.release(10), lru.weight) == (False, 0)

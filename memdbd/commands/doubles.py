@@ -1,0 +1,50 @@
+"""Numbers with a fraction as Redis gets them from C's ``strtod``: scores, coordinates, bounds.
+
+May import: errors.
+"""
+
+from __future__ import annotations
+
+from math import isinf, isnan
+
+from memdbd.errors import CommandError
+
+NOT_A_DOUBLE = "value is not a valid float"
+
+
+def double(raw: bytes, otherwise: str = NOT_A_DOUBLE) -> float:
+    """The number that ``raw`` is, all of it; infinity has its names and is one, NaN is not.
+
+    Raises CommandError(otherwise) where it is none, or is too large or too small for a float.
+    """
+    number = None if raw[:1].isspace() else _read(raw)
+    if number is None or ((not number or isinf(number)) and _is_rounded(number, raw)):
+        raise CommandError(otherwise)
+    return number
+
+
+def c_double(raw: bytes) -> float | None:
+    """The same as a C string, where Redis checks less: it ends at a zero byte, blanks may stand
+    before the number, nothing at all is 0, and what is too large is infinite. None where it is no
+    number."""
+    text = raw.partition(b"\0")[0]
+    return _read(text) if text else 0.0
+
+
+def _read(raw: bytes) -> float | None:
+    if b"_" in raw or raw[-1:].isspace():  # which Python would pass over
+        return None
+    try:
+        number = float.fromhex(raw.decode()) if b"x" in raw.lower() else float(raw)
+    except ValueError:
+        return None
+    except OverflowError:  # of hexadecimal digits alone
+        number = float("-inf" if b"-" in raw.lower().partition(b"p")[0] else "inf")
+    return None if isnan(number) else number
+
+
+def _is_rounded(number: float, raw: bytes) -> bool:
+    """Whether what was read as 0 or as infinite is something else in writing."""
+    if number:
+        return b"n" not in raw.lower()  # as there is in both of its names
+    return raw.lstrip(b"+-0.xX")[:1] not in (b"", b"e", b"E", b"p", b"P")

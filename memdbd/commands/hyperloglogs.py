@@ -1,0 +1,102 @@
+"""HyperLogLogs: strings that tell about how many different elements were added to them.
+
+May import: strings and what it may import, and structs.hyperloglog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from memdbd.commands.context import Context
+from memdbd.commands.spec import KEY, KEYS, Flag, Param, command
+from memdbd.commands.strings import STRING
+from memdbd.errors import CommandError
+from memdbd.replies import OK, Status
+from memdbd.structs import hyperloglog
+
+
+class NotHyperLogLog(CommandError):
+    """The key holds a string that is none."""
+
+    code = "WRONGTYPE"
+
+    def __init__(self) -> None:
+        super().__init__("Key is not a valid HyperLogLog string value.")
+
+
+def _get(ctx: Context, key: bytes) -> bytes | None:
+    value = STRING.get(ctx.db, key)
+    if value is not None and not hyperloglog.is_valid(value):
+        raise NotHyperLogLog
+    return value
+
+
+@contextmanager
+def _looking_inside() -> Iterator[None]:
+    """What is only seen to be broken when it is used."""
+    try:
+        yield
+    except hyperloglog.Corrupt:
+        raise CommandError("Corrupted HLL object detected", code="INVALIDOBJ") from None
+
+
+@command(
+    "pfadd",
+    KEY,
+    Param("element", optional=True, many=True),
+    flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    summary="Add elements to a HyperLogLog: 1 if that changes what it tells, or 0",
+    complexity="O(1) an element",
+)
+def pfadd(ctx: Context, key: bytes, *elements: bytes) -> int:
+    old = _get(ctx, key)
+    with _looking_inside():
+        value, changed = hyperloglog.add(old or hyperloglog.create(), elements)
+    if old is not None and not changed:
+        return 0
+    ctx.db.update(key, value, operation="pfadd")
+    return 1
+
+
+@command(
+    "pfcount",
+    KEYS,
+    flags=Flag.READ,
+    summary="About how many different elements were added to HyperLogLogs",
+    complexity="O(1) for one that has not changed since; O(n) for n of them",
+)
+def pfcount(ctx: Context, *keys: bytes) -> int:
+    values = [value for key in keys if (value := _get(ctx, key)) is not None]
+    with _looking_inside():
+        if len(keys) > 1:
+            return hyperloglog.count(values) if values else 0
+        return _count_one(ctx, keys[0], values[0]) if values else 0
+
+
+def _count_one(ctx: Context, key: bytes, value: bytes) -> int:
+    """The number, which is kept in the value."""
+    number, counted = hyperloglog.count_one(value)
+    if counted is not value:
+        ctx.db.update(key, counted, operation="pfcount")
+    return number
+
+
+@command(
+    "pfmerge",
+    KEY,
+    Param("source", is_key=True, optional=True, many=True),
+    flags=Flag.WRITE | Flag.GROWS,
+    summary="Add to a HyperLogLog all that was added to others",
+    complexity="O(n), n being the HyperLogLogs",
+)
+def pfmerge(ctx: Context, key: bytes, *sources: bytes) -> Status:
+    value = _get(ctx, key)
+    others = [other for source in sources if (other := _get(ctx, source)) is not None]
+    with _looking_inside():
+        merged = hyperloglog.merge(value or hyperloglog.create(), others)
+    ctx.db.update(key, merged, operation="pfadd")
+    return OK
+
+
+COMMANDS = (pfadd, pfcount, pfmerge)

@@ -1,0 +1,172 @@
+"""RESP's requests: what is one, however its bytes arrive, and what ends the connection."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from harness import pieces
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from memdbd.dialects import resp
+from memdbd.dialects.resp import RespParser, split_words
+from memdbd.errors import ProtocolError
+
+
+def fed(*arriving: bytes) -> list[list[bytes] | str]:
+    """What a parser makes of pieces, an error as its text; nothing is fed after one."""
+    parser = RespParser()
+    requests: list[list[bytes] | str] = []
+    for piece in arriving:
+        for request in parser.feed(piece):
+            if isinstance(request, ProtocolError):
+                return [*requests, str(request)]
+            assert isinstance(request, list)
+            requests.append(request)
+    return requests
+
+
+def in_bytes(data: bytes) -> list[bytes]:
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def array(*words: bytes) -> bytes:
+    return b"*%d\r\n%b" % (
+        len(words),
+        b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words),
+    )
+
+
+WORDS = st.lists(st.binary(max_size=12), min_size=1, max_size=5)
+REQUESTS = st.lists(WORDS, max_size=8)
+
+
+@given(requests=REQUESTS, cuts=st.lists(st.integers(0, 1000), max_size=8))
+@example(requests=[[b"set", b"k", b"*1\r\n$4\r\nping\r\n"]] * 3, cuts=[])
+def test_arrays_are_requests_however_they_arrive(
+    requests: list[list[bytes]], cuts: list[int]
+) -> None:
+    data = b"".join(array(*words) for words in requests)
+    assert fed(data) == requests
+    assert fed(*in_bytes(data)) == requests
+    assert fed(*pieces(data, cuts)) == requests
+
+
+@pytest.mark.parametrize(
+    ("data", "requests"),
+    [
+        (b"PING\r\n", [[b"PING"]]),
+        (b"  set a \t b \n", [[b"set", b"a", b"b"]]),
+        (b"\r\n\r\nPING\r\n", [[b"PING"]]),
+        (b"*0\r\n*-1\r\nPING\r\n", [[b"PING"]]),
+        (b"set \"a b\" 'c d'\r\n", [[b"set", b"a b", b"c d"]]),
+        (array(b"SELECT", b"3") + b"PING\r\n", [[b"SELECT", b"3"], [b"PING"]]),
+        (b"set a b\r\n" + array(b"ECHO", b"x"), [[b"set", b"a", b"b"], [b"ECHO", b"x"]]),
+        (array(b"a") + b"b\r\n" + array(b"c") + b"d\r\n", [[b"a"], [b"b"], [b"c"], [b"d"]]),
+    ],
+)
+def test_inline_commands_may_stand_between_arrays(data: bytes, requests: list[list[bytes]]) -> None:
+    assert fed(data) == requests
+    assert fed(*in_bytes(data)) == requests
+    for seed in range(20):
+        cuts = random.Random(seed).choices(range(len(data)), k=3)
+        assert fed(*pieces(data, cuts)) == requests
+
+
+EXPECTED = "Protocol error: expected '$', got '{}'"
+FAULTS = [
+    (b"*x\r\n", "Protocol error: invalid multibulk length"),
+    (b"*01\r\n", "Protocol error: invalid multibulk length"),
+    (b"*4294967295\r\n", "Protocol error: invalid multibulk length"),
+    (b"*99999999999999999999\r\n", "Protocol error: invalid multibulk length"),
+    (b"*1\r\n:5\r\n", EXPECTED.format(":")),
+    (b"*1\r\n+OK\r\n", EXPECTED.format("+")),
+    (b"*1\r\n*1\r\n$1\r\na\r\n", EXPECTED.format("*")),
+    (b"*1\r\nPING\r\n", EXPECTED.format("P")),
+    (b"*1\r\n$x\r\n", "Protocol error: invalid bulk length"),
+    (b"*1\r\n$-1\r\n", "Protocol error: invalid bulk length"),
+    (b"*1\r\n$536870913\r\n", "Protocol error: invalid bulk length"),
+    (b'set "a\r\n', "Protocol error: unbalanced quotes in request"),
+    (b'set "a"b\r\n', "Protocol error: unbalanced quotes in request"),
+    (b"set 'a\r\n", "Protocol error: unbalanced quotes in request"),
+    (b"x" * (resp.MAX_INLINE + 1), "Protocol error: too big inline request"),
+]
+
+
+@pytest.mark.parametrize(("data", "text"), FAULTS, ids=[repr(data[:20]) for data, _ in FAULTS])
+def test_a_fault_is_told_in_redis_words_behind_what_was_whole(data: bytes, text: str) -> None:
+    before = array(b"ECHO", b"a")
+    assert fed(data) == [text]
+    assert fed(before + data) == [[b"ECHO", b"a"], text]
+    assert fed(before, data) == [[b"ECHO", b"a"], text]
+    if len(data) < 100:
+        assert fed(*in_bytes(before + data)) == [[b"ECHO", b"a"], text]
+
+
+def test_an_unfinished_request_has_an_end() -> None:
+    parser = RespParser()
+    assert list(parser.feed(b"*2\r\n$400000000\r\n")) == []
+    answers = [
+        request
+        for _ in range(resp.MAX_REQUEST // (16 << 20) + 1)
+        for request in parser.feed(b"x" * (16 << 20))
+    ]
+    assert [str(answer) for answer in answers[:1]] == ["Protocol error: request is too long"]
+
+
+@pytest.mark.parametrize("size", [100, resp.KEPT, 3 * resp.KEPT])
+def test_a_fault_far_behind_is_found_too(size: int) -> None:
+    good = array(b"set", b"k", b"v" * 100)
+    count = size // len(good) + 1
+    requests = fed(good * count + good[:-40], b"x" * 38 + b"\r\n" + b"*1\r\n:1\r\n")
+    assert requests[:-1] == [
+        *[[b"set", b"k", b"v" * 100]] * count,
+        [b"set", b"k", b"v" * 62 + b"x" * 38],
+    ]
+    assert str(requests[-1]).startswith("Protocol error: ")
+
+
+def means_the_same(garbage: bytes, cuts: list[int]) -> None:
+    whole = fed(garbage)
+    assert fed(*in_bytes(garbage)) == whole
+    assert fed(*pieces(garbage, cuts)) == whole
+
+
+@given(garbage=st.binary(max_size=80), cuts=st.lists(st.integers(0, 100), max_size=5))
+@example(garbage=b"*1\r\n#f\r\n", cuts=[])
+@example(garbage=b"#f\r\n", cuts=[])
+@example(garbage=b"*2\r\n$1\r\na\r\n_\r\n", cuts=[])
+def test_garbage_raises_nothing_and_means_the_same_however_it_arrives(
+    garbage: bytes, cuts: list[int]
+) -> None:
+    means_the_same(garbage, cuts)
+
+
+RESP_BYTES = st.lists(
+    st.sampled_from(
+        [b"*", b"$", b":", b"+", b"1", b"2", b"3", b"\r\n", b"a", b"-1", b"PING", b'"']
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@given(garbage=RESP_BYTES, cuts=st.lists(st.integers(0, 100), max_size=5))
+def test_garbage_that_looks_like_resp_means_the_same_however_it_arrives(
+    garbage: bytes, cuts: list[int]
+) -> None:
+    means_the_same(garbage, cuts)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (rb'"\n\r\t\b\a\x41\q\""', [b'\n\r\t\b\aAq"']),
+        (rb"'\'\n'", [b"'\\n"]),
+        (b'a"b c"', [b"ab c"]),
+        (b'""', [b""]),
+        (b"\0 a", [b"\0", b"a"]),
+    ],
+)
+def test_words_are_quoted_as_for_redis_cli(line: bytes, words: list[bytes]) -> None:
+    assert split_words(line) == words
