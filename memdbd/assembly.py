@@ -13,10 +13,12 @@ import os
 import platform
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
 from memdbd import __version__
+from memdbd.clients import Clients
 from memdbd.clock import Clock
 from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
 from memdbd.config import Config
@@ -26,6 +28,9 @@ from memdbd.dialects.text_replies import TextEncoder
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
 from memdbd.listeners import Listeners
+from memdbd.monitoring import Monitors
+from memdbd.notifications import Notifier
+from memdbd.pausing import Pause
 from memdbd.persistence.fs import FileSystem
 from memdbd.protocol import MemDBFactory
 from memdbd.pubsub import Registry
@@ -34,6 +39,7 @@ from memdbd.services import Gravedigger, Sweeper
 from memdbd.storage import Storage
 from memdbd.structs.graveyard import Graveyard
 from memdbd.structs.pool import Random
+from memdbd.tracking import Trackers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,14 @@ def assemble(
     graveyard = Graveyard()
     engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds, graveyard)
     dispatcher = Dispatcher(engine, COMMANDS, CONTAINERS, daemon.suggestions, seconds)
+    clients = Clients(reactor.seconds)
+    attendants, soon = dispatcher.attendants, partial(reactor.callLater, 0)
+    daemon.clients = clients
+    daemon.monitors = Monitors(clients, clock.wall_us, attendants)
+    daemon.notifier = Notifier(channels, engine.changes, attendants)
+    daemon.pause = Pause(clock.ms, reactor.callLater, attendants)
+    daemon.trackers = Trackers(clients, engine.changes, attendants, soon)
+    clients.leaving += [daemon.monitors.leave, daemon.trackers.forget]
     encoder = TextEncoder(settings.cache_capacity)
     dialects = Dialects(COMMANDS, CONTAINERS, encoder)
     factory = MemDBFactory(
@@ -82,6 +96,7 @@ def assemble(
         engine=engine,
         dispatcher=dispatcher,
         channels=channels,
+        clients=clients,
         dialects=dialects,
         subscriber_buffer=settings.subscriber_buffer,
         seconds=seconds,

@@ -26,29 +26,37 @@ class Client(Protocol):
     @property
     def peer(self) -> str:
         """The other end's address and port, or a socket's path and ``:0``."""
+
     @property
     def local(self) -> str:
         """The same of this end."""
+
     @property
     def is_unix(self) -> bool: ...
     @property
     def descriptor(self) -> int:
         """The socket's number, or -1."""
+
     @property
     def since(self) -> float:
         """When it was made, in the registry's seconds."""
+
     @property
     def active(self) -> float:
         """When something came from it last."""
+
     @property
     def unread(self) -> int:
         """Bytes that came and were not looked at yet."""
+
     @property
     def unsent(self) -> int:
         """Bytes of replies and messages that are still here."""
+
     @property
     def waits(self) -> bool:
         """Whether its reply depends on others."""
+
     def kill(self) -> None:
         """End the connection; what it does not take at once is lost."""
 

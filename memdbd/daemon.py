@@ -9,15 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from memdbd.clients import Clients
 from memdbd.clock import Clock
-from memdbd.commands.context import Timer
+from memdbd.commands.context import Figures, Timer
 from memdbd.commands.spec import Command, Container
 from memdbd.commands.suggest import Suggestions
 from memdbd.commands.types import DataType
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
+from memdbd.monitoring import Monitors
+from memdbd.notifications import Notifier
+from memdbd.parameters import Parameters
+from memdbd.pausing import Pause
 from memdbd.replies import Pending, Reply
+from memdbd.session import Session
+from memdbd.slowlog import Latency, SlowLog
 from memdbd.structs.pool import Random
+from memdbd.tracking import Trackers
 
 Section = Callable[[], Mapping[str, Reply]]
 
@@ -27,8 +35,17 @@ class Daemon:
 
     ``sections`` gives the parts of ``info`` by name; ``counters`` what ``stats`` is put together
     of. Both are filled by whoever puts the daemon together, and so is ``saver``, which starts a
-    snapshot and gives the reply to come.
+    snapshot and gives the reply to come; ``stopper``, which ends the process; ``may_debug``, which
+    tells whether a client may use DEBUG; the ``figures`` of INFO; and those that have to do with
+    all clients.
     """
+
+    figures: Figures
+    clients: Clients
+    monitors: Monitors
+    notifier: Notifier
+    pause: Pause
+    trackers: Trackers
 
     def __init__(
         self,
@@ -50,7 +67,12 @@ class Daemon:
         self.suggestions = Suggestions(commands)
         self.sections: dict[str, Section] = {}
         self.counters: list[Callable[[], Mapping[str, int]]] = []
+        self.parameters = Parameters()
+        self.slowlog = SlowLog()
+        self.latency = Latency()
         self.saver: Callable[[], Pending] | None = None
+        self.stopper: Callable[[], object] | None = None
+        self.may_debug: Callable[[Session], bool] = lambda session: False
         self._clock = clock
 
     def wall_us(self) -> int:
@@ -78,3 +100,8 @@ class Daemon:
         if self.saver is None:
             raise CommandError("this engine keeps no snapshot")
         return self.saver()
+
+    def shut_down(self) -> None:
+        if self.stopper is None:
+            raise CommandError("Errors trying to SHUTDOWN. Check logs.")
+        self.stopper()

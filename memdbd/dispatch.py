@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from twisted.logger import Logger
 
@@ -23,7 +24,7 @@ from memdbd.dialects.interface import Dialect
 from memdbd.dialects.resp_replies import Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply
+from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Several
 from memdbd.session import Session
 
 
@@ -54,8 +55,23 @@ class Tally:
         self.seconds = 0.0
 
 
-# Looks at a request before it is run, and may answer it instead.
-Gate = Callable[[Context, Command, Sequence[bytes]], Reply | None]
+class Attendant(Protocol):
+    """Has to do with every request of every client, as long as it is among the attendants."""
+
+    def admit(
+        self, session: Session, command: Command, argv: Sequence[bytes], run: Callable[[], Reply]
+    ) -> Reply | None:
+        """The reply to a request that is not to be run or queued; None for one that is.
+
+        A Pending reply may be resolved with what ``run()`` gives later. Raises CommandError.
+        """
+
+    def saw(
+        self, session: Session, command: Command, argv: Sequence[bytes], *, nested: bool
+    ) -> None:
+        """A request was run, well or not; ``nested``: by another, as EXEC does."""
+
+
 # Hears of a request that is done: who, what, and the seconds that it took.
 Observer = Callable[[Context, Command, Sequence[bytes], float], None]
 
@@ -97,10 +113,16 @@ class Dispatcher:
         self._tallies = self.tallies | {each.text: self.tallies[each] for each in every}
         self.errors: dict[str, int] = {}  # replies that say so, by their codes
         self.failures = 0  # exceptions that a handler should not have let out
-        # Those who have to do with every request, while they do.
-        self.gates: list[Gate] = []
+        self.attendants: list[Attendant] = []
         self.observer: Observer | None = None
         self.observed_from = float("inf")  # seconds that a request takes to be of interest
+
+    def context(self, session: Session) -> Context:
+        """What the requests of a session work on."""
+        context = self._engine.context(session)
+        # So that what EXEC runs is attended too.
+        context.execute = partial(self._attended, context.execute, nested=True)
+        return context
 
     def run(
         self,
@@ -123,61 +145,67 @@ class Dispatcher:
         end = now + self.SLICE_SECONDS
         size = 0
         line: Any  # bytes; or a Stream, and then it ends here
-        for count, request in enumerate(requests, 1):
-            command = tally = None
-            if isinstance(request, Exception):
-                # Not raised to be caught below: its traceback would know this frame, which knows
-                # it, and only the collector would find it.
-                line = encode(self._counted(request))
-                if isinstance(request, ProtocolError):
-                    output.append(line)
-                    return Stop.BROKEN, None
-            else:
-                try:
-                    try:
-                        command = commands[request[0]]
-                    except KeyError:  # in mixed case, or of two words, or there is none
-                        command = self._find(context, dialect, request)
-                    tally = tallies[command]
-                    tally.calls += 1
-                    if session.special or self.gates:
-                        reply = self._specially(context, command, request)
-                    else:
-                        reply = execute(context, command, request)
-                    if reply.__class__ is Pending:
-                        return Stop.WAIT, reply
-                    line = encode(reply)
-                    if line.__class__ is Stream:
-                        return Stop.STREAM, line
-                    if command.ends:
+        last: Command | None = None
+        try:  # for what is noted once a batch, however it ends
+            for count, request in enumerate(requests, 1):
+                command = tally = None
+                if isinstance(request, Exception):
+                    # Not raised to be caught below: its traceback would know this frame, which
+                    # knows it, and only the collector would find it.
+                    line = encode(self._counted(request))
+                    if isinstance(request, ProtocolError):
                         output.append(line)
-                        return Stop.END, None
-                except CommandError as error:
-                    line = encode(self._refusal(context, error))
-                except ProtocolError as error:
-                    line = encode(self._counted(error))
-                    output.append(line)
-                    return Stop.BROKEN, None
-                except Exception:
-                    line = encode(self._failed(request))
-            output.append(line)
-            if behind:
-                output += behind
-                behind.clear()
-            size += len(line)
-            before, now = now, seconds()
-            if tally is not None:
-                tally.seconds += now - before
-                if now - before >= self.observed_from and self.observer is not None:
-                    self.observer(context, command, request, now - before)
-            if (
-                count >= self.SLICE_REQUESTS
-                or size >= self.SLICE_OUTPUT
-                # Read once a request: 256 times `keys` would be seconds.
-                or now >= end
-            ):
-                return Stop.SLICE, None
-        return Stop.EXHAUSTED, None
+                        return Stop.BROKEN, None
+                else:
+                    try:
+                        try:
+                            command = commands[request[0]]
+                        except KeyError:  # in mixed case, or of two words, or there is none
+                            command = self._find(context, dialect, request)
+                        last = command
+                        tally = tallies[command]
+                        tally.calls += 1
+                        if session.special or self.attendants:
+                            reply = self._specially(context, command, request)
+                        else:
+                            reply = execute(context, command, request)
+                        if reply.__class__ is Pending:
+                            return Stop.WAIT, reply
+                        line = encode(reply)
+                        if line.__class__ is Stream:
+                            return Stop.STREAM, line
+                        if command.ends:
+                            output.append(line)
+                            return Stop.END, None
+                    except CommandError as error:
+                        line = encode(self._refusal(context, error))
+                    except ProtocolError as error:
+                        line = encode(self._counted(error))
+                        output.append(line)
+                        return Stop.BROKEN, None
+                    except Exception:
+                        line = encode(self._failed(request))
+                output.append(line)
+                if behind:
+                    output += behind
+                    behind.clear()
+                size += len(line)
+                before, now = now, seconds()
+                if tally is not None:
+                    tally.seconds += now - before
+                    if now - before >= self.observed_from and self.observer is not None:
+                        self.observer(context, command, request, now - before)
+                if (
+                    count >= self.SLICE_REQUESTS
+                    or size >= self.SLICE_OUTPUT
+                    # Read once a request: 256 times `keys` would be seconds.
+                    or now >= end
+                ):
+                    return Stop.SLICE, None
+            return Stop.EXHAUSTED, None
+        finally:
+            if last is not None:
+                session.last = last
 
     def _find(self, context: Context, dialect: Dialect, request: Sequence[bytes]) -> Command:
         """The command of a request whose first word is none in one of the usual two cases."""
@@ -202,45 +230,84 @@ class Dispatcher:
 
     def _specially(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
         """Run a request, or do not: inside a transaction, for a session that listens in RESP2,
-        under a gate, or without a reply."""
+        where somebody attends, without a reply, or when all is over."""
         session = context.session
-        mute = session.mute
-        if session.queue is not None:
-            self._check(session, command, request)
-        if session.queue is not None and not command.at_once:
-            session.queue.append((command, request))
-            reply: Reply = QUEUED
-        elif session.is_limited and not command.flags & Flag.LISTENER:
-            raise CommandError(
-                f"Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / "
-                "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
-            )
-        else:
-            for gate in self.gates:
-                reply = gate(context, command, request)
-                if reply is not None:
-                    break
-            else:
-                reply = self._engine.execute(context, command, request)
-        return NO_REPLY if self._is_muted(session, mute) else reply
+        if session.over:
+            return NO_REPLY
+        was_off = session.mute == "off"
+        if session.mute == "next":
+            session.mute = "this"
+        reply = self._held_back(context, command, request)
+        if reply is None:
+            reply = self._run_or_queue(context, command, request)
+        if not _is_muted(session, was_off=was_off):
+            return reply
+        match reply:
+            case Several():  # of pushes, which are no replies
+                return reply
+            case Pending():
+                return _without_reply(reply)
+            case _:
+                return NO_REPLY
 
-    def _is_muted(self, session: Session, before: str) -> bool:
-        """Whether the reply to a request is not wanted; ``before`` is how it was before that."""
-        if before == session.mute == "skip":
-            session.mute = ""
-            session.settle()
-            return True
-        return before == session.mute == "off"
+    def _held_back(
+        self, context: Context, command: Command, request: Sequence[bytes]
+    ) -> Reply | None:
+        """The reply to a request that is not to be run now; None for one that is.
 
-    def _check(self, session: Session, command: Command, request: Sequence[bytes]) -> None:
-        """Raise CommandError for what may not be part of a transaction, which is spoilt then."""
+        Raises CommandError, which spoils a transaction.
+        """
+        session = context.session
         try:
             command.check(request)
-            if command.flags & Flag.ALONE:
+            if session.queue is not None and command.flags & Flag.ALONE:
                 raise CommandError("Command not allowed inside a transaction")
+            if session.is_limited and not command.flags & Flag.LISTENER:
+                raise CommandError(
+                    f"Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / "
+                    "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+                )
+            for attendant in self.attendants:
+                run = partial(self._run_later, context, command, request)
+                reply = attendant.admit(session, command, request, run)
+                if reply is not None:
+                    return reply
+            return None
         except CommandError:
-            session.queue_failed = True
+            session.queue_failed = session.queue is not None
             raise
+
+    def _run_or_queue(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
+        session = context.session
+        if session.queue is not None and not command.at_once:
+            session.queue.append((command, request))
+            return QUEUED
+        return self._attended(self._engine.execute, context, command, request, nested=False)
+
+    def _run_later(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
+        """The reply to a request that was held back; an error is one too."""
+        try:
+            return self._run_or_queue(context, command, request)
+        except CommandError as error:
+            return self._refusal(context, error)
+        except Exception:
+            return self._failed(request)
+
+    def _attended(
+        self,
+        run: Callable[[Context, Command, Sequence[bytes]], Reply],
+        context: Context,
+        command: Command,
+        request: Sequence[bytes],
+        *,
+        nested: bool,
+    ) -> Reply:
+        """Run a request and tell the attendants."""
+        try:
+            return run(context, command, request)
+        finally:
+            for attendant in self.attendants:
+                attendant.saw(context.session, command, request, nested=nested)
 
     def _refusal(self, context: Context, error: CommandError) -> Reply:
         """The reply that an error is."""
@@ -248,7 +315,9 @@ class Dispatcher:
         self._counted(error)
         if isinstance(error, Discarded):
             end_transaction(context)
-        return NO_REPLY if self._is_muted(session, session.mute) else error
+        if session.mute == "next":  # not even the command was found
+            session.mute = "this"
+        return NO_REPLY if _is_muted(session, was_off=True) else error
 
     def _counted(self, error: Exception) -> Exception:
         code = getattr(error, "code", "ERR")
@@ -263,7 +332,7 @@ class Dispatcher:
                 "HTTP was sent to this port: if not by mistake, a web page tries to give commands"
             )
 
-    def _failed(self, request: list[bytes]) -> CommandError:
+    def _failed(self, request: Sequence[bytes]) -> CommandError:
         """The answer to a request whose handler let out what it should not."""
         self.failures += 1
         # The name alone: values are nobody's business.
@@ -277,3 +346,19 @@ class Dispatcher:
             "errors": sum(self.errors.values()),
             "internal_errors": self.failures,
         }
+
+
+def _without_reply(pending: Pending) -> Pending:
+    """A reply to come that is waited for, but not sent."""
+    silent = Pending()
+    silent.stand_for(pending, lambda _: NO_REPLY)
+    return silent
+
+
+def _is_muted(session: Session, *, was_off: bool) -> bool:
+    """Whether the reply to a request is not wanted; ``was_off``: none were before it."""
+    if session.mute == "this":
+        session.mute = ""
+        session.settle()
+        return True
+    return was_off and session.mute == "off"

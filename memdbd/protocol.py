@@ -13,10 +13,12 @@ Only this module touches a transport. May import: dispatch, dialects, turn and w
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
@@ -34,13 +36,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd.clients import Clients
 from memdbd.commands.spec import Request
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.resp_replies import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
 from memdbd.pubsub import Registry
-from memdbd.replies import Message, Pending, Push, Reply
+from memdbd.replies import Message, Pending, Push, Reply, Status
 from memdbd.session import Session
 from memdbd.turn import Turn
 
@@ -79,7 +82,8 @@ class MemDBProtocol(Protocol):
     def __init__(self, number: int, factory: MemDBFactory, *, only_resp: bool = False) -> None:
         self.factory = factory
         self.session = Session(number, factory.channels, self.deliver, self.push)
-        self._context = factory.engine.context(self.session)
+        self._context = factory.dispatcher.context(self.session)
+        self.since = self.active = factory.reactor.seconds()
         # Where the listener does not say, the first byte does.
         self._is_new = not only_resp
         dialects = factory.dialects
@@ -100,10 +104,42 @@ class MemDBProtocol(Protocol):
         self._lost = False  # sends no more
         self._abort: IDelayedCall | None = None
 
+    # What it tells about itself: see memdbd.clients.Client
+
+    @property
+    def peer(self) -> str:
+        return _shown(self.transport.getPeer(), self.transport.getHost())
+
+    @property
+    def local(self) -> str:
+        host = self.transport.getHost()
+        return _shown(host, host)
+
+    @property
+    def is_unix(self) -> bool:
+        return isinstance(self.transport.getHost(), UNIXAddress)
+
+    @property
+    def descriptor(self) -> int:
+        return self.transport.fileno() if IFileDescriptor.providedBy(self.transport) else -1
+
+    @property
+    def unread(self) -> int:
+        return len(self._unparsed)
+
+    @property
+    def unsent(self) -> int:
+        return self._owed
+
+    @property
+    def waits(self) -> bool:
+        return self._pending is not None
+
     # Bytes in
 
     def connectionMade(self) -> None:
         self.factory.connections[self] = None
+        self.factory.clients.add(self)
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
@@ -112,6 +148,7 @@ class MemDBProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._ending or self._heard_all:
             return
+        self.active = self.factory.reactor.seconds()
         if self._requests is None:
             requests = self._parse(data)
             if self.factory.turn.is_late():
@@ -199,11 +236,11 @@ class MemDBProtocol(Protocol):
         if len(output) > had:
             self._owed += sum(map(len, output[had:] if had else output))
             self.factory.turn.owe(self)
-        if stop is Stop.EXHAUSTED:
+        if stop is Stop.END or (self.session.over and awaited is None):
+            self.end()
+        elif stop is Stop.EXHAUSTED:
             if self._requests is not None:
                 self._not_busy()
-        elif stop is Stop.END:
-            self.end()
         elif stop is Stop.BROKEN:
             self.end(drain=True)
         else:
@@ -289,7 +326,7 @@ class MemDBProtocol(Protocol):
             return
         self._deliver(self._dialect.message(message))
 
-    def push(self, push: Push) -> None:
+    def push(self, push: Push | Status) -> None:
         """Push something else that was not asked for."""
         if not self._ending:
             self._deliver(self._dialect.push(push))
@@ -379,6 +416,13 @@ class MemDBProtocol(Protocol):
         )
         self._lose_if_done()
 
+    def kill(self) -> None:
+        """End the connection; what its peer does not take at once is forgotten."""
+        if self._full:
+            self.fail()
+        else:
+            self.end()
+
     def fail(self) -> None:
         """End the connection at once; what it was to get is forgotten."""
         self._ending = self._lost = True
@@ -411,6 +455,7 @@ class MemDBProtocol(Protocol):
 
     def _leave(self) -> None:
         """Ask nothing more, and wait for nothing."""
+        self.factory.clients.remove(self)
         self.factory.engine.close(self.session)
         self._requests = None
         self._stream = None
@@ -430,6 +475,19 @@ def _nowhere(message: object) -> None:
     """Where the messages of a lost connection's session would go, if it had any channels."""
 
 
+def _shown(address: IAddress, host: IAddress) -> str:
+    """An address in Redis's words; ``host`` is where the connection is listened for."""
+    match address, host:
+        case IPv4Address(), _:
+            return f"{address.host}:{address.port}"
+        case IPv6Address(), _:
+            return f"[{address.host}]:{address.port}"
+        case _, UNIXAddress():
+            return f"{os.fsdecode(host.name or b'')}:0"
+        case _:
+            return str(address)
+
+
 class MemDBFactory(ServerFactory):
     """Makes the connections of all listeners, and knows them.
 
@@ -445,6 +503,7 @@ class MemDBFactory(ServerFactory):
         engine: IEngine,
         dispatcher: Dispatcher,
         channels: Registry,
+        clients: Clients,
         dialects: Dialects,
         subscriber_buffer: int,
         seconds: Callable[[], float],
@@ -453,6 +512,7 @@ class MemDBFactory(ServerFactory):
         self.engine = engine
         self.dispatcher = dispatcher
         self.channels = channels
+        self.clients = clients
         self.dialects = dialects
         self.turn = Turn(reactor, seconds)
         self.subscriber_buffer = subscriber_buffer

@@ -203,6 +203,16 @@ class Pending:
         if self.is_resolved:
             callback(self._reply)
 
+    def stand_for(self, other: Pending, make: Callable[[Any], Any] = lambda reply: reply) -> None:
+        """Be resolved with what ``make`` makes of the reply of ``other``, for which whoever waits
+        for this one waits in truth."""
+        self.abandoned = other.abandon
+        other.is_deserted = self._is_deserted
+        other.then(lambda reply: self.resolve(make(reply)))
+
+    def _is_deserted(self) -> bool:
+        return self.is_deserted()  # whoever waits may say how to find out later
+
     def abandon(self) -> None:
         """Nobody waits for it any more."""
         self._then = None

@@ -92,7 +92,8 @@ class Session:
         self.last: Named | None = None  # the command that was asked for last in the last batch
         self.database = 0
         self.resp = 0  # the version of RESP that is spoken; 0: the text dialect
-        self.mute: Literal["", "off", "skip"] = ""  # replies that are not wanted: all, or the next
+        # Replies that are not wanted: all, the next, or that to the request which is run now.
+        self.mute: Literal["", "off", "next", "this"] = ""
         self.over = False  # nothing more is run; the connection closes behind the last reply
         self.monitors = False  # what all clients ask for is shown to it
         self.tracking: Tracking | None = None
@@ -149,9 +150,7 @@ class Session:
 
     def settle(self) -> None:
         """To be called by whoever changes one of what :attr:`special` is made of."""
-        self.special = (
-            self.queue is not None or bool(self.mute) or self.over or self.is_limited
-        )
+        self.special = self.queue is not None or bool(self.mute) or self.over or self.is_limited
 
     def unsubscribe_all(self) -> None:
         """Listen to nothing more."""

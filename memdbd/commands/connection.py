@@ -1,28 +1,46 @@
-"""The connection itself: is it there, what can be said on it, and its end.
+"""The connection itself: is it there, how is spoken on it, who speaks, and its end.
 
-May import: context, spec, types and what they may import.
+The texts and shapes are those of Redis 7.0 without users, where nobody has to say who he is.
+
+May import: transactions, context, spec and what they may import.
 """
 
 from __future__ import annotations
 
+from memdbd.clients import USER
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, command
-from memdbd.replies import OK, PONG, Status
+from memdbd.commands.spec import INT64_MAX, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.transactions import end_transaction
+from memdbd.errors import CommandError, SyntaxFault
+from memdbd.replies import OK, PONG, Reply, Status
 
-MESSAGE = Param("message", rest=True)
+# What HELLO and INFO say: clients find out by it which commands there are.
+SERVER, VERSION = "redis", "7.0.15"
+
+ENDS = Flag.CONNECTION | Flag.ENDS | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE
+RESET = Status("RESET")
 
 
 @command(
     "ping",
     Param("message", rest=True, optional=True),
-    flags=Flag.CONNECTION,
+    flags=Flag.CONNECTION | Flag.FAST | Flag.LISTENER,
     summary="Answer PONG, or the message",
+    complexity="O(1)",
 )
-def ping(ctx: Context, message: bytes | None = None) -> Status | bytes:
+def ping(ctx: Context, message: bytes | None = None) -> Status | bytes | list[bytes]:
+    if ctx.session.is_limited:  # the reply must look like a message
+        return [b"pong", message or b""]
     return PONG if message is None else message
 
 
-@command("echo", MESSAGE, flags=Flag.CONNECTION, summary="Answer the message")
+@command(
+    "echo",
+    Param("message", rest=True),
+    flags=Flag.CONNECTION | Flag.FAST,
+    summary="Answer the message",
+    complexity="O(1)",
+)
 def echo(ctx: Context, message: bytes) -> bytes:
     return message
 
@@ -43,14 +61,149 @@ def help_(ctx: Context, name: bytes | None = None) -> dict[str, str]:
     return {found.text.usage: found.summary}
 
 
-@command("quit", flags=Flag.CONNECTION | Flag.ENDS, summary="Close the connection")
-def quit_(ctx: Context) -> Status:
+def _authenticate(user: bytes) -> None:
+    """Let a client be ``user``, whose password is any. Raises CommandError for other users."""
+    if user != USER.encode():
+        raise CommandError("invalid username-password pair or user is disabled.", code="WRONGPASS")
+
+
+@command(
+    "auth",
+    Tail("[<username>] <password>", least=1),
+    flags=Flag.CONNECTION | Flag.FAST | Flag.SECRET,
+    summary="Say who you are, where that is asked for",
+    complexity="O(1)",
+    differs="There are no users yet: as in a Redis without a password, any is right for 'default'.",
+)
+def auth(ctx: Context, *words: bytes) -> Status:
+    if len(words) > 2:
+        raise SyntaxFault
+    if len(words) == 1:
+        raise CommandError(
+            "AUTH <password> called without any password configured for the default user. "
+            "Are you sure your configuration is correct?"
+        )
+    _authenticate(words[0])
     return OK
 
 
-@command("exit", flags=Flag.CONNECTION | Flag.ENDS, summary="Close the connection")
+def check_name(name: bytes) -> bytes:
+    """A client's name. Raises CommandError where it would spoil the lists that it is shown in."""
+    if not all(0x21 <= byte <= 0x7E for byte in name):
+        raise CommandError("Client names cannot contain spaces, newlines or special characters.")
+    return name
+
+
+def _protocol(ctx: Context, raw: bytes) -> int:
+    """The version of RESP that is asked for. Raises CommandError for what is not spoken."""
+    try:
+        version = integer(raw)
+    except CommandError:
+        raise CommandError("Protocol version is not an integer or out of range") from None
+    if version not in (2, 3):
+        raise CommandError("unsupported protocol version", code="NOPROTO")
+    if not ctx.session.resp:
+        raise CommandError(
+            "unsupported protocol version",
+            "this connection speaks the text dialect; one of RESP begins with '*'",
+            code="NOPROTO",
+        )
+    return version
+
+
+@command(
+    "hello",
+    Tail("[2|3 [AUTH <username> <password>] [SETNAME <name>]]"),
+    flags=Flag.CONNECTION | Flag.FAST | Flag.SECRET,
+    summary="Choose a version of RESP; tells about the server",
+    complexity="O(1)",
+    differs="It says that it is Redis 7.0.15, whose commands it has; INFO has memdbd's version.",
+)
+def hello(ctx: Context, *words: bytes) -> dict[str, Reply]:
+    left = Words(words)
+    session = ctx.session
+    version = _protocol(ctx, left.take()) if left else session.resp
+    user, name = USER.encode(), session.name
+    while left:
+        option: bytes = left.take()
+        match option.upper():
+            case b"AUTH" if len(left) >= 2:
+                user, _password = left.take(), left.take()
+            case b"SETNAME" if left:
+                name = check_name(left.take())
+            case _:
+                shown = option.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+                raise CommandError(f"Syntax error in HELLO option '{shown}'")
+    _authenticate(user)
+    session.name = name
+    session.resp = version
+    session.settle()
+    return {
+        "server": SERVER,
+        "version": VERSION,
+        "proto": version,
+        "id": session.number,
+        "mode": "standalone",
+        "role": "master",
+        "modules": [],
+    }
+
+
+@command(
+    "reset",
+    flags=Flag.CONNECTION | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE,
+    summary="Be as a new connection: in RESP2, without name, subscriptions, transaction, tracking",
+    complexity="O(1)",
+)
+def reset(ctx: Context) -> Status:
+    session = ctx.session
+    ctx.server.monitors.leave(session)
+    ctx.server.trackers.stop(session)
+    end_transaction(ctx)
+    session.unsubscribe_all()
+    session.name = b""
+    if session.mute == "off":
+        session.mute = ""
+    ctx.select(0)
+    session.resp = min(session.resp, 2)
+    session.settle()
+    return RESET
+
+
+@command("quit", Tail("[…]"), flags=ENDS, summary="Close the connection", complexity="O(1)")
+def quit_(ctx: Context, *words: bytes) -> Status:
+    return OK
+
+
+@command("exit", flags=ENDS, summary="Close the connection", complexity="O(1)")
 def exit_(ctx: Context) -> Status:
     return OK
 
 
-COMMANDS = (ping, echo, help_, quit_, exit_)
+def milliseconds(raw: bytes) -> int:
+    """A time to wait. Raises CommandError where it is none."""
+    try:
+        ms = integer(raw)
+    except CommandError:
+        raise CommandError("timeout is not an integer or out of range") from None
+    if ms < 0:
+        raise CommandError("timeout is negative")
+    if ms > INT64_MAX // 2:
+        raise CommandError("timeout is out of range")
+    return ms
+
+
+@command(
+    "wait",
+    Param("numreplicas", integer),
+    Param("timeout", milliseconds),
+    flags=Flag.BLOCKING,
+    summary="Wait until so many replicas have all that was written; gives how many have",
+    complexity="O(1)",
+    differs="There are no replicas yet, so the time goes by in vain.",
+)
+def wait(ctx: Context, replicas: int, ms: int) -> Reply:
+    return ctx.wait_for((), lambda key: None, ms / 1000, 0) if replicas > 0 else 0
+
+
+COMMANDS = (ping, echo, help_, auth, hello, reset, quit_, exit_, wait)

@@ -1,24 +1,47 @@
-"""The daemon: its time, its state and its figures, and the snapshot.
+"""The daemon: its time, its state and its figures, the snapshot, and its end.
 
-May import: context, spec, types and what they may import.
+May import: context, spec and what they may import.
 """
 
 from __future__ import annotations
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, command
-from memdbd.replies import Pending, Reply
+from memdbd.commands.spec import Flag, Param, Tail, command, integer
+from memdbd.errors import CommandError, SyntaxFault
+from memdbd.replies import OK, Pending, Reply, Status, Verbatim
+
+ADMIN = Flag.ADMIN | Flag.DANGEROUS
 
 
-@command("time", flags=Flag.SERVER, summary="The server's time: seconds and microseconds")
+@command(
+    "time",
+    flags=Flag.SERVER | Flag.FAST,
+    summary="The server's time: seconds and microseconds",
+    complexity="O(1)",
+)
 def time(ctx: Context) -> list[bytes]:
     seconds, micros = divmod(ctx.server.wall_us(), 1_000_000)
     return [b"%d" % seconds, b"%d" % micros]
 
 
-@command("info", flags=Flag.SERVER, summary="The state of the server, by sections")
-def info(ctx: Context) -> dict[str, Reply]:
-    return ctx.server.info()
+@command(
+    "info",
+    Param("section", many=True, optional=True),
+    flags=Flag.SERVER | Flag.DANGEROUS,
+    summary="The state of the server, by sections",
+    complexity="O(1)",
+    differs="Has the sections and fields that mean something here.",
+)
+def info(ctx: Context, *sections: bytes) -> Verbatim:
+    names = [section.decode("latin-1").lower() for section in sections]
+    return Verbatim(ctx.server.figures.text(names))
+
+
+@info.in_text(Param("section", many=True, optional=True))
+def info_in_text(ctx: Context, *sections: bytes) -> dict[str, Reply]:
+    told = ctx.server.info()
+    names = {section.decode("latin-1").lower() for section in sections}
+    return {name: told[name] for name in told if not names or name in names}
 
 
 @command("stats", flags=Flag.SERVER, summary="What the server has counted since it started")
@@ -28,11 +51,123 @@ def stats(ctx: Context) -> dict[str, Reply]:
 
 @command(
     "save",
-    flags=Flag.ADMIN | Flag.BLOCKING,
+    flags=ADMIN | Flag.BLOCKING | Flag.ALONE,
     summary="Write a snapshot; answers when it is safely on disk",
+    complexity="O(n), n being the keys",
+    differs="Others are served meanwhile.",
 )
 def save(ctx: Context) -> Pending:
     return ctx.server.save()
 
 
-COMMANDS = (time, info, stats, save)
+@command(
+    "bgsave",
+    Tail("[SCHEDULE]"),
+    flags=ADMIN,
+    summary="Write a snapshot; answers at once",
+    complexity="O(1)",
+)
+def bgsave(ctx: Context, *words: bytes) -> Status:
+    if words and [word.upper() for word in words] != [b"SCHEDULE"]:
+        raise SyntaxFault
+    ctx.server.save()
+    return Status("Background saving started")
+
+
+@command(
+    "lastsave",
+    flags=ADMIN | Flag.FAST,
+    summary="When the last snapshot was begun, in seconds since 1970",
+    complexity="O(1)",
+)
+def lastsave(ctx: Context) -> int:
+    return ctx.server.figures.last_save()
+
+
+_SHUTDOWN = frozenset({b"SAVE", b"NOSAVE", b"NOW", b"FORCE", b"ABORT"})
+
+
+@command(
+    "shutdown",
+    Tail("[SAVE] [NOW] [FORCE]"),
+    flags=ADMIN | Flag.ALONE,
+    summary="Write a last snapshot and stop",
+    complexity="O(n), n being the keys",
+    differs="NOSAVE and ABORT are refused: what was changed is always saved.",
+)
+def shutdown(ctx: Context, *words: bytes) -> Status:
+    options = {word.upper() for word in words}
+    if not options <= _SHUTDOWN:
+        raise SyntaxFault
+    if b"ABORT" in options:
+        raise CommandError("No shutdown in progress.")
+    if b"NOSAVE" in options:
+        raise CommandError("NOSAVE is not possible: the last snapshot is always written")
+    ctx.server.shut_down()
+    return OK
+
+
+@command(
+    "lolwut",
+    Tail("[VERSION <version>] [<number> …]"),
+    flags=Flag.READ | Flag.FAST,
+    summary="Show the version, and something to look at",
+    complexity="O(1)",
+)
+def lolwut(ctx: Context, *words: bytes) -> Verbatim:
+    if words and words[0].upper() == b"VERSION":
+        if len(words) == 1:
+            raise SyntaxFault
+        integer(words[1])
+    return Verbatim(f"(o)=(o)  {ctx.server.version}\n")
+
+
+@command(
+    "role",
+    flags=ADMIN | Flag.FAST,
+    summary="Tell that this server follows no other",
+    complexity="O(1)",
+)
+def role(ctx: Context) -> list[Reply]:
+    return [b"master", 0, []]
+
+
+def _refuse_replicas(ctx: Context, host: bytes, port: bytes) -> Status:
+    if (host.upper(), port.upper()) == (b"NO", b"ONE"):
+        return OK
+    raise CommandError("memdbd follows no other server: it does not replicate")
+
+
+replicaof = command(
+    "replicaof",
+    Param("host"),
+    Param("port"),
+    flags=ADMIN,
+    summary="Refused: memdbd does not replicate",
+    complexity="O(1)",
+    differs="Only NO ONE is accepted.",
+)(_refuse_replicas)
+slaveof = command(
+    "slaveof",
+    Param("host"),
+    Param("port"),
+    flags=ADMIN,
+    summary="The old name of replicaof",
+    complexity="O(1)",
+    differs="Only NO ONE is accepted.",
+)(_refuse_replicas)
+
+
+COMMANDS = (
+    time,
+    info,
+    stats,
+    save,
+    bgsave,
+    lastsave,
+    shutdown,
+    lolwut,
+    role,
+    replicaof,
+    slaveof,
+)

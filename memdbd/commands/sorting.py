@@ -3,7 +3,7 @@
 Strategy, as in Redis's ``sort.c``: the elements get weights (themselves, or what other keys hold),
 are sorted by them, cut by LIMIT, and replaced by what GET finds for each.
 
-May import: context, spec, types and the types of value.
+May import: context, doubles, spec, types and the types of value.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from memdbd.keyspace import Value
 Lookup = Callable[[bytes], bytes | None]  # what a pattern leads to for an element
 
 _USAGE = "[BY <pattern>] [LIMIT <offset> <count>] [GET <pattern> …] [ASC|DESC] [ALPHA]"
+_DIFFERS = "ALPHA compares all bytes; Redis, without STORE, those up to a zero byte."
 _COMPLEXITY = "O(n + m log m) with n elements, and m if they are sorted"
 
 NOT_NUMBERS = "One or more scores can't be converted into double"
@@ -89,6 +90,7 @@ def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
     flags=Flag.WRITE | Flag.GROWS | Flag.DANGEROUS,
     summary="Sort a list, set or sorted set; gives the elements, or how many were stored",
     complexity=_COMPLEXITY,
+    differs=_DIFFERS,
     keys=_keys,
 )
 def sort(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None] | int:
@@ -111,6 +113,7 @@ def sort(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None] | int:
     flags=Flag.READ | Flag.DANGEROUS,
     summary="Sort a list, set or sorted set; gives the elements",
     complexity=_COMPLEXITY,
+    differs=_DIFFERS,
 )
 def sort_ro(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None]:
     return _sorted(ctx, key, _read(words, may_store=False))

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memdbd.errors import CommandError, ProtocolError
+from memdbd.errors import CommandError, ProtocolError, SyntaxFault
 from memdbd.replies import Reply
 
 # Longer integers are refused before they are parsed: int() of 10 MB of digits holds the loop.
@@ -177,6 +177,20 @@ def counted_keys(at: int, *more: int) -> FindKeys:
     return find
 
 
+# Redis's names of what the commands of our modules work on.
+_KINDS = {
+    **dict.fromkeys(("strings", "substrings", "counters", "lcs"), "string"),
+    **dict.fromkeys(("bits", "bitfields"), "bitmap"),
+    **dict.fromkeys(("keys", "expiration", "databases", "sorting", "dumping"), "keyspace"),
+    **dict.fromkeys(("lists", "list_values", "list_moves"), "list"),
+    **dict.fromkeys(("sets", "set_algebra"), "set"),
+    "hashes": "hash",
+    **dict.fromkeys(("zsets", "zset_ranges", "zset_algebra", "zset_pops"), "sortedset"),
+    "hyperloglogs": "hyperloglog",
+    **dict.fromkeys(("geo", "geo_search"), "geo"),
+}
+
+
 class Command:
     """The record of one command. Built by :func:`command`; all attributes are read-only.
 
@@ -271,9 +285,20 @@ class Command:
         return self.min_words if self.min_words == self.max_words else -self.min_words
 
     @property
+    def has_fixed_keys(self) -> bool:
+        """Whether the keys are at the same places in all requests."""
+        return isinstance(self.find_keys, KeyRange)
+
+    @property
     def key_range(self) -> KeyRange:
         """Where the keys are, as far as that can be said of all requests."""
-        return self.find_keys if isinstance(self.find_keys, KeyRange) else NO_KEYS
+        found = self.find_keys
+        return found if isinstance(found, KeyRange) else self._range_of_keys()
+
+    @property
+    def kind(self) -> str:
+        """Redis's name of what the command works on, as in its categories; empty for no type."""
+        return _KINDS.get(self.group, "")
 
     @property
     def usage(self) -> str:
@@ -385,7 +410,7 @@ class Words:
 
     def take(self, convert: Converter | None = None) -> Any:
         if self._at >= len(self._words):
-            raise CommandError("syntax error")
+            raise SyntaxFault
         word = self._words[self._at]
         self._at += 1
         return word if convert is None else convert(word)

@@ -7,9 +7,9 @@ May import: doubles, sampling, scanning, spec and what it may import.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from math import copysign, isnan
+from math import isnan
 from sys import getsizeof
 from typing import Any
 
@@ -26,10 +26,6 @@ from memdbd.structs.sortedset import Entry, SortedSet
 
 # What a member costs beside itself: its score, and its place in the order.
 ENTRY = 24 + 56 + 8  # bytes
-
-# What Redis keeps packed by default. There, an integer is kept as one, so that -0.0 becomes 0.
-PACKED_ENTRIES = 128
-PACKED_MEMBER = 64  # bytes
 
 MEMBER = Param("member")
 MEMBERS = Param("member", many=True)
@@ -55,11 +51,6 @@ def _loaded_score(dumped: str) -> float:
     return score
 
 
-def _is_packed(members: Collection[bytes]) -> bool:
-    """Whether Redis would keep them packed."""
-    return len(members) <= PACKED_ENTRIES and all(len(each) <= PACKED_MEMBER for each in members)
-
-
 ZSET: DataType[SortedSet] = DataType(
     name="zset",
     python=SortedSet,
@@ -69,7 +60,7 @@ ZSET: DataType[SortedSet] = DataType(
         getsizeof(value.scores) + sampled(len(value), value.scores) + ENTRY * len(value)
     ),
     copy=SortedSet.copy,
-    encoding=lambda value: "listpack" if _is_packed(value.scores) else "skiplist",
+    encoding=lambda value: "listpack" if value.is_packed else "skiplist",
 )
 
 
@@ -108,9 +99,6 @@ def store_result(
     Where there are none, the key is deleted.
     """
     if scores:
-        if _is_packed(scores):
-            for member, score in scores.items():
-                scores[member] = score or 0.0
         ctx.db.set(destination, SortedSet(scores), operation=operation)
     else:
         ctx.db.delete(destination)
@@ -151,7 +139,7 @@ def put_members(
         old = scores.get(member)
         allowed = _allowed(old, score, options) if options else score
         if allowed is not None and allowed != old:
-            zset.put(member, allowed or _zero(allowed, scores, member))
+            zset.put(member, allowed)
             changed += 1
     if changed:
         ctx.db.update(key, zset, "zincr" if b"INCR" in options else "zadd")
@@ -173,11 +161,6 @@ def _allowed(old: float | None, score: float, options: AbstractSet[bytes]) -> fl
     if (b"GT" in options and score <= old) or (b"LT" in options and score >= old):
         return None
     return score
-
-
-def _zero(zero: float, scores: Collection[bytes], member: bytes) -> float:
-    """What becomes of a score of 0.0 or -0.0 that ``member`` gets."""
-    return 0.0 if copysign(1, zero) > 0 or _is_packed([*scores, member]) else zero
 
 
 def _check(options: AbstractSet[bytes], members: int) -> None:
@@ -345,14 +328,13 @@ def zscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
     zset = ZSET.get(ctx.db, key)
     if zset is None:
         return NOTHING_SCANNED
-    is_packed = _is_packed(zset.scores)
     cursor, members = scan(zset.scores, lambda: zset.pool, cursor, words)
     return scanned(
         cursor,
         [
             word
             for member in members
-            for word in (member, _scanned_score(zset.scores[member], is_packed))
+            for word in (member, _scanned_score(zset.scores[member], zset.is_packed))
         ],
     )
 

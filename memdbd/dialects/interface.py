@@ -14,7 +14,7 @@ from memdbd.dialects.resp import RespParser
 from memdbd.dialects.resp_replies import ENCODERS, Stream
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.dialects.text_replies import TextEncoder
-from memdbd.replies import OK, Members, Message, Pairs, Push, Reply, Scored
+from memdbd.replies import OK, Members, Message, Pairs, Push, Reply, Scored, Status
 from memdbd.session import Session
 
 Table = Mapping[bytes, Command]
@@ -35,7 +35,7 @@ class Dialect(Protocol):
     def message(self, message: Message) -> bytes:
         """The bytes that push a published message."""
 
-    def push(self, push: Push) -> bytes:
+    def push(self, push: Push | Status) -> bytes:
         """The bytes of something else that was not asked for."""
 
     def unasked(self) -> bytes:
@@ -58,7 +58,7 @@ class TextDialect:
         self.encode = encoder.encode
         self.message = encoder.message
 
-    def push(self, push: Push) -> bytes:
+    def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
 
     def unasked(self) -> bytes:
@@ -98,7 +98,7 @@ class RespDialect:
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)
 
-    def push(self, push: Push) -> bytes:
+    def push(self, push: Push | Status) -> bytes:
         return ENCODERS[self._session.resp].encode(push)
 
     def unasked(self) -> bytes:

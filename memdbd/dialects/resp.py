@@ -79,7 +79,7 @@ class RespParser:
         if not _are_requests(requests):
             fault = True
         if fault:
-            return self._again(requests)
+            return self._again(data, requests)
         if requests:
             self._incomplete = len(data)
             if _ends_with(data, requests[-1]):
@@ -95,15 +95,19 @@ class RespParser:
                 self._kept = None
             else:
                 # It may never become one: better to say so now than to wait for ever.
-                return self._again(requests)
+                return self._again(data, requests)
         return _without_empty(requests)
 
-    def _again(self, requests: list[Request]) -> list[Request]:
-        """The requests of what was kept, which hiredis has read up to ``requests``; exactly."""
-        if self._kept is None:
-            good = list(_before_fault(requests))
+    def _again(self, data: bytes, requests: list[Request]) -> list[Request]:
+        """The requests of what was kept, or of the last ``data``, which hiredis has read up to
+        ``requests``; exactly."""
+        if self._kept is not None:
+            return self._exactly(bytes(self._kept), 0)
+        good = list(_before_fault(requests))
+        at = _end_of(data, good)
+        if at is None:
             return [*good, ProtocolError("Protocol error: unexpected bytes where a request begins")]
-        return self._exactly(bytes(self._kept), 0)
+        return [*good, *self._exactly(data[at:], 0)]
 
     def _exactly(self, data: bytes, at: int) -> list[Request]:
         """The requests of ``data``, which begins between two, and how to go on behind them."""
@@ -145,12 +149,31 @@ def _are_requests(replies: list[Request]) -> bool:
     return kinds <= _ONLY_BYTES and set(map(type, replies)) <= {list}
 
 
-def _before_fault(replies: list[Request]) -> Iterable[Request]:
+def _before_fault(replies: list[Request]) -> Iterable[list[bytes]]:
     for reply in replies:
         if not _are_requests([reply]):
             return
         if reply:
-            yield reply
+            yield reply  # type: ignore[misc] # which is what was asked
+
+
+def _encoded(words: list[bytes]) -> bytes:
+    """A request as clients send it."""
+    array = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+    return b"*%d\r\n%b" % (len(words), array)
+
+
+def _end_of(data: bytes, requests: list[list[bytes]]) -> int | None:
+    """Where the last of ``requests`` ends in ``data``, in which the first may only have its end;
+    None where that cannot be told."""
+    if not requests:
+        return None
+    first, *others = map(_encoded, requests)
+    others_joined = b"".join(others)
+    for begun in range(len(first)):
+        if data.startswith(first[begun:]) and data.startswith(others_joined, len(first) - begun):
+            return len(first) - begun + len(others_joined)
+    return None
 
 
 def _without_empty(requests: list[Request]) -> list[Request]:
@@ -167,8 +190,7 @@ def _ends_with(data: bytes, request: Request) -> bool:
         return False
     if len(data) > KEPT:
         return True  # nothing depends on it but whether bytes are kept
-    array = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
-    return data.endswith(b"*%d\r\n%b" % (len(words), array))
+    return data.endswith(_encoded(words))
 
 
 def _read_array(data: bytes, at: int) -> tuple[list[bytes], int] | None:

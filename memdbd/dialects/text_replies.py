@@ -102,7 +102,7 @@ class TextEncoder:
             )
         return line
 
-    def push(self, push: Push) -> bytes:
+    def push(self, push: Push | Status) -> bytes:
         """The line of something else that was not asked for."""
         return b'{"push": %s}\n' % _marked("encoding", push)
 

@@ -26,6 +26,12 @@ Entry = tuple[float, bytes]  # a score and its member
 PLAIN = 4000
 
 
+# Up to so many members of so many bytes each, Redis keeps a sorted set packed, until there are more
+# or longer ones. There, an integer is kept as one, so that -0.0 becomes 0.
+PACKED_ENTRIES = 128
+PACKED_MEMBER = 64
+
+
 class _PlainList(list[Entry]):
     """A sorted list of a few entries, with the methods of a SortedList that are used here."""
 
@@ -44,17 +50,23 @@ class _PlainList(list[Entry]):
 class SortedSet:
     """Members and their scores: any floats but NaN. It keeps ``scores``, and does not copy it.
 
-    Read ``scores`` at will, and change it only through the methods. A position is the number of
-    entries before it; the entries from ``start`` up to ``stop``, not included, are those of
-    ``order[start:stop]``.
+    ``is_packed``: whether Redis would still keep it packed. Read ``scores`` at will, and change
+    it only through the methods. A position is the number of entries before it; the entries from
+    ``start`` up to ``stop``, not included, are those of ``order[start:stop]``.
     """
 
-    __slots__ = ("_order", "_pool", "scores")
+    __slots__ = ("_order", "_pool", "is_packed", "scores")
 
     def __init__(self, scores: dict[bytes, float] | None = None) -> None:
         self.scores: dict[bytes, float] = {} if scores is None else scores
         self._pool: Pool[bytes] | None = None
         self._order: _PlainList | SortedList[Entry] | None = None
+        self.is_packed = len(self.scores) <= PACKED_ENTRIES and not any(
+            len(member) > PACKED_MEMBER for member in self.scores
+        )
+        if self.is_packed:
+            for member, score in self.scores.items():
+                self.scores[member] = score or 0.0
         if len(self.scores) > PLAIN:
             self._make_order()
 
@@ -69,6 +81,7 @@ class SortedSet:
         """Another one with the same entries."""
         copy = SortedSet()
         copy.scores = self.scores.copy()
+        copy.is_packed = self.is_packed
         order = self._order
         copy._order = None if order is None else type(order)(order)
         return copy
@@ -91,6 +104,11 @@ class SortedSet:
         old = scores.get(member)
         if old == score:
             return False
+        if self.is_packed:
+            if old is None and (len(scores) >= PACKED_ENTRIES or len(member) > PACKED_MEMBER):
+                self.is_packed = False
+            else:
+                score = score or 0.0
         scores[member] = score
         if order is not None:
             if old is not None:

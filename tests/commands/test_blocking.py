@@ -1,4 +1,4 @@
-"""What commands share that wait for one of several keys: the timeout, and the keys before an end."""
+"""What commands share that wait for one of several keys."""
 
 from __future__ import annotations
 

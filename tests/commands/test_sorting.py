@@ -78,6 +78,12 @@ def test_an_order(world: World, request_: bytes, answer: bytes) -> None:
     assert ordered(world, request_) == answer
 
 
+def test_a_text_without_bytes_weighs_more_than_none(world: World) -> None:
+    world.run(b"set", b"x_b", b"")
+    assert ordered(world, b"l BY x_* ALPHA") == b"c a b"
+    assert ordered(world, b"l BY x_* ALPHA DESC") == b"b c a"
+
+
 def test_an_arrow_without_a_field_is_part_of_the_key(world: World) -> None:
     world.run(b"set", b"x_a->", b"found")
     assert ordered(world, b"l ALPHA GET x_*-> LIMIT 0 1") == b"found"

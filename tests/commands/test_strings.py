@@ -6,14 +6,24 @@ import pytest
 from helpers_pure import NOW, World, conversation
 
 from memdbd.commands.spec import INT64_MAX, INT64_MIN
-from memdbd.commands.strings import MAX_VALUE, STRING
-from memdbd.errors import CommandError
+from memdbd.commands.strings import STRING
+from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import OK
 
 
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+NO_INTEGER = "value is not an integer or out of range"
+
+
+def refused(world: World, *argv: bytes) -> str:
+    """The error that answers a request."""
+    with pytest.raises(CommandError) as refusal:
+        world.run(*argv)
+    return str(refusal.value)
 
 
 class TestGet:
@@ -70,6 +80,224 @@ class TestSet:
         world.say("set k  several  words, it's all one ")
         assert world.ask("get k")["result"] == "several  words, it's all one"
 
+    def test_the_word_ex_is_a_part_of_an_unquoted_value(self, world: World) -> None:
+        world.say("set greeting hello there EX 10")
+        assert world.ask("get greeting") == {
+            "result": "hello there EX 10",
+            "ttl_remaining": None,
+        }
+
+    @pytest.mark.parametrize(
+        "line", ['set k "a value" EX 10', '["set", "k", "a value", "ex", "10"]']
+    )
+    def test_options_stand_behind_a_quoted_value(self, world: World, line: str) -> None:
+        assert world.say(line) == '{"result": "OK"}'
+        assert world.ask("get k") == {"result": "a value", "ttl_remaining": 10}
+
+    @pytest.mark.parametrize(
+        ("option", "number", "deadline"),
+        [
+            (b"EX", b"10", NOW + 10_000),
+            (b"px", b"10", NOW + 10),
+            (b"ExAt", b"2000000000", 2_000_000_000_000),
+            (b"PXAT", b"2000000000001", 2_000_000_000_001),
+        ],
+    )
+    def test_a_deadline_may_be_given_in_four_ways(
+        self, world: World, option: bytes, number: bytes, deadline: int
+    ) -> None:
+        assert world.run(b"set", b"k", b"v", option, number) is OK
+        assert world.db.deadlines == {b"k": deadline}
+        assert world.heard() == [("set_with_ttl", b"k")]
+
+    def test_a_deadline_that_has_passed_leaves_no_key(self, world: World) -> None:
+        assert world.run(b"set", b"k", b"v", b"EXAT", b"1") is OK
+        assert world.run(b"get", b"k") is None
+        assert world.heard() == [("set_with_ttl", b"k"), ("expire", b"k")]
+
+    def test_keepttl_keeps_the_deadline_of_any_value(self, world: World) -> None:
+        world.run(b"set", b"k", b"v", b"PX", b"10")
+        assert world.run(b"set", b"k", b"w", b"KEEPTTL") is OK
+        assert world.db.deadlines == {b"k": NOW + 10}
+        world.now += 10
+        world.run(b"set", b"k", b"x", b"KEEPTTL")
+        assert world.db.deadlines == {}
+
+    def test_nx_and_xx_ask_whether_the_key_is_there(self, world: World) -> None:
+        assert world.run(b"set", b"k", b"v", b"XX") is None
+        assert world.run(b"set", b"k", b"v", b"NX") is OK
+        assert world.run(b"set", b"k", b"w", b"NX") is None
+        assert world.run(b"get", b"k") == b"v"
+        assert world.run(b"set", b"k", b"w", b"XX") is OK
+        assert world.heard() == [("set", b"k")] * 2
+
+    def test_with_get_the_old_value_is_answered_whether_it_is_replaced_or_not(
+        self, world: World
+    ) -> None:
+        assert world.run(b"set", b"k", b"v", b"GET") is None
+        assert world.run(b"set", b"k", b"w", b"GET") == b"v"
+        assert world.run(b"set", b"k", b"x", b"GET", b"NX") == b"w"
+        assert world.run(b"set", b"x", b"x", b"GET", b"XX") is None
+        assert world.run(b"get", b"k") == b"w"
+        assert world.run(b"exists", b"x") == 0
+
+    def test_only_with_get_must_it_be_a_string(self, world: World) -> None:
+        world.run(b"rpush", b"l", b"x")
+        with pytest.raises(WrongType):
+            world.run(b"set", b"l", b"v", b"NX", b"GET")
+        assert world.run(b"set", b"l", b"v", b"NX") is None
+        assert world.run(b"set", b"l", b"v") is OK
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            (b"NX", b"XX"),
+            (b"EX",),
+            (b"EX", b"10", b"KEEPTTL"),
+            (b"EX", b"10", b"PX", b"10"),
+            (b"PERSIST",),
+            (b"EX", b"ten", b"FOO"),
+        ],
+    )
+    def test_options_that_do_not_go_together_are_a_syntax_error(
+        self, world: World, options: tuple[bytes, ...]
+    ) -> None:
+        with pytest.raises(SyntaxFault):
+            world.run(b"set", b"k", b"v", *options)
+        assert world.heard() == []
+
+    def test_the_last_of_the_same_option_counts(self, world: World) -> None:
+        world.run(b"set", b"k", b"v", b"EX", b"no number", b"EX", b"10")
+        assert world.db.deadlines == {b"k": NOW + 10_000}
+
+    @pytest.mark.parametrize(
+        ("option", "number", "error"),
+        [
+            (b"EX", b"ten", NO_INTEGER),
+            (b"EX", b"0", "invalid expire time in 'set' command"),
+            (b"PXAT", b"-1", "invalid expire time in 'set' command"),
+            (b"EX", b"9223372036854775807", "invalid expire time in 'set' command"),
+            (b"EXAT", b"9223372036854775807", "invalid expire time in 'set' command"),
+            (b"PX", b"9223372036854775807", "invalid expire time in 'set' command"),
+        ],
+    )
+    def test_a_time_out_of_range_is_refused(
+        self, world: World, option: bytes, number: bytes, error: str
+    ) -> None:
+        assert refused(world, b"set", b"k", b"v", b"NX", option, number) == error
+
+    def test_the_last_millisecond_there_is_may_be_said(self, world: World) -> None:
+        world.run(b"set", b"k", b"v", b"PXAT", b"9223372036854775807")
+        assert world.db.deadlines == {b"k": INT64_MAX}
+
+
+class TestSetex:
+    @pytest.mark.parametrize(("name", "ms"), [(b"setex", 5000), (b"psetex", 5)])
+    def test_it_takes_the_time_before_the_value(self, world: World, name: bytes, ms: int) -> None:
+        assert world.run(name, b"k", b"5", b"v") is OK
+        assert world.db.deadlines == {b"k": NOW + ms}
+        assert world.heard() == [("set_with_ttl", b"k")]
+
+    @pytest.mark.parametrize("name", [b"setex", b"psetex"])
+    def test_a_time_that_is_none_is_refused_in_its_name(self, world: World, name: bytes) -> None:
+        error = f"invalid expire time in '{name.decode()}' command"
+        assert refused(world, name, b"k", b"0", b"v") == error
+        assert refused(world, name, b"k", b"soon", b"v") == NO_INTEGER
+
+    def test_in_a_line_the_value_is_the_rest(self, world: World) -> None:
+        world.say("setex k 5 two words")
+        assert world.ask("get k") == {"result": "two words", "ttl_remaining": 5}
+
+
+class TestSeveral:
+    def test_mset_and_mget_are_for_several_keys(self, world: World) -> None:
+        conversation(
+            world,
+            """
+            > mset a 1 b "two words" a 3
+            {"result": "OK"}
+            > mget a b nothing
+            {"result": ["3", "two words", null]}
+            """,
+        )
+        assert world.heard() == [("set", b"a"), ("set", b"b"), ("set", b"a")]
+
+    def test_mget_gives_nothing_for_another_type(self, world: World) -> None:
+        world.run(b"rpush", b"l", b"x")
+        assert world.run(b"mget", b"l") == [None]
+
+    def test_msetnx_sets_all_or_nothing(self, world: World) -> None:
+        assert world.run(b"msetnx", b"a", b"1", b"b", b"2") == 1
+        assert world.run(b"msetnx", b"c", b"1", b"b", b"3") == 0
+        assert world.run(b"mget", b"a", b"b", b"c") == [b"1", b"2", None]
+
+    @pytest.mark.parametrize("name", [b"mset", b"msetnx"])
+    def test_a_key_without_a_value_is_one_word_too_many(self, world: World, name: bytes) -> None:
+        error = f"wrong number of arguments for '{name.decode()}' command"
+        assert refused(world, name, b"a", b"1", b"b") == error
+        assert world.heard() == []
+
+    def test_setnx_sets_what_is_not_there(self, world: World) -> None:
+        assert [world.run(b"setnx", b"k", value) for value in (b"v", b"w")] == [1, 0]
+        assert world.run(b"get", b"k") == b"v"
+
+
+class TestGettingAndMore:
+    def test_getset_replaces_the_value_and_clears_the_deadline(self, world: World) -> None:
+        assert world.run(b"getset", b"k", b"v") is None
+        world.run(b"set", b"k", b"v", b"EX", b"10")
+        assert world.run(b"getset", b"k", b"w") == b"v"
+        assert (world.run(b"get", b"k"), world.db.deadlines) == (b"w", {})
+
+    def test_getdel_deletes_what_it_gives(self, world: World) -> None:
+        world.run(b"set", b"k", b"v")
+        assert [world.run(b"getdel", b"k") for _ in range(2)] == [b"v", None]
+        assert world.heard() == [("set", b"k"), ("delete", b"k")]
+
+    def test_getex_alone_changes_nothing(self, world: World) -> None:
+        world.run(b"set", b"k", b"v", b"EX", b"10")
+        world.heard()
+        assert world.run(b"getex", b"k") == b"v"
+        assert world.heard() == []
+        assert world.run(b"ttl", b"k") == 10
+
+    def test_getex_sets_a_deadline_or_takes_it_off(self, world: World) -> None:
+        world.run(b"set", b"k", b"v")
+        assert world.run(b"getex", b"k", b"PX", b"10") == b"v"
+        assert world.db.deadlines == {b"k": NOW + 10}
+        assert world.run(b"getex", b"k", b"PERSIST") == b"v"
+        assert world.run(b"getex", b"k", b"PERSIST") == b"v"
+        assert world.heard() == [("set", b"k"), ("set_ttl", b"k"), ("persist", b"k")]
+
+    def test_getex_deletes_what_it_gives_where_the_deadline_has_passed(self, world: World) -> None:
+        world.run(b"set", b"k", b"v")
+        assert world.run(b"getex", b"k", b"EXAT", b"1") == b"v"
+        assert world.heard() == [("set", b"k"), ("delete", b"k")]
+
+    def test_getex_looks_at_the_time_only_where_there_is_a_value(self, world: World) -> None:
+        assert world.run(b"getex", b"k", b"EX", b"soon") is None
+        world.run(b"set", b"k", b"v")
+        assert refused(world, b"getex", b"k", b"EX", b"soon") == NO_INTEGER
+        error = "invalid expire time in 'getex' command"
+        assert refused(world, b"getex", b"k", b"EX", b"0") == error
+
+    @pytest.mark.parametrize("options", [(b"NX",), (b"KEEPTTL",), (b"PERSIST", b"EX", b"1")])
+    def test_getex_has_not_all_options_of_set(
+        self, world: World, options: tuple[bytes, ...]
+    ) -> None:
+        with pytest.raises(SyntaxFault):
+            world.run(b"getex", b"k", *options)
+
+
+@pytest.mark.parametrize(
+    "argv", [(b"get", b"l"), (b"getset", b"l", b"v"), (b"getdel", b"l"), (b"getex", b"l")]
+)
+def test_what_is_no_string_is_refused_and_stays(world: World, argv: tuple[bytes, ...]) -> None:
+    world.run(b"rpush", b"l", b"x")
+    with pytest.raises(WrongType):
+        world.run(*argv)
+    assert world.heard() == [("rpush", b"l")]
+
 
 class TestSetWithTTL:
     @pytest.mark.parametrize(
@@ -115,78 +343,6 @@ class TestSetWithTTL:
     def test_it_is_heard_under_its_name(self, world: World) -> None:
         world.say("set_with_ttl k v 60")
         assert world.heard() == [("set_with_ttl", b"k")]
-
-
-class TestIncr:
-    def test_it_counts_from_nothing(self, world: World) -> None:
-        assert [world.ask("incr k")["result"] for _ in range(3)] == [1, 2, 3]
-        assert world.db.get(b"k") == b"3"
-        assert world.heard() == [("incr", b"k")] * 3
-
-    def test_it_counts_on_from_a_number(self, world: World) -> None:
-        world.say("set k -10")
-        assert world.ask("incr k") == {"result": -9}
-
-    def test_the_deadline_stays(self, world: World) -> None:
-        world.say("set_with_ttl k 1 60")
-        world.say("incr k")
-        assert world.ask("get k") == {"result": "2", "ttl_remaining": 60}
-
-    def test_an_expired_number_is_not_counted_on_from(self, world: World) -> None:
-        world.say("set_with_ttl k 41 60")
-        world.now += 60_000
-        assert world.ask("incr k") == {"result": 1}
-        assert world.ask("ttl k") == {"result": -1}
-
-    @pytest.mark.parametrize("value", ["word", "1.5", "007", "9223372036854775808", " 1", ""])
-    def test_what_is_no_number_is_refused_and_stays(self, world: World, value: str) -> None:
-        world.say(f'set k "{value}"')
-        assert world.ask("incr k")["error"].startswith("value is not an integer or out of range")
-        assert world.ask("get k")["result"] == value
-
-    def test_it_stops_at_64_bits(self, world: World) -> None:
-        world.say(f"set k {INT64_MAX}")
-        assert world.ask("incr k") == {"error": "increment or decrement would overflow"}
-        assert world.ask("get k")["result"] == str(INT64_MAX)
-
-
-class TestAppend:
-    def test_it_gives_the_new_length_in_bytes(self, world: World) -> None:
-        conversation(
-            world,
-            """
-            > append k Hello
-            {"result": 5}
-            > append k " Wörld"
-            {"result": 12}
-            > append k and more words
-            {"result": 26}
-            > get k
-            {"result": "Hello Wörldand more words", "ttl_remaining": null}
-            """,
-        )
-        assert world.heard() == [("append", b"k")] * 3
-
-    def test_the_deadline_stays(self, world: World) -> None:
-        world.say("set_with_ttl k a 60")
-        world.say("append k b")
-        assert world.ask("get k") == {"result": "ab", "ttl_remaining": 60}
-
-    def test_an_expired_value_is_not_appended_to(self, world: World) -> None:
-        world.say("set_with_ttl k old 60")
-        world.now += 60_000
-        assert world.ask("append k new") == {"result": 3}
-        assert world.ask("get k") == {"result": "new", "ttl_remaining": None}
-
-    def test_a_value_does_not_grow_over_its_bound(self, world: World) -> None:
-        world.db.set(b"k", bytes(MAX_VALUE))
-        with pytest.raises(CommandError, match="string exceeds maximum allowed size"):
-            world.run(b"append", b"k", b"x")
-        assert len(world.db.get(b"k") or b"") == MAX_VALUE
-
-    def test_a_value_may_grow_up_to_its_bound(self, world: World) -> None:
-        world.db.set(b"k", bytes(MAX_VALUE - 1))
-        assert world.run(b"append", b"k", b"x") == MAX_VALUE
 
 
 class TestTheTypeString:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from harness import House, Peer
 
-
 QUEUED = '{"result": "QUEUED"}'
 OK = '{"result": "OK"}'
 ABORTED = '{"error": "EXECABORT Transaction discarded because of previous errors."}'
@@ -62,7 +61,8 @@ def test_requests_are_queued_and_then_run_as_one(peer: Peer, other: Peer) -> Non
         peer,
         """
         > exec
-        {"result": [{"result": "OK"}, {"result": 1}, {"result": "some words", "ttl_remaining": null}]}
+        {"result": [{"result": "OK"}, {"result": 1}, \
+{"result": "some words", "ttl_remaining": null}]}
         > get n
         {"result": "1", "ttl_remaining": null}
         """,

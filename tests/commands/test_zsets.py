@@ -10,10 +10,10 @@ import pytest
 from helpers_pure import World, conversation, refusal
 
 from memdbd.commands.sampling import MAX_REPEATED
-from memdbd.commands.zsets import PACKED_ENTRIES, PACKED_MEMBER, ZSET
+from memdbd.commands.zsets import ZSET
 from memdbd.dialects.resp_replies import ENCODERS
 from memdbd.replies import Scored
-from memdbd.structs.sortedset import SortedSet
+from memdbd.structs.sortedset import PACKED_ENTRIES, PACKED_MEMBER, SortedSet
 
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 NOT_A_FLOAT = "ERR value is not a valid float"
@@ -353,10 +353,24 @@ class TestType:
 
     def test_its_encoding_depends_on_how_many_and_how_long_its_members_are(self) -> None:
         few = {b"m%d" % number: 1.0 for number in range(PACKED_ENTRIES)}
-        assert ZSET.encoding(SortedSet(dict(few))) == "listpack"
-        assert ZSET.encoding(SortedSet(few | {b"one more": 1.0})) == "skiplist"
-        assert ZSET.encoding(SortedSet({b"m" * PACKED_MEMBER: 1.0})) == "listpack"
-        assert ZSET.encoding(SortedSet({b"m" * (PACKED_MEMBER + 1): 1.0})) == "skiplist"
+        for scores, encoding in (
+            (few, "listpack"),
+            (few | {b"one more": 1.0}, "skiplist"),
+            ({b"m" * PACKED_MEMBER: 1.0}, "listpack"),
+            ({b"m" * (PACKED_MEMBER + 1): 1.0}, "skiplist"),
+        ):
+            zset = SortedSet()
+            for member, score in scores.items():
+                zset.put(member, score)
+            assert ZSET.encoding(zset) == ZSET.encoding(SortedSet(dict(scores))) == encoding
+
+    def test_what_was_big_once_keeps_its_encoding(self, world: World) -> None:
+        world.run(b"zadd", b"k", b"1e18", b"a", b"1", b"m" * (PACKED_MEMBER + 1))
+        world.run(b"zrem", b"k", b"m" * (PACKED_MEMBER + 1))
+        world.run(b"zadd", b"k", b"-0", b"zero")
+        assert world.run(b"zscan", b"k", b"0") == [b"0", [b"a", b"1e+18", b"zero", b"-0"]]
+        copy = ZSET.copy(world.db.values[b"k"])
+        assert ZSET.encoding(copy) == "skiplist"
 
     def test_its_size_grows_with_its_members(self) -> None:
         sizes = [

@@ -133,6 +133,15 @@ def means_the_same(garbage: bytes, cuts: list[int]) -> None:
     assert fed(*pieces(garbage, cuts)) == whole
 
 
+@pytest.mark.parametrize("cut", [0, 1, 3, 20, 100, 139])
+def test_an_empty_line_after_much_in_pieces_is_nothing(cut: int) -> None:
+    """As ``redis-cli --pipe`` sends one before its last request."""
+    good = array(b"set", b"k", b"v" * 100)
+    data = good * 500
+    requests = fed(data[: -cut or None], data[len(data) - cut :] + b"\r\n" + array(b"ECHO", b"x"))
+    assert requests == [[b"set", b"k", b"v" * 100]] * 500 + [[b"ECHO", b"x"]]
+
+
 @given(garbage=st.binary(max_size=80), cuts=st.lists(st.integers(0, 100), max_size=5))
 @example(garbage=b"*1\r\n#f\r\n", cuts=[])
 @example(garbage=b"#f\r\n", cuts=[])

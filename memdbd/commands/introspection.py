@@ -1,0 +1,275 @@
+"""COMMAND: the command table, as programs ask for it.
+
+Strategy: everything is derived from the records. Redis's groups and categories are told by the
+module of a command and by its flags; what has no equivalent here (tips, key specifications) is
+empty, which clients take for "not known".
+
+May import: context, spec and what they may import, and glob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memdbd.commands.context import Context
+from memdbd.commands.spec import Command, Container, Flag, Param, Tail, command
+from memdbd.errors import CommandError, SyntaxFault
+from memdbd.glob import matcher
+from memdbd.replies import NULL_ARRAY, Members, Reply, Status
+
+SINCE = "7.0.0"  # of Redis; when a command came to it is not recorded here
+
+# Redis's names of the flags, in its order.
+_FLAGS = (
+    ("write", Flag.WRITE),
+    ("readonly", Flag.READ),
+    ("denyoom", Flag.GROWS),
+    ("admin", Flag.ADMIN),
+    ("pubsub", Flag.PUBSUB),
+    ("blocking", Flag.BLOCKING),
+    ("fast", Flag.FAST),
+)
+_CATEGORIES = (
+    ("write", Flag.WRITE),
+    ("read", Flag.READ),
+    ("admin", Flag.ADMIN),
+    ("dangerous", Flag.ADMIN | Flag.DANGEROUS),
+    ("pubsub", Flag.PUBSUB),
+    ("blocking", Flag.BLOCKING),
+    ("connection", Flag.CONNECTION),
+    ("transaction", Flag.TRANSACTION),
+)
+
+
+def _flags(record: Command) -> list[Status]:
+    flags = [Status(name) for name, flag in _FLAGS if record.flags & flag]
+    if not record.has_fixed_keys:
+        flags.append(Status("movablekeys"))
+    return flags
+
+
+def categories(record: Command) -> list[str]:
+    """The names of the categories that a command belongs to, without their ``@``."""
+    found = [name for name, flag in _CATEGORIES if record.flags & flag]
+    kind = record.kind
+    if kind:
+        found.append(kind)
+    found.append("fast" if record.flags & Flag.FAST else "slow")
+    return found
+
+
+def _shown(record: Command, subcommands: Iterable[Command] = ()) -> list[Reply]:
+    keys = record.key_range
+    return [
+        record.full_name.encode(),
+        record.arity,
+        Members(_flags(record)),
+        keys.first,
+        keys.last,
+        keys.step,
+        Members([Status(f"@{name}") for name in categories(record)]),
+        [],
+        [],
+        [_shown(each) for each in subcommands],
+    ]
+
+
+def _shown_container(container: Container) -> list[Reply]:
+    if container.alone is not None:
+        return _shown(container.alone, container.subcommands.values())
+    flags = Members([])
+    slow = Members([Status("@slow")])
+    subcommands = [_shown(each) for each in container.subcommands.values()]
+    return [container.name.encode(), -2, flags, 0, 0, 0, slow, [], [], subcommands]
+
+
+def _found(ctx: Context, name: bytes) -> Command | Container | None:
+    first, _, second = name.lower().partition(b"|")
+    container = ctx.server.containers.get(first)
+    if container is None:
+        return ctx.server.commands.get(first)
+    return container.subcommands.get(second) if second else container
+
+
+def _entry(found: Command | Container | None) -> Reply:
+    if found is None:
+        return NULL_ARRAY
+    return _shown_container(found) if isinstance(found, Container) else _shown(found)
+
+
+def _every(ctx: Context) -> list[Command | Container]:
+    return [*ctx.server.commands.values(), *ctx.server.containers.values()]
+
+
+@command(
+    "command",
+    flags=Flag.SERVER,
+    summary="Describe all commands, for programs",
+    complexity="O(n), n being the commands there are",
+)
+def command_(ctx: Context) -> list[Reply]:
+    return [_entry(each) for each in _every(ctx)]
+
+
+@command(
+    "command count",
+    flags=Flag.SERVER,
+    summary="Count the commands",
+    complexity="O(1)",
+)
+def command_count(ctx: Context) -> int:
+    return len(ctx.server.commands) + len(ctx.server.containers)
+
+
+@command(
+    "command info",
+    Param("command", many=True, optional=True),
+    flags=Flag.SERVER,
+    summary="Describe some commands, for programs",
+    complexity="O(1) a command",
+)
+def command_info(ctx: Context, *names: bytes) -> list[Reply]:
+    if not names:
+        return command_(ctx)
+    return [_entry(_found(ctx, name)) for name in names]
+
+
+def _names(ctx: Context) -> list[Command]:
+    records = list(ctx.server.commands.values())
+    for container in ctx.server.containers.values():
+        records += container.commands()
+    return records
+
+
+@command(
+    "command list",
+    Tail("[FILTERBY ACLCAT <category>|PATTERN <pattern>|MODULE <module>]"),
+    flags=Flag.SERVER,
+    summary="List the names of commands",
+    complexity="O(n), n being the commands there are",
+)
+def command_list(ctx: Context, *words: bytes) -> list[bytes]:
+    if not words:
+        return [
+            *(each.name.encode() for each in ctx.server.commands.values()),
+            *(each.name.encode() for each in ctx.server.containers.values()),
+        ]
+    if len(words) != 3 or words[0].upper() != b"FILTERBY":
+        raise SyntaxFault
+    by, wanted = words[1].upper(), words[2]
+    records = _names(ctx)
+    if by == b"PATTERN":
+        matches = matcher(wanted.lower())
+        return [each.full_name.encode() for each in records if matches(each.full_name.encode())]
+    if by == b"ACLCAT":
+        category = wanted.lower().decode("latin-1")
+        return [each.full_name.encode() for each in records if category in categories(each)]
+    if by == b"MODULE":
+        return []
+    raise SyntaxFault
+
+
+def _documented(record: Command) -> dict[str, Reply]:
+    about: dict[str, Reply] = {
+        "summary": record.summary,
+        "since": SINCE,
+        "group": record.kind or "server",
+        "complexity": record.complexity,
+    }
+    arguments = [
+        {
+            "name": param.name,
+            "type": "key" if param.is_key else "string",
+            **({"flags": Members([Status("optional")])} if param.optional else {}),
+        }
+        for param in record.params
+        if isinstance(param, Param)
+    ]
+    if arguments:
+        about["arguments"] = arguments
+    return about
+
+
+@command(
+    "command docs",
+    Param("command", many=True, optional=True),
+    flags=Flag.SERVER,
+    summary="Document commands, for programs",
+    complexity="O(n), n being the commands asked for",
+)
+def command_docs(ctx: Context, *names: bytes) -> dict[bytes, Reply]:
+    asked = [_found(ctx, name) for name in names] if names else _every(ctx)
+    docs: dict[bytes, Reply] = {}
+    for each in asked:
+        if isinstance(each, Container):
+            docs[each.name.encode()] = {
+                "summary": f"Commands that begin with {each.name}",
+                "since": SINCE,
+                "group": "server",
+                "complexity": "depends on the subcommand",
+                "subcommands": {
+                    record.full_name: _documented(record) for record in each.commands()
+                },
+            }
+        elif each is not None:
+            docs[each.full_name.encode()] = _documented(each)
+    return docs
+
+
+def _request(ctx: Context, argv: tuple[bytes, ...]) -> Command:
+    """The command of a whole request that was given as arguments."""
+    container = ctx.server.containers.get(argv[0].lower())
+    found = ctx.server.commands.get(argv[0].lower())
+    if container is not None and len(argv) > 1:
+        found = container.subcommands.get(argv[1].lower())
+    if found is None:
+        raise CommandError("Invalid command specified")
+    if found.has_fixed_keys and not found.key_range.first:
+        raise CommandError("The command has no key arguments")
+    if not found.min_words <= len(argv) <= found.max_words:
+        raise CommandError("Invalid number of arguments specified for command")
+    return found
+
+
+REQUEST = Tail("<command> [<argument> …]", least=1)
+
+
+@command(
+    "command getkeys",
+    REQUEST,
+    flags=Flag.SERVER,
+    summary="Tell the keys of a request",
+    complexity="O(n), n being the arguments",
+)
+def command_getkeys(ctx: Context, *argv: bytes) -> list[bytes]:
+    keys = list(_request(ctx, argv).keys_of(argv))
+    if not keys:
+        raise CommandError("The command has no key arguments")
+    return keys
+
+
+@command(
+    "command getkeysandflags",
+    REQUEST,
+    flags=Flag.SERVER,
+    summary="Tell the keys of a request, and whether it reads or writes them",
+    complexity="O(n), n being the arguments",
+    differs="Tells RW or RO of all keys alike.",
+)
+def command_getkeysandflags(ctx: Context, *argv: bytes) -> list[Reply]:
+    record = _request(ctx, argv)
+    flags = [Status("RW"), Status("access"), Status("update")]
+    if not record.writes:
+        flags = [Status("RO"), Status("access")]
+    return [[key, Members(flags)] for key in record.keys_of(argv)]
+
+
+COMMANDS = (
+    command_,
+    command_count,
+    command_info,
+    command_list,
+    command_docs,
+    command_getkeys,
+    command_getkeysandflags,
+)

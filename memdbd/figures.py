@@ -1,0 +1,286 @@
+"""The daemon's figures under Redis's names, as INFO gives them to dashboards and exporters.
+
+A figure that has no meaning here is left out, unless exporters insist on it; then it is the
+constant that Redis has where the feature is not used. Every figure is worked out when it is asked
+for. May import: engines, dispatch, protocol, storage, parameters.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from memdbd import __version__
+from memdbd.clock import Clock
+from memdbd.dispatch import Dispatcher
+from memdbd.engines.local import LocalEngine
+from memdbd.parameters import Parameters
+from memdbd.protocol import MemDBFactory
+from memdbd.storage import Storage
+
+REDIS_VERSION = "7.0.15"  # whose commands and replies these are
+
+# Sections that INFO shows only when it is asked for them, or for all.
+EXTRA = ("commandstats", "latencystats")
+
+Fields = Mapping[str, object]
+
+
+class Figures:
+    """Gives the sections of INFO by their names in lower case."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        engine: LocalEngine,
+        dispatcher: Dispatcher,
+        factory: MemDBFactory,
+        storage: Storage,
+        parameters: Parameters,
+        reactor: object,
+        run_id: str,
+    ) -> None:
+        self._clock = clock
+        self._engine = engine
+        self._dispatcher = dispatcher
+        self._factory = factory
+        self._storage = storage
+        self._parameters = parameters
+        self._reactor = reactor
+        self._run_id = run_id
+        self._started = clock.ms()
+        self._seen = (clock.ms(), 0)  # when INFO was last asked for, and the commands by then
+        self.sections: dict[str, Callable[[], Fields]] = {
+            "server": self._server,
+            "clients": self._clients,
+            "memory": self._memory,
+            "persistence": self._persistence,
+            "stats": self._stats,
+            "replication": self._replication,
+            "cpu": self._cpu,
+            "modules": dict,
+            "commandstats": self._commandstats,
+            "errorstats": self._errorstats,
+            "latencystats": dict,
+            "cluster": lambda: {"cluster_enabled": 0},
+            "keyspace": self._keyspace,
+        }
+
+    def text(self, names: list[str]) -> str:
+        """The sections of these names (none: the usual ones; ``all`` or ``everything``: every
+        one) as INFO shows them."""
+        if {"all", "everything"} & set(names):
+            wanted = list(self.sections)
+        elif not names or "default" in names:
+            wanted = [name for name in self.sections if name not in EXTRA or name in names]
+        else:
+            wanted = [name for name in self.sections if name in names]
+        return "\r\n".join(self._section(name) for name in wanted)
+
+    def _section(self, name: str) -> str:
+        title = "CPU" if name == "cpu" else name.capitalize()
+        lines = [f"{field}:{value}\r\n" for field, value in self.sections[name]().items()]
+        return f"# {title}\r\n{''.join(lines)}"
+
+    # The sections
+
+    def _server(self) -> Fields:
+        uptime = (self._clock.ms() - self._started) // 1000
+        return {
+            "redis_version": REDIS_VERSION,
+            "redis_git_sha1": "00000000",
+            "redis_git_dirty": 0,
+            "redis_build_id": f"memdbd-{__version__}",
+            "redis_mode": "standalone",
+            "memdbd_version": __version__,
+            "os": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "arch_bits": 64 if sys.maxsize > 2**32 else 32,
+            "multiplexing_api": type(self._reactor).__name__,
+            "python_version": platform.python_version(),
+            "process_id": os.getpid(),
+            "process_supervised": "no",
+            "run_id": self._run_id,
+            "tcp_port": self._parameters["port"],
+            "server_time_usec": self._clock.wall_us(),
+            "uptime_in_seconds": uptime,
+            "uptime_in_days": uptime // 86400,
+            "hz": self._parameters["hz"],
+            "configured_hz": self._parameters["hz"],
+            "executable": sys.executable,
+            "config_file": "",
+        }
+
+    def _clients(self) -> Fields:
+        return {
+            "connected_clients": len(self._factory.connections),
+            "cluster_connections": 0,
+            "maxclients": self._parameters["maxclients"],
+            "blocked_clients": len(self._engine.waiting),
+            "tracking_clients": sum(
+                client.session.tracking is not None for client in self._factory.clients
+            ),
+        }
+
+    def _memory(self) -> Fields:
+        resident, peak = _resident(), _peak()
+        counted = self._engine.stats().get("memory_counted_bytes", resident)
+        limit = int(self._parameters["maxmemory"])
+        return {
+            "used_memory": counted,
+            "used_memory_human": _human(counted),
+            "used_memory_rss": resident,
+            "used_memory_rss_human": _human(resident),
+            "used_memory_peak": peak,
+            "used_memory_peak_human": _human(peak),
+            "used_memory_peak_perc": f"{100 * counted / peak:.2f}%" if peak else "0.00%",
+            "used_memory_lua": 0,
+            "total_system_memory": _total(),
+            "total_system_memory_human": _human(_total()),
+            "maxmemory": limit,
+            "maxmemory_human": _human(limit),
+            "maxmemory_policy": self._parameters["maxmemory-policy"],
+            "mem_fragmentation_ratio": f"{resident / counted:.2f}" if counted else "1.00",
+            "mem_allocator": "python",
+            "active_defrag_running": 0,
+            "lazyfree_pending_objects": self._engine.graveyard_size(),
+        }
+
+    def _persistence(self) -> Fields:
+        about, counted = self._storage.info(), self._storage.stats()
+        saved = about["last_save"]
+        return {
+            "loading": 0,
+            "rdb_changes_since_last_save": about["changes_since_last_save"],
+            "rdb_bgsave_in_progress": int(bool(about["snapshot_in_progress"])),
+            "rdb_last_save_time": int(saved or 0),
+            "rdb_last_bgsave_status": "err" if about["last_save_error"] else "ok",
+            "rdb_saves": counted["snapshots_written"],
+            "aof_enabled": 0,
+            "aof_rewrite_in_progress": 0,
+            "aof_last_bgrewrite_status": "ok",
+            "aof_last_write_status": "ok",
+        }
+
+    def _stats(self) -> Fields:
+        counted = self._engine.stats()
+        commands = self._dispatcher.stats()["commands"]
+        return {
+            "total_connections_received": self._factory.accepted,
+            "total_commands_processed": commands,
+            "instantaneous_ops_per_sec": self._rate(commands),
+            "total_net_input_bytes": self._factory.bytes_in,
+            "total_net_output_bytes": self._factory.bytes_out,
+            "rejected_connections": 0,
+            "expired_keys": counted["expired"],
+            "evicted_keys": counted.get("evicted", 0),
+            "keyspace_hits": self._engine.hits,
+            "keyspace_misses": self._engine.misses,
+            "pubsub_channels": counted["channels"],
+            "pubsub_patterns": counted["patterns"],
+            "pubsubshard_channels": len(self._engine.channels.shards),
+            "total_error_replies": sum(self._dispatcher.errors.values()),
+        }
+
+    def _rate(self, commands: int) -> int:
+        """Commands a second since INFO was last asked for, which is what a dashboard plots."""
+        now = self._clock.ms()
+        before, done = self._seen
+        self._seen = (now, commands)
+        return max(0, 1000 * (commands - done) // max(now - before, 1))
+
+    def _replication(self) -> Fields:
+        return {
+            "role": "master",
+            "connected_slaves": 0,
+            "master_failover_state": "no-failover",
+            "master_replid": self._run_id,
+            "master_repl_offset": 0,
+            "repl_backlog_active": 0,
+            "repl_backlog_size": self._parameters["repl-backlog-size"],
+            "repl_backlog_first_byte_offset": 0,
+            "repl_backlog_histlen": 0,
+        }
+
+    def _cpu(self) -> Fields:
+        user, system = os.times()[:2]
+        return {"used_cpu_sys": f"{system:.6f}", "used_cpu_user": f"{user:.6f}"}
+
+    def _commandstats(self) -> Fields:
+        return {
+            f"cmdstat_{name}": f"calls={calls},usec={micros},usec_per_call={micros / calls:.2f},"
+            "rejected_calls=0,failed_calls=0"
+            for name, calls, micros in self._dispatcher.counts()
+            if calls
+        }
+
+    def _errorstats(self) -> Fields:
+        return {
+            f"errorstat_{code}": f"count={count}"
+            for code, count in self._dispatcher.errors.items()
+        }
+
+    def _keyspace(self) -> Fields:
+        return {
+            f"db{each.index}": f"keys={len(each)},expires={len(each.deadlines)},avg_ttl=0"
+            for each in self._engine.databases
+            if len(each)
+        }
+
+
+def memory_stats(figures: Figures, keys: int) -> dict[str, Any]:
+    """What MEMORY STATS tells, of Redis's fields those that mean something here."""
+    memory = figures.sections["memory"]()
+    used = memory["used_memory"]
+    return {
+        "peak.allocated": memory["used_memory_peak"],
+        "total.allocated": used,
+        "keys.count": keys,
+        "keys.bytes-per-key": used // keys if keys and isinstance(used, int) else 0,
+        "fragmentation": float(str(memory["mem_fragmentation_ratio"])),
+    }
+
+
+def _resident() -> int:
+    """Bytes of memory that the process holds now, or at most so far where nobody tells."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return _peak()
+
+
+def _peak() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _total() -> int:
+    """Bytes of memory that the machine has; 0 where nobody tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 0
+
+
+_HUMAN = (("K", 1), ("M", 2), ("G", 3))
+
+
+def _human(size: int) -> str:
+    """Bytes as Redis shows them to people."""
+    if size < 1024:
+        return f"{size}B"
+    unit, power = next((row for row in _HUMAN if size < 1024 ** (row[1] + 1)), _HUMAN[-1])
+    return f"{size / 1024**power:.2f}{unit}"
+
+
+def new_run_id(random: Callable[[], float]) -> str:
+    """Forty hexadecimal digits that name this run of the daemon."""
+    return "".join(f"{int(random() * 16):x}" for _ in range(40))
