@@ -27,6 +27,7 @@ from memdbd.dialects.interface import Dialects
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
+from memdbd.figures import Figures
 from memdbd.listeners import Listeners
 from memdbd.monitoring import Monitors
 from memdbd.notifications import Notifier
@@ -36,10 +37,13 @@ from memdbd.protocol import MemDBFactory
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
 from memdbd.services import Gravedigger, Sweeper
+from memdbd.session import Session
+from memdbd.slowlog import Watch
 from memdbd.storage import Storage
 from memdbd.structs.graveyard import Graveyard
 from memdbd.structs.pool import Random
 from memdbd.tracking import Trackers
+from memdbd.tuning import connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,27 @@ def assemble(
     sweeper = Sweeper(reactor, settings.sweep_interval, engine.databases)
     gravedigger = Gravedigger(reactor, graveyard)
     listeners = Listeners(reactor, settings.endpoints, factory, settings.resp)
+    listeners.heard = lambda port: daemon.parameters.tell(port=port)
+    daemon.figures = Figures(
+        clock=clock,
+        engine=engine,
+        dispatcher=dispatcher,
+        factory=factory,
+        storage=storage,
+        parameters=daemon.parameters,
+        graveyard=graveyard,
+        reactor=reactor,
+        random=random,
+    )
+    connect(
+        daemon.parameters,
+        settings,
+        dispatcher=dispatcher,
+        factory=factory,
+        notifier=daemon.notifier,
+        storage=storage,
+        watch=Watch(daemon.slowlog, daemon.latency, clients, clock.wall_ms),
+    )
     started = clock.ms()
 
     def about() -> dict[str, Reply]:
@@ -127,6 +152,11 @@ def assemble(
             **listeners.info(),
         }
 
+    def may_debug(session: Session) -> bool:
+        client = clients.get(session.number)
+        return settings.enable_debug_command and client is not None and client.is_local
+
+    daemon.may_debug = may_debug
     daemon.saver = storage.save
     daemon.sections.update(server=about, persistence=storage.info, stats=daemon.stats)
     daemon.counters += [

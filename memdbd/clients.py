@@ -34,6 +34,10 @@ class Client(Protocol):
     @property
     def is_unix(self) -> bool: ...
     @property
+    def is_local(self) -> bool:
+        """Whether it comes from this machine."""
+
+    @property
     def descriptor(self) -> int:
         """The socket's number, or -1."""
 

@@ -87,6 +87,15 @@ def _bytes(raw: Any) -> int:
     raise ValueError("must be a number of bytes, or one with kb, mb or gb behind it")
 
 
+def _switch(raw: Any) -> bool:
+    words = {"true": True, "false": False}
+    if isinstance(raw, str) and raw in words:
+        return words[raw]
+    if not isinstance(raw, bool):
+        raise ValueError("must be true or false")
+    return raw
+
+
 def _one_of(*words: str) -> Parse:
     def parse(raw: Any) -> str:
         if raw not in words:
@@ -147,6 +156,9 @@ class Config:
     )
     subscriber_buffer: int = _setting(
         32 * 1024 * 1024, _bytes, "bytes that may wait for a subscriber before it is cut"
+    )
+    enable_debug_command: bool = _setting(
+        False, _switch, "whether DEBUG is there, for clients of this machine: true or false"
     )
     log_level: str = _setting("info", _one_of(*LEVELS), f"least level: {', '.join(LEVELS)}")
     log_format: str = _setting("text", _one_of(*FORMATS), "text, or json: one object a line")

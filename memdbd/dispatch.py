@@ -21,7 +21,7 @@ from memdbd.commands.spec import Command, Container, Flag, Request
 from memdbd.commands.suggest import Suggestions, unknown_to_redis
 from memdbd.commands.transactions import Discarded, end_transaction
 from memdbd.dialects.interface import Dialect
-from memdbd.dialects.resp_replies import Stream
+from memdbd.dialects.streams import Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Several
@@ -73,7 +73,7 @@ class Attendant(Protocol):
 
 
 # Hears of a request that is done: who, what, and the seconds that it took.
-Observer = Callable[[Context, Command, Sequence[bytes], float], None]
+Observer = Callable[[Session, Command, Sequence[bytes], float], None]
 
 
 class Dispatcher:
@@ -194,7 +194,7 @@ class Dispatcher:
                 if tally is not None:
                     tally.seconds += now - before
                     if now - before >= self.observed_from and self.observer is not None:
-                        self.observer(context, command, request, now - before)
+                        self.observer(session, command, request, now - before)
                 if (
                     count >= self.SLICE_REQUESTS
                     or size >= self.SLICE_OUTPUT
@@ -338,6 +338,13 @@ class Dispatcher:
         # The name alone: values are nobody's business.
         self._log.failure("a defect of memdbd: {name!r} failed", name=request[0][:64])
         return CommandError("internal error, the server's log has the details")
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """The calls of each command, by its full name, and the microseconds that they took."""
+        return {
+            command.full_name: (tally.calls, int(tally.seconds * 1_000_000))
+            for command, tally in self.tallies.items()
+        }
 
     def stats(self) -> dict[str, int]:
         """What was asked and how it went."""

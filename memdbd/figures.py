@@ -2,7 +2,8 @@
 
 A figure that has no meaning here is left out, unless exporters insist on it; then it is the
 constant that Redis has where the feature is not used. Every figure is worked out when it is asked
-for. May import: engines, dispatch, protocol, storage, parameters.
+for. May import: engines, dispatch,
+protocol, storage, parameters.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from memdbd import __version__
 from memdbd.clock import Clock
@@ -19,7 +19,10 @@ from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
 from memdbd.parameters import Parameters
 from memdbd.protocol import MemDBFactory
+from memdbd.replies import Reply
 from memdbd.storage import Storage
+from memdbd.structs.graveyard import Graveyard
+from memdbd.structs.pool import Random
 
 REDIS_VERSION = "7.0.15"  # whose commands and replies these are
 
@@ -30,7 +33,10 @@ Fields = Mapping[str, object]
 
 
 class Figures:
-    """Gives the sections of INFO by their names in lower case."""
+    """Gives the sections of INFO by their names in lower case.
+
+    ``random()`` gives a number from 0 to 1, of which the name of this run is made.
+    """
 
     def __init__(
         self,
@@ -41,8 +47,9 @@ class Figures:
         factory: MemDBFactory,
         storage: Storage,
         parameters: Parameters,
+        graveyard: Graveyard,
         reactor: object,
-        run_id: str,
+        random: Random,
     ) -> None:
         self._clock = clock
         self._engine = engine
@@ -50,10 +57,16 @@ class Figures:
         self._factory = factory
         self._storage = storage
         self._parameters = parameters
+        self._graveyard = graveyard
         self._reactor = reactor
-        self._run_id = run_id
+        self._run_id = "".join(f"{int(random() * 16):x}" for _ in range(40))
         self._started = clock.ms()
         self._seen = (clock.ms(), 0)  # when INFO was last asked for, and the commands by then
+        # What was counted when the counters were last set to zero. The counters themselves go on:
+        # others watch them too.
+        self._before: Mapping[str, int] = {}
+        self._counts_before: Mapping[str, tuple[int, int]] = {}
+        self._errors_before: Mapping[str, int] = {}
         self.sections: dict[str, Callable[[], Fields]] = {
             "server": self._server,
             "clients": self._clients,
@@ -70,7 +83,7 @@ class Figures:
             "keyspace": self._keyspace,
         }
 
-    def text(self, names: list[str]) -> str:
+    def text(self, names: Sequence[str]) -> str:
         """The sections of these names (none: the usual ones; ``all`` or ``everything``: every
         one) as INFO shows them."""
         if {"all", "everything"} & set(names):
@@ -85,6 +98,38 @@ class Figures:
         title = "CPU" if name == "cpu" else name.capitalize()
         lines = [f"{field}:{value}\r\n" for field, value in self.sections[name]().items()]
         return f"# {title}\r\n{''.join(lines)}"
+
+    def memory_stats(self) -> dict[str, Reply]:
+        """What MEMORY STATS tells, of Redis's fields those that mean something here."""
+        used, peak, resident = self._used(), _peak(), _resident()
+        keys = sum(map(len, self._engine.databases))
+        return {
+            "peak.allocated": peak,
+            "total.allocated": used,
+            "keys.count": keys,
+            "keys.bytes-per-key": used // keys if keys else 0,
+            "peak.percentage": 100 * used / peak if peak else 0.0,
+            "fragmentation": resident / used if used else 1.0,
+            "fragmentation.bytes": resident - used,
+        }
+
+    def command_counts(self) -> Iterable[tuple[str, int, int]]:
+        """Of each command its full name, the calls, and the microseconds that they took."""
+        for name, (calls, micros) in self._dispatcher.counts().items():
+            calls_before, micros_before = self._counts_before.get(name, (0, 0))
+            yield name, calls - calls_before, micros - micros_before
+
+    def last_save(self) -> int:
+        """When the last snapshot was begun, or the daemon was started, in seconds since 1970."""
+        saved = self._storage.info()["last_save"]
+        return int(saved if isinstance(saved, float) else self._started / 1000)
+
+    def reset(self) -> None:
+        """Count from zero again."""
+        self._before = self._counted()
+        self._counts_before = self._dispatcher.counts()
+        self._errors_before = dict(self._dispatcher.errors)
+        self._seen = (self._clock.ms(), 0)
 
     # The sections
 
@@ -126,37 +171,39 @@ class Figures:
         }
 
     def _memory(self) -> Fields:
-        resident, peak = _resident(), _peak()
-        counted = self._engine.stats().get("memory_counted_bytes", resident)
+        resident, peak, used = _resident(), _peak(), self._used()
         limit = int(self._parameters["maxmemory"])
         return {
-            "used_memory": counted,
-            "used_memory_human": _human(counted),
+            "used_memory": used,
+            "used_memory_human": _human(used),
             "used_memory_rss": resident,
             "used_memory_rss_human": _human(resident),
             "used_memory_peak": peak,
             "used_memory_peak_human": _human(peak),
-            "used_memory_peak_perc": f"{100 * counted / peak:.2f}%" if peak else "0.00%",
+            "used_memory_peak_perc": f"{100 * used / peak:.2f}%" if peak else "0.00%",
             "used_memory_lua": 0,
             "total_system_memory": _total(),
             "total_system_memory_human": _human(_total()),
             "maxmemory": limit,
             "maxmemory_human": _human(limit),
             "maxmemory_policy": self._parameters["maxmemory-policy"],
-            "mem_fragmentation_ratio": f"{resident / counted:.2f}" if counted else "1.00",
+            "mem_fragmentation_ratio": f"{resident / used:.2f}" if used else "1.00",
             "mem_allocator": "python",
             "active_defrag_running": 0,
-            "lazyfree_pending_objects": self._engine.graveyard_size(),
+            "lazyfree_pending_objects": len(self._graveyard),
         }
+
+    def _used(self) -> int:
+        """Bytes that the keys take, where that is counted; else what the process holds."""
+        return self._engine.stats().get("memory_counted_bytes") or _resident()
 
     def _persistence(self) -> Fields:
         about, counted = self._storage.info(), self._storage.stats()
-        saved = about["last_save"]
         return {
             "loading": 0,
             "rdb_changes_since_last_save": about["changes_since_last_save"],
             "rdb_bgsave_in_progress": int(bool(about["snapshot_in_progress"])),
-            "rdb_last_save_time": int(saved or 0),
+            "rdb_last_save_time": self.last_save(),
             "rdb_last_bgsave_status": "err" if about["last_save_error"] else "ok",
             "rdb_saves": counted["snapshots_written"],
             "aof_enabled": 0,
@@ -166,22 +213,26 @@ class Figures:
         }
 
     def _stats(self) -> Fields:
-        counted = self._engine.stats()
-        commands = self._dispatcher.stats()["commands"]
+        told = self._engine.stats()
+        counted = {name: n - self._before.get(name, 0) for name, n in self._counted().items()}
+        return {
+            **counted,
+            "instantaneous_ops_per_sec": self._rate(counted["total_commands_processed"]),
+            "rejected_connections": 0,
+            "pubsub_channels": told["channels"],
+            "pubsub_patterns": told["patterns"],
+            "pubsubshard_channels": len(self._engine.channels.shards),
+        }
+
+    def _counted(self) -> dict[str, int]:
+        told = self._engine.stats()
         return {
             "total_connections_received": self._factory.accepted,
-            "total_commands_processed": commands,
-            "instantaneous_ops_per_sec": self._rate(commands),
+            "total_commands_processed": self._dispatcher.stats()["commands"],
             "total_net_input_bytes": self._factory.bytes_in,
             "total_net_output_bytes": self._factory.bytes_out,
-            "rejected_connections": 0,
-            "expired_keys": counted["expired"],
-            "evicted_keys": counted.get("evicted", 0),
-            "keyspace_hits": self._engine.hits,
-            "keyspace_misses": self._engine.misses,
-            "pubsub_channels": counted["channels"],
-            "pubsub_patterns": counted["patterns"],
-            "pubsubshard_channels": len(self._engine.channels.shards),
+            "expired_keys": told["expired"],
+            "evicted_keys": told.get("evicted", 0),
             "total_error_replies": sum(self._dispatcher.errors.values()),
         }
 
@@ -211,16 +262,16 @@ class Figures:
 
     def _commandstats(self) -> Fields:
         return {
-            f"cmdstat_{name}": f"calls={calls},usec={micros},usec_per_call={micros / calls:.2f},"
-            "rejected_calls=0,failed_calls=0"
-            for name, calls, micros in self._dispatcher.counts()
+            f"cmdstat_{name}": f"calls={calls},usec={micros},usec_per_call={micros / calls:.2f}"
+            for name, calls, micros in self.command_counts()
             if calls
         }
 
     def _errorstats(self) -> Fields:
         return {
             f"errorstat_{code}": f"count={count}"
-            for code, count in self._dispatcher.errors.items()
+            for code, all_time in self._dispatcher.errors.items()
+            if (count := all_time - self._errors_before.get(code, 0))
         }
 
     def _keyspace(self) -> Fields:
@@ -229,19 +280,6 @@ class Figures:
             for each in self._engine.databases
             if len(each)
         }
-
-
-def memory_stats(figures: Figures, keys: int) -> dict[str, Any]:
-    """What MEMORY STATS tells, of Redis's fields those that mean something here."""
-    memory = figures.sections["memory"]()
-    used = memory["used_memory"]
-    return {
-        "peak.allocated": memory["used_memory_peak"],
-        "total.allocated": used,
-        "keys.count": keys,
-        "keys.bytes-per-key": used // keys if keys and isinstance(used, int) else 0,
-        "fragmentation": float(str(memory["mem_fragmentation_ratio"])),
-    }
 
 
 def _resident() -> int:
@@ -279,8 +317,3 @@ def _human(size: int) -> str:
         return f"{size}B"
     unit, power = next((row for row in _HUMAN if size < 1024 ** (row[1] + 1)), _HUMAN[-1])
     return f"{size / 1024**power:.2f}{unit}"
-
-
-def new_run_id(random: Callable[[], float]) -> str:
-    """Forty hexadecimal digits that name this run of the daemon."""
-    return "".join(f"{int(random() * 16):x}" for _ in range(40))

@@ -6,8 +6,7 @@ May import: errors, protocol.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from ipaddress import ip_address
+from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -25,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from memdbd.errors import ConfigError, ListenError
-from memdbd.protocol import MemDBFactory, RespFactory
+from memdbd.protocol import MemDBFactory, RespFactory, is_loopback
 from memdbd.replies import Reply
 
 
@@ -71,6 +70,8 @@ class Listeners(Service):
         self._factory = factory
         self._ports: list[IListeningPort] = []
         self._bound = False
+        # Called with each TCP port that is listened on.
+        self.heard: Callable[[int], object] = lambda port: None
 
     def info(self) -> dict[str, Reply]:
         """Where it listens, for ``info``."""
@@ -113,8 +114,10 @@ class Listeners(Service):
             return
         self._ports.append(port)
         address = port.getHost()
+        if isinstance(address, (IPv4Address, IPv6Address)):
+            self.heard(address.port)
         self._log.info("listening on {address}", address=_shown(address))
-        if isinstance(address, (IPv4Address, IPv6Address)) and not _is_loopback(address.host):
+        if isinstance(address, (IPv4Address, IPv6Address)) and not is_loopback(address.host):
             self._log.warn(
                 "{address} is open to the network, and there is no authentication: whoever "
                 "reaches it may read and delete everything",
@@ -139,10 +142,6 @@ def _cause(failure: Failure) -> str:
         error = failure.value.socketError
         return getattr(error, "strerror", None) or str(error)
     return failure.getErrorMessage()
-
-
-def _is_loopback(host: str) -> bool:
-    return ip_address(host.partition("%")[0]).is_loopback
 
 
 def _shown(address: IAddress) -> str:

@@ -21,8 +21,9 @@ from memdbd.glob import matcher
 
 # The value as it is shown, of what was sent; raises ValueError with what is wrong.
 Kind = Callable[[str], str]
-# Takes a new value; raises ValueError where it cannot.
-Action = Callable[[str], object]
+# Takes a new value, and may give it back as it is to be shown; raises ValueError where it cannot
+# be taken.
+Action = Callable[[str], str | None]
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _MEMORY = re.compile(r"([0-9]{1,18})(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
@@ -64,9 +65,7 @@ def _memory(raw: str) -> str:
 def _one_of(*words: str) -> Kind:
     def parse(raw: str) -> str:
         if raw.lower() not in words:
-            raise ValueError(
-                f"argument(s) must be one of the following: {', '.join(words)}"
-            )
+            raise ValueError(f"argument(s) must be one of the following: {', '.join(words)}")
         return raw.lower()
 
     return parse
@@ -83,7 +82,9 @@ def _buffer_limits(raw: str) -> str:
     words = raw.split()
     if not words or len(words) % 4:
         raise ValueError("Wrong number of arguments in buffer limit configuration.")
-    limits = dict(zip(("normal", "slave", "pubsub"), ("0 0 0", _REPLICA_LIMIT, _PUBSUB_LIMIT), strict=True))
+    limits = dict(
+        zip(("normal", "slave", "pubsub"), ("0 0 0", _REPLICA_LIMIT, _PUBSUB_LIMIT), strict=True)
+    )
     for at in range(0, len(words), 4):
         name = words[at].lower()
         if name not in _CLASSES:
@@ -259,8 +260,7 @@ class Parameters:
         for name, value in values.items():
             action = self._actions.get(name)
             try:
-                if action is not None:
-                    action(value)
+                shown = None if action is None else action(value)
             except ValueError as error:
                 for done, old in before.items():
                     if done in self._actions:
@@ -268,7 +268,7 @@ class Parameters:
                     self._values[done] = old
                 raise _failed(name, str(error)) from None
             before[name] = self._values[name]
-            self._keep(name, value)
+            self._keep(name, value if shown is None else shown)
 
     def _keep(self, name: str, value: str) -> None:
         self._values[name] = value

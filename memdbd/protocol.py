@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -39,7 +40,7 @@ from zope.interface import implementer
 from memdbd.clients import Clients
 from memdbd.commands.spec import Request
 from memdbd.dialects.interface import Dialect, Dialects
-from memdbd.dialects.resp_replies import Stream
+from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
 from memdbd.pubsub import Registry
@@ -120,6 +121,11 @@ class MemDBProtocol(Protocol):
         return isinstance(self.transport.getHost(), UNIXAddress)
 
     @property
+    def is_local(self) -> bool:
+        host = getattr(self.transport.getPeer(), "host", "")
+        return self.is_unix or (bool(host) and is_loopback(host))
+
+    @property
     def descriptor(self) -> int:
         return self.transport.fileno() if IFileDescriptor.providedBy(self.transport) else -1
 
@@ -149,6 +155,7 @@ class MemDBProtocol(Protocol):
         if self._ending or self._heard_all:
             return
         self.active = self.factory.reactor.seconds()
+        self.factory.bytes_in += len(data)
         if self._requests is None:
             requests = self._parse(data)
             if self.factory.turn.is_late():
@@ -348,7 +355,9 @@ class MemDBProtocol(Protocol):
     def flush(self) -> None:
         """Hand what has been collected to the transport, as far as the peer reads."""
         while self._output and not self._full:
-            self.transport.write(self._next_piece())
+            piece = self._next_piece()
+            self.factory.bytes_out += len(piece)
+            self.transport.write(piece)
         if self._full:
             return
         if self._ending:
@@ -475,6 +484,11 @@ def _nowhere(message: object) -> None:
     """Where the messages of a lost connection's session would go, if it had any channels."""
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address, with or without its zone, is this machine's own."""
+    return ip_address(host.partition("%")[0]).is_loopback
+
+
 def _shown(address: IAddress, host: IAddress) -> str:
     """An address in Redis's words; ``host`` is where the connection is listened for."""
     match address, host:
@@ -519,6 +533,8 @@ class MemDBFactory(ServerFactory):
         self.connections: dict[MemDBProtocol, None] = {}
         self.accepted = 0
         self.cut = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
         self._wait_for_none: list[Deferred[None]] = []
 
     def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's

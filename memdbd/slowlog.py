@@ -1,23 +1,26 @@
 """What took long: the slowest commands of late, and the worst moments by their kind.
 
-Both are fed by one observer of the dispatcher, which is only called for requests that took at
-least as long as either wants to hear of. May import: commands.spec.
+Both are fed by one observer of the dispatcher, a :class:`Watch`, which is only called for requests
+that took at least as long as either wants to hear of.
+
+May import: clients, session, commands.spec, commands.secrets.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from memdbd.clients import Clients
+from memdbd.commands.secrets import without_secrets
 from memdbd.commands.spec import Command, Flag
+from memdbd.session import Session
 
 MAX_WORDS = 32  # of a request that are kept
 MAX_WORD = 128  # bytes of a word that are kept
 MAX_SAMPLES = 160  # of each kind of event
-
-HIDDEN = b"(redacted)"
 
 
 def shortened(argv: Sequence[bytes]) -> list[bytes]:
@@ -52,22 +55,12 @@ class SlowLog:
         self._next = 0
         self._entries: deque[Slow] = deque(maxlen=128)
 
-    def add(
-        self,
-        command: Command,
-        argv: Sequence[bytes],
-        seconds: float,
-        when: int,
-        peer: str,
-        name: bytes,
-    ) -> None:
-        """Keep a request, if it took long enough. What it says of secrets is left out."""
+    def add(self, argv: Sequence[bytes], seconds: float, when: int, peer: str, name: bytes) -> None:
+        """Keep a request, if it took long enough."""
         if self.threshold is None or seconds < self.threshold:
             return
-        kept = shortened(argv)
-        if command.flags & Flag.SECRET:
-            kept = [*kept[: command.words], *[HIDDEN] * (len(kept) - command.words)]
-        self._entries.appendleft(Slow(self._next, when, int(seconds * 1e6), kept, peer, name))
+        micros = int(seconds * 1_000_000)
+        self._entries.appendleft(Slow(self._next, when, micros, shortened(argv), peer, name))
         self._next += 1
 
     def resize(self, length: int) -> None:
@@ -120,3 +113,34 @@ class Latency:
         for event in gone:
             del self._samples[event], self._worst[event]
         return len(gone)
+
+
+class Watch:
+    """Tells both of what took long; ``wall_ms()`` is the time of day."""
+
+    def __init__(
+        self, slowlog: SlowLog, latency: Latency, clients: Clients, wall_ms: Callable[[], int]
+    ) -> None:
+        self.slowlog = slowlog
+        self.latency = latency
+        self._clients = clients
+        self._wall_ms = wall_ms
+
+    @property
+    def least(self) -> float:
+        """Seconds from which either wants to hear of a request."""
+        slow, latency = self.slowlog.threshold, self.latency.threshold
+        return min(
+            float("inf") if slow is None else slow, latency / 1000 if latency else float("inf")
+        )
+
+    def saw(
+        self, session: Session, command: Command, argv: Sequence[bytes], seconds: float
+    ) -> None:
+        """A request is done, and took so long."""
+        when = self._wall_ms() // 1000
+        client = self._clients.get(session.number)
+        peer = client.peer if client else ""
+        self.slowlog.add(without_secrets(command, argv), seconds, when, peer, session.name)
+        event = "fast-command" if command.flags & Flag.FAST else "command"
+        self.latency.add(event, seconds, when)

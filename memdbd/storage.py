@@ -67,8 +67,8 @@ class Storage(MultiService):
         self._failures = 0
         self._last_save: float | None = None  # seconds of the wall clock
         self._last_error: str | None = None
-        if interval:
-            Periodic(reactor, interval, self.save_if_changed).setServiceParent(self)
+        self._periodic: Periodic | None = None
+        self.save_every(interval)
 
     def startService(self) -> None:
         """Lock and load. Raises StorageError where the data cannot be used as it is."""
@@ -123,6 +123,15 @@ class Storage(MultiService):
                 error=self._last_error,
             )
         self._lock.release()
+
+    def save_every(self, seconds: float) -> None:
+        """Write a snapshot every so many seconds from now on, if something changed; 0: never."""
+        if self._periodic is not None:
+            self._periodic.disownServiceParent()
+            self._periodic = None
+        if seconds:
+            self._periodic = Periodic(self._reactor, seconds, self.save_if_changed)
+            self._periodic.setServiceParent(self)
 
     def save(self) -> Pending:
         """Write a snapshot of what is there now. The reply is there when it is on disk."""

@@ -155,6 +155,8 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         raise SystemExit(f"memdbd: {error}") from None
 
+    parts.daemon.stopper = reactor.stop
+
     def status() -> str:
         keys = sum(map(len, parts.engine.databases))
         return f"{len(parts.factory.connections)} connections, {keys} keys"

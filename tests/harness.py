@@ -27,6 +27,7 @@ from random import Random
 from typing import Any, Self
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import ITCPTransport
@@ -45,6 +46,7 @@ from memdbd.replies import Pending
 
 # A daemon in memory
 
+FIRST_PORT = 50_000  # of the peers of a House, each of which has the next
 NOON = 1_700_000_000.0  # what the wall clock of a House shows first, in seconds of the epoch
 
 
@@ -77,8 +79,11 @@ class Wire(StringTransport):
 
     CAPACITY = 64 * 1024  # abstract.FileDescriptor.bufferSize
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
+    def __init__(self, clock: Clock, port: int) -> None:
+        super().__init__(
+            hostAddress=IPv4Address("TCP", "127.0.0.1", 65432),
+            peerAddress=IPv4Address("TCP", "127.0.0.1", port),
+        )
         self.protocol: MemDBProtocol
         self.untaken = bytearray()
         self.taken = bytearray()
@@ -160,7 +165,7 @@ class Peer:
         self.number = number
         self.reads = True
         self.pushy = False
-        self.wire = Wire(house.clock)
+        self.wire = Wire(house.clock, FIRST_PORT + number)
         self.protocol = house.factory.buildProtocol(None)
         self.wire.protocol = self.protocol
         self.protocol.makeConnection(self.wire)

@@ -11,10 +11,11 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Command, Flag, Param, Request, command
+from memdbd.dialects.interface import Table
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.replies import OK, Message, Pending, Push, Reply
+from memdbd.replies import OK, Message, Pending, Push, Reply, Status
 from memdbd.session import Session
 
 INTERNAL = "CommandError('internal error, the server's log has the details')"
@@ -87,7 +88,7 @@ class Shown:
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE
-        self.commands = table | {name.upper(): record for name, record in table.items()}
+        self.commands: Table = table | {name.upper(): record for name, record in table.items()}
         self.encode = encode
 
     def feed(self, data: bytes) -> Iterator[Request]:
@@ -96,7 +97,7 @@ class Shown:
     def message(self, message: Message) -> bytes:
         raise NotImplementedError
 
-    def push(self, push: Push) -> bytes:
+    def push(self, push: Push | Status) -> bytes:
         raise NotImplementedError
 
     def unasked(self) -> bytes:
@@ -138,7 +139,7 @@ class Conversation:
     def _deliver(self, message: Message) -> None:
         self.behind.append(b"pushed " + message.payload)
 
-    def _push(self, push: Push) -> None:
+    def _push(self, push: Push | Status) -> None:
         raise NotImplementedError
 
 

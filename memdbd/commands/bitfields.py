@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from memdbd.commands.bits import check_writable, read_offset
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, Flag, Tail, Words, command, integer
+from memdbd.commands.spec import INT64_MAX, KEY, Flag, Tail, Words, command, integer
 from memdbd.commands.strings import STRING
 from memdbd.commands.substrings import LESS_GROWTH
 from memdbd.errors import CommandError, SyntaxFault
@@ -22,7 +22,6 @@ BAD_TYPE = (
     "Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
 )
 WRAP, SATURATE, FAIL = b"WRAP", b"SAT", b"FAIL"
-UINT64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,20 @@ class Field:
         first = self.offset >> 3
         data[first : self.end] = around.to_bytes(self.end - first)
 
+    @property
+    def least(self) -> int:
+        return -1 << self.bits - 1 if self.is_signed else 0
+
+    @property
+    def most(self) -> int:
+        return self.least + (1 << self.bits) - 1
+
     def fitted(self, number: int, overflow: bytes) -> int | None:
         """What is written where ``number`` should be: if it does not fit, as ``overflow`` says."""
-        least = -1 << self.bits - 1 if self.is_signed else 0
-        most = least + (1 << self.bits) - 1
-        if least <= number <= most:
+        if self.least <= number <= self.most:
             return number
         if overflow == SATURATE:
-            return max(least, min(most, number))
+            return max(self.least, min(self.most, number))
         return None if overflow == FAIL else self._signed(number & (1 << self.bits) - 1)
 
     @property
@@ -99,10 +104,18 @@ class Operation:
         return new if self.name == b"INCRBY" else old
 
     def _wanted(self, old: int) -> int:
+        """The number to be written, if it fits."""
         if self.name == b"INCRBY":
             return old + self.number
-        # A negative number is to an unsigned field one of 64 bits, much too great.
-        return self.number if self.field.is_signed else self.number & UINT64
+        return self.number + (1 << 64) if self._is_taken_for_great else self.number
+
+    @property
+    def _is_taken_for_great(self) -> bool:
+        """Whether Redis takes a negative number for a great one: any in an unsigned field, and in a
+        signed one what is so far below its most that the distance overflows 64 bits."""
+        field = self.field
+        is_far = field.bits < 64 and field.most - self.number > INT64_MAX
+        return self.number < 0 and (is_far or not field.is_signed)
 
 
 def _operations(words: Sequence[bytes]) -> list[Operation]:

@@ -123,19 +123,17 @@ def hello(ctx: Context, *words: bytes) -> dict[str, Reply]:
     left = Words(words)
     session = ctx.session
     version = _protocol(ctx, left.take()) if left else session.resp
-    user, name = USER.encode(), session.name
     while left:
         option: bytes = left.take()
         match option.upper():
             case b"AUTH" if len(left) >= 2:
                 user, _password = left.take(), left.take()
+                _authenticate(user)
             case b"SETNAME" if left:
-                name = check_name(left.take())
+                session.name = check_name(left.take())
             case _:
                 shown = option.partition(b"\0")[0].decode("utf-8", "surrogateescape")
                 raise CommandError(f"Syntax error in HELLO option '{shown}'")
-    _authenticate(user)
-    session.name = name
     session.resp = version
     session.settle()
     return {

@@ -17,6 +17,7 @@ from memdbd.errors import CommandError
 from memdbd.keyspace import Keyspace, Value
 from memdbd.monitoring import Monitors
 from memdbd.notifications import Notifier
+from memdbd.parameters import Parameters
 from memdbd.pausing import Pause
 from memdbd.pubsub import Registry
 from memdbd.replies import Pending, Reply

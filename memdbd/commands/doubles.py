@@ -10,6 +10,7 @@ from math import isinf, isnan
 from memdbd.errors import CommandError
 
 NOT_A_DOUBLE = "value is not a valid float"
+_SURELY_FINITE = 300  # digits
 
 
 def double(raw: bytes, otherwise: str = NOT_A_DOUBLE) -> float:
@@ -17,6 +18,8 @@ def double(raw: bytes, otherwise: str = NOT_A_DOUBLE) -> float:
 
     Raises CommandError(otherwise) where it is none, or is too large or too small for a float.
     """
+    if raw.isdigit() and len(raw) < _SURELY_FINITE:  # as most are
+        return float(raw)
     number = None if raw[:1].isspace() else _read(raw)
     if number is None or ((not number or isinf(number)) and _is_rounded(number, raw)):
         raise CommandError(otherwise)

@@ -51,9 +51,14 @@ def unknown_to_redis(argv: Sequence[bytes]) -> CommandError:
     for word in argv[1:]:
         if len(beginning) >= SHOWN_TO_REDIS:
             break
-        beginning += b"'%b' " % word[: SHOWN_TO_REDIS - len(beginning)]
+        beginning += b"'%b' " % _shown(word, SHOWN_TO_REDIS - len(beginning))
     text = b"unknown command '%b', with args beginning with: %b" % (
-        argv[0][:SHOWN_TO_REDIS],
+        _shown(argv[0], SHOWN_TO_REDIS),
         beginning,
     )
     return CommandError(text.decode("utf-8", "surrogateescape"))
+
+
+def _shown(word: bytes, most: int) -> bytes:
+    """As much of a word as C shows of a string."""
+    return word[:most].partition(b"\0")[0]

@@ -11,10 +11,11 @@ from typing import Protocol
 
 from memdbd.commands.spec import Command, Container, Request
 from memdbd.dialects.resp import RespParser
-from memdbd.dialects.resp_replies import ENCODERS, Stream
+from memdbd.dialects.resp_replies import ENCODERS
+from memdbd.dialects.streams import STREAMED, Stream
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.dialects.text_replies import TextEncoder
-from memdbd.replies import OK, Members, Message, Pairs, Push, Reply, Scored, Status
+from memdbd.replies import OK, Message, Push, Reply, Status
 from memdbd.session import Session
 
 Table = Mapping[bytes, Command]
@@ -67,9 +68,6 @@ class TextDialect:
         return refusals
 
 
-_STREAMED = frozenset({list, dict, Members, Pairs, Scored})
-
-
 class RespDialect:
     """RESP in the version of the session: 2 until HELLO asks for 3."""
 
@@ -91,7 +89,7 @@ class RespDialect:
         if kind is int:
             return b":%d\r\n" % reply
         encoder = ENCODERS[self._session.resp]
-        if kind in _STREAMED and (stream := encoder.stream(reply)) is not None:
+        if kind in STREAMED and (stream := encoder.stream(reply)) is not None:
             return stream
         return encoder.encode(reply)
 

@@ -4,7 +4,7 @@ Strategy: a table from the reply's class to what encodes it, one for each versio
 arrays and strings what RESP3 has types for. Long lists are encoded piece by piece, so that they do
 not hold the loop. The forms are those of ``addReply…`` in Redis 7.0's networking.c.
 
-May import: errors, replies.
+May import: errors, replies, streams.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from memdbd.dialects.streams import LONG, PIECE, Stream
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
     Double,
@@ -31,23 +32,10 @@ from memdbd.replies import (
     Verbatim,
 )
 
-# Items from which a list is encoded in pieces, and how many of them make a piece: some 0.5 ms.
-LONG = 4096
-PIECE = 2048
-
 _OK = b"+OK\r\n"
 _KINDS: dict[type, bytes] = {dict: b"%", Members: b"~"}  # those of RESP3 alone
 # What may not stand in a line, for it would end it.
 _CONTROL = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
-
-
-class Stream:
-    """An encoded reply that is made piece by piece."""
-
-    __slots__ = ("pieces",)
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self.pieces = pieces
 
 
 class RespEncoder:

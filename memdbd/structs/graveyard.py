@@ -31,6 +31,10 @@ class Graveyard:
         # Called when there is something to dig for, after there was nothing.
         self.waiting: Callable[[], object] = lambda: None
 
+    def __len__(self) -> int:
+        """How many containers wait to be freed."""
+        return len(self._dead)
+
     def bury(self, container: Any) -> None:
         """Free it later, or now if it is small. It must be nobody else's.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from helpers_pure import World
 from hypothesis import given
@@ -18,7 +20,7 @@ def world() -> World:
     return World()
 
 
-def ask(world: World, line: str) -> object:
+def ask(world: World, line: str) -> Any:
     """What ``bitfield k …`` answers."""
     return world.run(b"bitfield", b"k", *line.encode().split())
 
@@ -90,6 +92,12 @@ class TestBitfield:
     def test_a_negative_number_is_too_great_for_an_unsigned_field(self, world: World) -> None:
         assert ask(world, "overflow sat set u8 0 -1 get u8 0") == [0, 255]
         assert ask(world, "overflow wrap set u8 0 -2 get u8 0") == [255, 254]
+
+    def test_so_is_one_that_is_too_far_below_a_signed_field(self, world: World) -> None:
+        """As in Redis, where the distance overflows."""
+        line = f"overflow sat set i5 0 {INT64_MIN} get i5 0 set i5 0 {INT64_MIN + 16} get i5 0"
+        assert ask(world, line) == [0, 15, 15, -16]
+        assert ask(world, f"set i64 0 {INT64_MIN} get i64 0")[1:] == [INT64_MIN]
 
     def test_reading_makes_no_key_and_no_change(self, world: World) -> None:
         assert ask(world, "get u8 0 overflow sat get i64 4294967295") == [0, 0]

@@ -71,6 +71,7 @@ def listed(world: World, line: str) -> str:
         ("zrangebyscore k -inf inf limit 1 -1", "bcde"),
         ("zrangebyscore k -inf inf limit 9 2", ""),
         ("zrangebyscore k -inf inf limit -1 2", ""),
+        ("zrangebyscore k -inf inf limit -1 -1", ""),
         ("zrangebyscore k -inf inf limit 0 0", ""),
         ("zrangebyscore k -inf inf limit 1 9223372036854775807", "bcde"),
         ("zrangebyscore k -inf inf limit 9223372036854775807 1", ""),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from memdbd.dialects.interface import Dialects
-from memdbd.dialects.resp_replies import ENCODERS, LONG, Stream
+from memdbd.dialects.resp_replies import ENCODERS
+from memdbd.dialects.streams import LONG, Stream
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.errors import CommandError, ProtocolError, WrongType
 from memdbd.pubsub import Registry

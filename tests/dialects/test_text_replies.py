@@ -15,8 +15,10 @@ from memdbd.errors import CommandError, OutOfMemory, ProtocolError
 from memdbd.replies import OK, PONG, Fields, Found, Message, Reply, Status
 
 
-def encode(reply: Reply) -> bytes:
-    return TextEncoder(cache_capacity=0).encode(reply)
+def encode(reply: Reply, encoder: TextEncoder | None = None) -> bytes:
+    line = (encoder or TextEncoder(cache_capacity=0)).encode(reply)
+    assert isinstance(line, bytes)
+    return line
 
 
 class TestReplies:
@@ -252,7 +254,7 @@ class TestTheReadCache:
         encoder = TextEncoder(2)
         found = Found(b"k", b"\xff" * TextEncoder.CACHED_FROM, 5)
         assert encoder.encode(found) == encoder.encode(found) == encode(found)
-        assert b'", "encoding": "base64", "ttl_remaining": 5}' in encoder.encode(found)
+        assert b'", "encoding": "base64", "ttl_remaining": 5}' in encode(found, encoder)
 
     def test_the_least_recently_used_goes(self) -> None:
         encoder = TextEncoder(2)
