@@ -125,7 +125,8 @@ def write_snapshot(path: Path, count: int, deadline: Callable[[int], int | None]
     moments = ((key, deadline(number)) for number, key in enumerate(keys))
     deadlines = {key: moment for key, moment in moments if moment is not None}
     kinds = {kind.python: kind for kind in TYPES}
-    SnapshotWriter(FileSystem(), str(path), values, deadlines, kinds, time.time()).commit()
+    contents = {0: (values, deadlines)}
+    SnapshotWriter(FileSystem(), str(path), contents, kinds, time.time()).commit()
 
 
 @contextmanager

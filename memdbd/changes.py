@@ -39,7 +39,7 @@ class Changes:
     def changed(self, database: int, operation: str, key: bytes | None) -> None:
         """Something has changed."""
         self.dirty += 1
-        if UPDATES in self._channels.channels or self._channels.patterns:
+        if UPDATES in self._channels.channels:
             self._publish(database, operation, key)
         if self.watchers:
             self._touch(database, key)
@@ -66,8 +66,7 @@ class Changes:
         session.touched = False
 
     def _publish(self, database: int, operation: str, key: bytes | None) -> None:
-        if self._channels.is_heard(UPDATES):
-            self._channels.publish(UPDATES, update(operation, key, self._wall_ms(), database))
+        self._channels.announce(UPDATES, update(operation, key, self._wall_ms(), database))
 
     def _touch(self, database: int, key: bytes | None) -> None:
         if key is not None:

@@ -99,9 +99,11 @@ class Registry:
         self.published += 1
         return self._deliver(self.shards, channel, Message(channel, payload, b"smessage"))
 
-    def is_heard(self, channel: bytes) -> bool:
-        """Whether anybody would get what is published there."""
-        return channel in self.channels or bool(self.patterns and self.patterns.matching(channel))
+    def announce(self, channel: bytes, payload: bytes) -> None:
+        """Deliver what the daemon itself has to say, to those who have asked for this very
+        channel: whoever listens to all by a pattern means what clients publish."""
+        self.published += 1
+        self._deliver(self.channels, channel, Message(channel, payload))
 
     def _deliver(self, topics: Topics, name: bytes, message: Message) -> int:
         # A copy: a subscriber that owes too much is cut, and so leaves, while it is delivered to.

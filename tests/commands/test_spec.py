@@ -6,23 +6,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memdbd.commands.context import Context
 from memdbd.commands.spec import (
     INT64_MAX,
     INT64_MIN,
     KEY,
+    NO_KEYS,
     VALUE,
     Command,
-    Context,
+    Container,
+    FindKeys,
     Flag,
+    KeyRange,
     Param,
+    Tail,
+    Words,
     command,
+    counted_keys,
     integer,
 )
 from memdbd.errors import CommandError
 
 
-def declared(*params: Param, flags: Flag = Flag.NONE) -> Command:
-    @command("try", *params, flags=flags, summary="Try it")
+def declared(
+    *params: Param | Tail, flags: Flag = Flag.NONE, name: str = "try", keys: FindKeys | None = None
+) -> Command:
+    @command(name, *params, flags=flags, summary="Try it", keys=keys)
     def try_(ctx: Context, *arguments: object) -> None: ...
 
     return try_
@@ -45,9 +54,10 @@ class TestUsage:
             ((KEYS,), "try <key> …"),
             ((MAYBE_MANY,), "try [<channel> …]"),
             ((Param("message", rest=True, optional=True),), "try [<message…>]"),
+            ((KEY, Tail("[NX|XX] <score> …", least=2)), "try <key> [NX|XX] <score> …"),
         ],
     )
-    def test_it_shows_each_parameter(self, params: tuple[Param, ...], usage: str) -> None:
+    def test_it_shows_each_parameter(self, params: tuple[Param | Tail, ...], usage: str) -> None:
         assert declared(*params).usage == usage
 
 
@@ -62,10 +72,12 @@ class TestArity:
             ((KEYS,), [1, 2, 100], [0]),
             ((MAYBE_MANY,), [0, 1, 100], []),
             ((KEY, KEYS), [2, 3, 100], [0, 1]),
+            ((KEY, Tail("[NX|XX] <score> …", least=2)), [3, 4, 100], [0, 1, 2]),
+            ((KEY, Tail("[NX|XX]")), [1, 2, 100], [0]),
         ],
     )
     def test_as_many_arguments_are_taken_as_are_declared(
-        self, params: tuple[Param, ...], right: list[int], wrong: list[int]
+        self, params: tuple[Param | Tail, ...], right: list[int], wrong: list[int]
     ) -> None:
         one = declared(*params)
         for count in right:
@@ -142,23 +154,87 @@ class TestIntegers:
 
 class TestKeys:
     @pytest.mark.parametrize(
-        ("params", "arguments", "keys"),
+        ("params", "words", "keys", "found_at"),
         [
-            ((), [], []),
-            ((NUMBER,), [1], []),
-            ((KEY,), [b"a"], [b"a"]),
-            ((KEY, VALUE), [b"a", b"v"], [b"a"]),
-            ((KEY, Param("new", is_key=True)), [b"a", b"b"], [b"a", b"b"]),
-            ((NUMBER, KEY), [1, b"a"], [b"a"]),
-            ((KEYS,), [b"a", b"b", b"c"], [b"a", b"b", b"c"]),
-            ((KEY, KEYS), [b"a", b"b", b"c"], [b"a", b"b", b"c"]),
-            ((KEY, Param("other", is_key=True, optional=True)), [b"a"], [b"a"]),
+            ((), [], [], NO_KEYS),
+            ((NUMBER,), [b"1"], [], NO_KEYS),
+            ((KEY,), [b"a"], [b"a"], KeyRange(1, 1)),
+            ((KEY, VALUE), [b"a", b"v"], [b"a"], KeyRange(1, 1)),
+            ((KEY, Param("new", is_key=True)), [b"a", b"b"], [b"a", b"b"], KeyRange(1, 2)),
+            ((NUMBER, KEY), [b"1", b"a"], [b"a"], KeyRange(2, 2)),
+            ((KEYS,), [b"a", b"b", b"c"], [b"a", b"b", b"c"], KeyRange(1, -1)),
+            ((KEY, KEYS), [b"a", b"b", b"c"], [b"a", b"b", b"c"], KeyRange(1, -1)),
+            ((KEY, Param("other", is_key=True, optional=True)), [b"a"], [b"a"], KeyRange(1, 2)),
+            ((KEY, Tail("…")), [b"a", b"b"], [b"a"], KeyRange(1, 1)),
         ],
     )
-    def test_they_are_found_among_the_arguments(
-        self, params: tuple[Param, ...], arguments: list[object], keys: list[bytes]
+    def test_they_are_found_in_the_request(
+        self,
+        params: tuple[Param | Tail, ...],
+        words: list[bytes],
+        keys: list[bytes],
+        found_at: KeyRange,
     ) -> None:
-        assert declared(*params).keys_of(arguments) == keys
+        one = declared(*params)
+        assert list(one.keys_of([b"try", *words])) == keys
+        assert one.key_range == found_at
+        assert one.has_fixed_keys
+
+    def test_those_of_a_subcommand_stand_behind_both_words(self) -> None:
+        one = declared(KEY, name="try hard")
+        assert list(one.keys_of([b"try", b"hard", b"a"])) == [b"a"]
+
+    def test_every_other_word_may_be_one(self) -> None:
+        one = declared(Tail("<key> <value> …", least=2), keys=KeyRange(1, -1, 2))
+        assert list(one.keys_of([b"try", b"a", b"1", b"b", b"2"])) == [b"a", b"b"]
+
+    def test_their_number_may_stand_in_front(self) -> None:
+        one = declared(Tail("<numkeys> <key> …", least=2), keys=counted_keys(1))
+        assert list(one.keys_of([b"try", b"2", b"a", b"b", b"x"])) == [b"a", b"b"]
+        assert not one.has_fixed_keys
+        another = declared(KEY, Tail("<numkeys> <key> …", least=2), keys=counted_keys(2, 1))
+        assert list(another.keys_of([b"try", b"d", b"1", b"a"])) == [b"d", b"a"]
+
+    @pytest.mark.parametrize("count", [b"0", b"-1", b"4", b"x"])
+    def test_a_number_that_is_none_of_theirs_is_refused(self, count: bytes) -> None:
+        one = declared(Tail("<numkeys> <key> …", least=2), keys=counted_keys(1))
+        with pytest.raises(CommandError):
+            one.keys_of([b"try", count, b"a", b"b", b"c"])
+
+
+class TestWords:
+    def test_they_are_read_from_left_to_right(self) -> None:
+        words = Words([b"limit", b"2", b"a", b"b"])
+        assert (words.option(), words.take(integer), len(words)) == (b"LIMIT", 2, 2)
+        assert words.take() == b"a"
+        words.back()
+        assert words.rest() == [b"a", b"b"]
+        assert not words
+
+    def test_a_missing_one_is_a_syntax_error(self) -> None:
+        with pytest.raises(CommandError, match=r"^syntax error$"):
+            Words([]).take()
+
+
+class TestContainers:
+    ONE = declared(KEY, name="try hard")
+    ALONE = declared()
+
+    def test_the_second_word_chooses_in_any_case(self) -> None:
+        container = Container("try", {b"hard": self.ONE})
+        assert container.find([b"TRY", b"Hard", b"k"]) is self.ONE
+        assert self.ONE.arguments([b"try", b"hard", b"k"]) == [b"k"]
+        assert (self.ONE.full_name, self.ONE.arity) == ("try|hard", 3)
+
+    def test_one_that_is_not_there_is_refused_in_redis_words(self) -> None:
+        with pytest.raises(CommandError) as refused:
+            Container("try", {b"hard": self.ONE}).find([b"try", b"soft"])
+        assert str(refused.value) == "unknown subcommand 'soft'. Try TRY HELP."
+
+    def test_none_is_a_wrong_number_or_the_command_of_that_name(self) -> None:
+        with pytest.raises(CommandError, match="wrong number of arguments for 'try' command"):
+            Container("try", {b"hard": self.ONE}).find([b"try"])
+        assert Container("try", {b"hard": self.ONE}, self.ALONE).find([b"try"]) is self.ALONE
 
 
 class TestTheRecord:
@@ -174,16 +250,26 @@ class TestTheRecord:
     def test_its_group_is_the_module_of_its_handler(self) -> None:
         assert declared().group == "test_spec"
 
-    def test_both_dialects_share_a_handler_unless_one_is_given_for_text(self) -> None:
+    def test_both_dialects_share_a_record_unless_one_is_given_for_text(self) -> None:
         one = declared(KEY)
-        assert one.text_handler is one.handler
+        assert one.text is one
 
-        @one.in_text
+        @one.in_text()
         def try_in_text(ctx: Context, key: bytes) -> str:
             return "text"
 
-        assert one.text_handler is try_in_text
-        assert one.handler is not try_in_text
+        assert one.text is try_in_text
+        assert (one.text.usage, one.text.summary) == (one.usage, one.summary)
+        assert one.text.handler is not one.handler
+
+    def test_the_text_dialect_may_have_other_parameters(self) -> None:
+        one = declared(KEY)
+
+        @one.in_text(KEY, OPTIONAL)
+        def try_in_text(ctx: Context, *words: bytes) -> None: ...
+
+        assert (one.max_words, one.text.max_words) == (2, 3)
+        assert (one.arity, one.text.arity) == (2, -2)
 
     def test_it_shows_its_usage(self) -> None:
         assert repr(declared(KEY)) == "<Command try <key>>"

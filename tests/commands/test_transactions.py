@@ -289,7 +289,7 @@ class TestCommandsInside:
     def test_subscriptions_are_part_of_the_results(self, peer: Peer) -> None:
         assert resp(peer, "MULTI", "SUBSCRIBE a b", "PING", "EXEC") == (
             b"*2\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"
-            b"*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n+PONG\r\n"
+            b"*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n"
         )
 
     def test_quit_is_at_once(self, peer: Peer) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Container, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from memdbd.commands.types import DataType
 from memdbd.commands.strings import STRING
+from memdbd.commands.types import DataType
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.loading import read
 from memdbd.persistence.snapshot import SnapshotWriter
