@@ -70,13 +70,12 @@ def fill(shape: Shape) -> Seen:
     """In this process, which must be new."""
     from sys import getsizeof
 
-    from memdbd.eviction import BoundedKeyspace, Bounds
+    from memdbd.eviction import BoundedKeyspace
 
     def changed(operation: str, key: bytes | None) -> None:
         pass
 
-    bounds = Bounds(max_memory=1 << 50, policy=shape.policy)
-    keyspace = BoundedKeyspace(lambda: 0, changed, bounds, {bytes: getsizeof})
+    keyspace = BoundedKeyspace(lambda: 0, changed, shape.policy, {bytes: getsizeof})
     now = 1_800_000_000_000
     shuffled = random.Random(1)
     before = rss_of()
@@ -85,7 +84,6 @@ def fill(shape: Shape) -> Seen:
         key = b"%0*d" % (shape.key, number)
         value = b"%0*d" % (shape.value, number % 1000)
         objects += getsizeof(key) + getsizeof(value)
-        keyspace.make_room([key], shape.key + shape.value)
         deadline = now + shuffled.randrange(3_600_000) if shape.deadlines else None
         keyspace.set(key, value, deadline)
     return Seen(shape, rss_of() - before, keyspace.memory, objects)

@@ -17,3 +17,4 @@ A map of the rooms, in the order of their imports (a module imports only from ro
 """
 
 __version__ = "0.1.0"
+REDIS_VERSION = "7.0.15"  # whose commands and replies these are

@@ -135,6 +135,7 @@ def assemble(
         daemon.parameters,
         settings,
         dispatcher=dispatcher,
+        engine=engine,
         factory=factory,
         notifier=daemon.notifier,
         storage=storage,

@@ -193,8 +193,8 @@ class Dispatcher:
                 before, now = now, seconds()
                 if tally is not None:
                     tally.seconds += now - before
-                    if now - before >= self.observed_from and self.observer is not None:
-                        self.observer(session, command, request, now - before)
+                    if now - before >= self.observed_from:
+                        self._observe(session, command, request, now - before)
                 if (
                     count >= self.SLICE_REQUESTS
                     or size >= self.SLICE_OUTPUT
@@ -206,6 +206,13 @@ class Dispatcher:
         finally:
             if last is not None:
                 session.last = last
+
+    def _observe(
+        self, session: Session, command: Command | None, request: Request, seconds: float
+    ) -> None:
+        """Tell of a request that took long."""
+        if self.observer is not None and command is not None and isinstance(request, list):
+            self.observer(session, command, request, seconds)
 
     def _find(self, context: Context, dialect: Dialect, request: Sequence[bytes]) -> Command:
         """The command of a request whose first word is none in one of the usual two cases."""
@@ -225,7 +232,7 @@ class Dispatcher:
                 raise self._suggestions.unknown(request[0])
             raise unknown_to_redis(request)
         except CommandError:
-            context.session.queue_failed = context.session.queue is not None
+            context.session.refused()
             raise
 
     def _specially(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
@@ -273,8 +280,10 @@ class Dispatcher:
                 if reply is not None:
                     return reply
             return None
-        except CommandError:
-            session.queue_failed = session.queue is not None
+        except CommandError as error:
+            session.refused()
+            if command.name == "exec" and not isinstance(error, Discarded):
+                raise Discarded(f"Transaction discarded because of: {error}") from None
             raise
 
     def _run_or_queue(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:

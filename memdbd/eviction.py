@@ -1,8 +1,10 @@
-"""A keyspace with bounds: how many keys, how much memory, and who has to go.
+"""Bounds: how many keys, how much memory, and who has to go.
 
-A :class:`BoundedKeyspace` takes the place of a :class:`~memdbd.keyspace.Keyspace` where a bound is
-set, so that without one nothing is paid. Before a command that may grow runs, ``make_room`` evicts
-by the policy, exactly in its order, or refuses the command.
+The bounds are those of all databases together: an :class:`Eviction` keeps them. While there are
+any, :class:`BoundedKeyspace` takes the place of :class:`~memdbd.keyspace.Keyspace`, so that without
+one nothing is paid. Before a command that may grow runs, ``make_room`` evicts by the policy,
+exactly in its order: first in the command's own database, then in those behind it, and around to
+the one before it. Or it refuses the command.
 
 How memory is counted: for each key the sizes of the key and value objects, plus what the
 containers hold for it, as measured; ``docs/operations.md`` says how far that is from the growth of
@@ -53,15 +55,15 @@ class Bounds:
 
 
 class BoundedKeyspace(Keyspace):
-    """A keyspace that keeps within ``bounds``; ``sizes`` gives the size of a value by its class."""
+    """A keyspace that counts its memory and knows who has to go first by ``policy``; ``sizes``
+    gives the size of a value by its class."""
 
     __slots__ = (
-        "_bounds",
+        "_policy",
         "_sizes",
         "_sizes_of",
         "_used_last",
         "deadline_overhead",
-        "evicted",
         "key_overhead",
         "memory",
     )
@@ -70,106 +72,42 @@ class BoundedKeyspace(Keyspace):
         self,
         clock: Callable[[], int],
         changed: Changed,
-        bounds: Bounds,
+        policy: Policy,
         sizes: Sizes,
         bury: Bury = let_go,
         index: int = 0,
     ) -> None:
         super().__init__(clock, changed, bury, index)
-        self._bounds = bounds
+        self._policy = policy
         self._sizes_of = sizes
         self._sizes: dict[bytes, int] = {}
         # The order of eviction of the two LRU policies: of all keys, or of those with a deadline.
         self._used_last: LRU[bytes, bool] = LRU()
-        self.key_overhead = KEY_OVERHEAD + USE_OVERHEAD * (bounds.policy == "allkeys-lru")
-        self.deadline_overhead = DEADLINE_OVERHEAD + USE_OVERHEAD * (
-            bounds.policy == "volatile-lru"
-        )
+        self.key_overhead = KEY_OVERHEAD + USE_OVERHEAD * (policy == "allkeys-lru")
+        self.deadline_overhead = DEADLINE_OVERHEAD + USE_OVERHEAD * (policy == "volatile-lru")
         self.memory = 0  # bytes, as counted
-        self.evicted = 0
 
-    def make_room(self, keys: Sequence[bytes], size: int, *, replaces: bool = False) -> None:
-        """Make room for a command over ``keys`` by evicting others.
-
-        ``size``: bytes of the objects that it brings beside its keys. ``replaces``: what its keys
-        hold now will be gone. Raises OutOfMemory, with nothing evicted, where that would not be
-        enough; the command must not be run then.
-        """
-        spared = dict.fromkeys(keys)
-        while True:
-            over_keys, over_bytes = self._excess_of(spared, size, replaces)
-            if over_keys <= 0 and over_bytes <= 0:
-                return
-            if not self.sweep(SWEPT_FIRST):
-                break
-        victims, enough = self._victims(spared, over_keys, over_bytes)
-        if not enough:
-            bounds = self._bounds
-            reached = (
-                f"max_keys ({bounds.max_keys})"
-                if over_keys > 0
-                else f"max_memory ({bounds.max_memory} bytes)"
-            )
-            raise OutOfMemory(
-                f"command not allowed: {reached} is reached and eviction "
-                f"'{bounds.policy}' finds too little to evict"
-            )
-        self._evict(victims)
-
-    def fit(self) -> None:
-        """Evict as far as needed and possible to be within the bounds."""
-        if max(self._excess(0, 0)) > 0:
-            self.sweep(SWEPT_FIRST)
-            self._evict(self._victims({}, *self._excess(0, 0))[0])
-
-    def _excess_of(self, keys: Mapping[bytes, None], size: int, replaces: bool) -> tuple[int, int]:
-        """By how many keys and bytes a command would pass the bounds: see make_room."""
+    def growth(self, keys: Iterable[bytes], size: int, *, replaces: bool) -> tuple[int, int]:
+        """How many keys and bytes a command over ``keys`` adds: see :meth:`Eviction.make_room`."""
         new = [key for key in keys if key not in self.values]
         size += sum(map(self._own_size, new))
         if replaces:
             size -= sum(
                 self._sizes[key] - self._own_size(key) for key in keys if key in self._sizes
             )
-        over_keys, over_bytes = self._excess(len(new), size)
-        # What adds nothing is never too much, whatever was there before.
-        return over_keys if new else 0, over_bytes if size > 0 else 0
+        return len(new), size
 
-    def _excess(self, keys: int, size: int) -> tuple[int, int]:
-        """By how many keys and bytes the bounds would be passed with so many more."""
-        bounds = self._bounds
-        return (
-            len(self.values) + keys - bounds.max_keys if bounds.max_keys else 0,
-            self.memory + size - bounds.max_memory if bounds.max_memory else 0,
-        )
-
-    def _victims(
-        self, spared: Mapping[bytes, None], keys: int, size: int
-    ) -> tuple[list[bytes], bool]:
-        """Those who have to go by the policy to be rid of so many keys and bytes, in their order;
-        and whether that is enough."""
-        victims: list[bytes] = []
-        for key in self._order():
-            if keys <= 0 and size <= 0:
-                break
-            if key not in spared:
-                victims.append(key)
-                keys -= 1
-                size -= self._sizes[key] + self.deadline_overhead * (key in self.deadlines)
-        return victims, keys <= 0 and size <= 0
-
-    def _order(self) -> Iterable[bytes]:
+    def candidates(self) -> Iterable[bytes]:
         """The keys that may be evicted, who goes first first."""
-        if self._bounds.policy == "noeviction":
+        if self._policy == "noeviction":
             return ()
-        if self._bounds.policy == "volatile-ttl":
+        if self._policy == "volatile-ttl":
             return (key for _, key in self._due)
         return self._used_last
 
-    def _evict(self, victims: Iterable[bytes]) -> None:
-        for key in victims:
-            self._remove(key)
-            self.evicted += 1
-            self.changed("evict", key)
+    def freed_by(self, key: bytes) -> int:
+        """Bytes that are freed where ``key`` is evicted."""
+        return self._sizes[key] + self.deadline_overhead * (key in self.deadlines)
 
     # Each way in and out, with the book-keeping
 
@@ -202,14 +140,21 @@ class BoundedKeyspace(Keyspace):
 
     def load(self, values: dict[bytes, Value], deadlines: Mapping[bytes, int]) -> None:
         super().load(values, deadlines)
-        for key, value in values.items():
+        self._count_all()
+
+    def take_over(self, other: Keyspace) -> None:
+        super().take_over(other)
+        self._count_all()
+
+    def _count_all(self) -> None:
+        """Begin the books: who is first in the keyspace counts as the one that was not used for
+        longest."""
+        for key, value in self.values.items():
             self._count(key, value)
-        self.memory += self.deadline_overhead * len(deadlines)
-        if self._bounds.policy == "volatile-lru":
-            for key in deadlines:
+        self.memory += self.deadline_overhead * len(self.deadlines)
+        if self._policy == "volatile-lru":
+            for key in self.deadlines:
                 self._used_last.put(key, True)
-        # Now, when nobody waits, and not all of it before the next command.
-        self.fit()
 
     def _own_size(self, key: bytes) -> int:
         """Bytes that a key costs whatever its value."""
@@ -219,7 +164,7 @@ class BoundedKeyspace(Keyspace):
         size = self._own_size(key) + self._sizes_of[type(value)](value)
         self.memory += size - self._sizes.get(key, 0)
         self._sizes[key] = size
-        if self._bounds.policy == "allkeys-lru":
+        if self._policy == "allkeys-lru":
             self._used_last.put(key, True)
         else:
             self._used_last.get(key)
@@ -233,8 +178,97 @@ class BoundedKeyspace(Keyspace):
         had = key in self.deadlines
         super()._set_deadline(key, deadline)
         self.memory += self.deadline_overhead * ((deadline is not None) - had)
-        if self._bounds.policy == "volatile-lru":
+        if self._policy == "volatile-lru":
             if deadline is None:
                 self._used_last.pop(key)
             else:
                 self._used_last.put(key, True)
+
+
+class Eviction:
+    """Keeps ``keyspaces``, by their numbers, within ``bounds`` together."""
+
+    def __init__(self, keyspaces: Sequence[BoundedKeyspace], bounds: Bounds) -> None:
+        self._keyspaces = keyspaces
+        self._bounds = bounds
+
+    @property
+    def memory(self) -> int:
+        """Bytes, as counted."""
+        return sum([each.memory for each in self._keyspaces])
+
+    def make_room(
+        self, database: int, keys: Sequence[bytes], size: int, *, replaces: bool = False
+    ) -> None:
+        """Make room for a command over ``keys`` of a database by evicting others.
+
+        ``size``: bytes of the objects that it brings beside its keys. ``replaces``: what its keys
+        hold now will be gone. Raises OutOfMemory, with nothing evicted, where that would not be
+        enough; the command must not be run then.
+        """
+        home = self._keyspaces[database]
+        spared = dict.fromkeys(keys)
+        while True:
+            new, more = home.growth(spared, size, replaces=replaces)
+            over_keys, over_bytes = self._excess(new, more)
+            # What adds nothing is never too much, whatever was there before.
+            over_keys, over_bytes = over_keys if new else 0, over_bytes if more > 0 else 0
+            if over_keys <= 0 and over_bytes <= 0:
+                return
+            if not self._sweep():
+                break
+        victims, enough = self._victims(database, spared, over_keys, over_bytes)
+        if not enough:
+            raise self._refusal(over_keys > 0)
+        _evict(victims)
+
+    def fit(self, database: int = 0) -> None:
+        """Evict as far as needed and possible to be within the bounds, of this database first."""
+        if max(self._excess(0, 0)) > 0:
+            self._sweep()
+            _evict(self._victims(database, {}, *self._excess(0, 0))[0])
+
+    def _excess(self, keys: int, size: int) -> tuple[int, int]:
+        """By how many keys and bytes the bounds would be passed with so many more."""
+        bounds = self._bounds
+        if bounds.max_keys:
+            keys += sum([len(each.values) for each in self._keyspaces]) - bounds.max_keys
+        if bounds.max_memory:
+            size += self.memory - bounds.max_memory
+        return keys if bounds.max_keys else 0, size if bounds.max_memory else 0
+
+    def _sweep(self) -> int:
+        return sum([each.sweep(SWEPT_FIRST) for each in self._keyspaces])
+
+    def _victims(
+        self, database: int, spared: Mapping[bytes, None], keys: int, size: int
+    ) -> tuple[list[tuple[BoundedKeyspace, bytes]], bool]:
+        """Those who have to go by the policy to be rid of so many keys and bytes, in their order;
+        and whether that is enough."""
+        victims: list[tuple[BoundedKeyspace, bytes]] = []
+        for keyspace in (*self._keyspaces[database:], *self._keyspaces[:database]):
+            for key in keyspace.candidates():
+                if keys <= 0 and size <= 0:
+                    return victims, True
+                if key not in spared or keyspace.index != database:
+                    victims.append((keyspace, key))
+                    keys -= 1
+                    size -= keyspace.freed_by(key)
+        return victims, keys <= 0 and size <= 0
+
+    def _refusal(self, of_keys: bool) -> OutOfMemory:
+        bounds = self._bounds
+        why = f"eviction '{bounds.policy}' finds too little to evict"
+        if of_keys:
+            return OutOfMemory(
+                f"command not allowed: max_keys ({bounds.max_keys}) is reached and {why}"
+            )
+        return OutOfMemory(
+            "command not allowed when used memory > 'maxmemory'.",
+            f"max_memory ({bounds.max_memory} bytes) is reached and {why}",
+        )
+
+
+def _evict(victims: Iterable[tuple[BoundedKeyspace, bytes]]) -> None:
+    for keyspace, key in victims:
+        keyspace.evict(key)

@@ -13,7 +13,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from memdbd import __version__
+from memdbd import REDIS_VERSION, __version__
 from memdbd.clock import Clock
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
@@ -23,8 +23,6 @@ from memdbd.replies import Reply
 from memdbd.storage import Storage
 from memdbd.structs.graveyard import Graveyard
 from memdbd.structs.pool import Random
-
-REDIS_VERSION = "7.0.15"  # whose commands and replies these are
 
 # Sections that INFO shows only when it is asked for them, or for all.
 EXTRA = ("commandstats", "latencystats")
@@ -232,7 +230,7 @@ class Figures:
             "total_net_input_bytes": self._factory.bytes_in,
             "total_net_output_bytes": self._factory.bytes_out,
             "expired_keys": told["expired"],
-            "evicted_keys": told.get("evicted", 0),
+            "evicted_keys": told["evicted"],
             "total_error_replies": sum(self._dispatcher.errors.values()),
         }
 

@@ -48,6 +48,7 @@ class Keyspace:
         "changed",
         "clock",
         "deadlines",
+        "evicted",
         "expired",
         "index",
         "values",
@@ -71,6 +72,7 @@ class Keyspace:
         self._due = SortedList()
         self._pool: Pool[bytes] | None = None  # of the keys, once somebody scans them
         self.expired = 0
+        self.evicted = 0
 
     # What is there
 
@@ -252,12 +254,24 @@ class Keyspace:
         self.deadlines = dict(deadlines)
         self._due = SortedList((deadline, key) for key, deadline in deadlines.items())
 
+    def take_over(self, other: Keyspace) -> None:
+        """Take the keys and the counts of another keyspace, in whose place this one is from now on.
+        Nobody is told."""
+        for name in (*Keyspace._swapped, "expired", "evicted"):
+            setattr(self, name, getattr(other, name))
+
     # The only ways in and out of the three containers
 
     def _expire(self, key: bytes) -> None:
         self._remove(key)
         self.expired += 1
         self.changed("expire", key)
+
+    def evict(self, key: bytes) -> None:
+        """Take out a key to make room for others."""
+        self._remove(key)
+        self.evicted += 1
+        self.changed("evict", key)
 
     def _remove(self, key: bytes) -> None:
         value, _ = self._take(key)

@@ -9,7 +9,7 @@ May import: errors, pubsub, changes, session, commands.spec.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,8 @@ from memdbd.session import Session
 
 ALL = "g$lshzxetd"  # what "A" stands for
 KEYSPACE, KEYEVENT, KEY_MISS, NEW = "K", "E", "m", "n"
-_KNOWN = frozenset((*ALL, KEYSPACE, KEYEVENT, KEY_MISS, NEW))
+_TOLD = frozenset((*ALL, NEW))  # what changes tell of
+_KNOWN = _TOLD | {KEYSPACE, KEYEVENT, KEY_MISS}
 
 Event = tuple[str, str]  # the letter of its class, and its name
 
@@ -58,6 +59,8 @@ EVENTS: Mapping[str, tuple[Event, ...]] = {
         "geosearchstore", "georadiusstore",
     ),
 }  # fmt: skip
+# After these the key is not there.
+REMOVALS = frozenset({"delete", "expire", "evict", "rename_from", "move_from"})
 
 
 def parse(text: str) -> frozenset[str]:
@@ -78,35 +81,30 @@ def canonical(letters: Iterable[str]) -> str:
 class Notifier:
     """Publishes what is wanted on ``channels``, and nothing at first.
 
-    ``attendants`` is the list that it joins while keys that are missed are wanted.
+    ``attendants`` is the list that it joins while keys that are missed, or new, are wanted: what a
+    change does not tell, the requests around it do.
     """
 
     def __init__(self, channels: Registry, changes: Changes, attendants: list[Any]) -> None:
         self._channels = channels
         self._changes = changes
         self._attendants = attendants
+        self._absent: set[tuple[int, bytes]] = set()  # what is not there, of what is to be written
         self.letters: frozenset[str] = frozenset()
 
     def want(self, letters: frozenset[str]) -> None:
         """Publish this from now on."""
-        listened, missed = self._is_wanted(self.letters), self._misses(self.letters)
-        self.letters = letters
-        _join_or_leave(
-            self._changes.listeners, self.changed, was=listened, will_be=self._is_wanted(letters)
-        )
-        _join_or_leave(self._attendants, self, was=missed, will_be=self._misses(letters))
-
-    def _is_wanted(self, letters: frozenset[str]) -> bool:
-        """Whether anything is published, which takes a class and a kind of channel."""
-        return bool(letters & {KEYSPACE, KEYEVENT} and letters & frozenset(ALL))
-
-    def _misses(self, letters: frozenset[str]) -> bool:
-        return bool(letters & {KEYSPACE, KEYEVENT}) and KEY_MISS in letters
+        self.letters = letters if letters & {KEYSPACE, KEYEVENT} else frozenset()
+        listens, attends = bool(self.letters & _TOLD), bool(self.letters & {KEY_MISS, NEW})
+        _join_or_leave(self._changes.listeners, self.changed, joins=listens)
+        _join_or_leave(self._attendants, self, joins=attends)
 
     def changed(self, database: int, operation: str, key: bytes | None) -> None:
         """Something has changed: see :data:`memdbd.changes.Listener`."""
         if key is None:
             return
+        if NEW in self.letters:
+            self._notice_new(database, operation, key)
         for letter, event in EVENTS.get(operation, ()):
             if letter in self.letters:
                 self._publish(database, event, key)
@@ -114,18 +112,43 @@ class Notifier:
     def admit(
         self, session: Session, command: Command, argv: Sequence[bytes], run: Callable[[], Any]
     ) -> None:
-        """Nothing is held back."""
+        """Remember which of the keys that may be written are not there."""
+        if NEW in self.letters:
+            self._absent.clear()
+            self._expect(session, command, argv)
+            if command.name == "exec":
+                for queued, words in session.queue or ():
+                    self._expect(session, queued, words)
+
+    def _expect(self, session: Session, command: Command, argv: Sequence[bytes]) -> None:
+        if command.writes:
+            self._absent.update(self._missing(session, command, argv))
+
+    def _notice_new(self, database: int, operation: str, key: bytes) -> None:
+        if operation in REMOVALS:
+            self._absent.add((database, key))
+        elif (database, key) in self._absent:
+            self._absent.remove((database, key))
+            self._publish(database, "new", key)
 
     def saw(
         self, session: Session, command: Command, argv: Sequence[bytes], *, nested: bool
     ) -> None:
         """Tell of keys that were to be read and are not there."""
-        if not command.reads or command.writes or command.name.startswith("object "):
-            return
-        with suppress(CommandError):  # such a request has read nothing
+        is_read = command.reads and not command.writes and not command.name.startswith("object ")
+        if KEY_MISS in self.letters and is_read:
+            for database, key in self._missing(session, command, argv):
+                self._publish(database, "keymiss", key)
+
+    def _missing(
+        self, session: Session, command: Command, argv: Sequence[bytes]
+    ) -> Iterator[tuple[int, bytes]]:
+        """The keys of a request that are not there, and their database."""
+        with suppress(CommandError):  # one that does not say which are its keys, does nothing
             for key in command.keys_of(argv):
-                if not self._changes.waiting.is_there((session.database, key)):
-                    self._publish(session.database, "keymiss", key)
+                place = session.database, key
+                if not self._changes.waiting.is_there(place):
+                    yield place
 
     def _publish(self, database: int, event: str, key: bytes) -> None:
         name = event.encode()
@@ -135,8 +158,8 @@ class Notifier:
             self._channels.publish(b"__keyevent@%d__:%b" % (database, name), key)
 
 
-def _join_or_leave(those: list[Any], one: object, *, was: bool, will_be: bool) -> None:
-    if will_be and not was:
+def _join_or_leave(those: list[Any], one: object, *, joins: bool) -> None:
+    if joins and one not in those:
         those.append(one)
-    elif was and not will_be:
+    elif not joins and one in those:
         those.remove(one)

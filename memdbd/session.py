@@ -166,6 +166,12 @@ class Session:
         mine.pop(name, None)
         topics.leave(name, self)
 
+    def refused(self) -> None:
+        """A request was none that could be run or queued."""
+        self.queue_failed = self.queue is not None
+        if self.tracking is not None and self.queue is None:
+            self.tracking.caching = False
+
     def end_transaction(self) -> None:
         """Outside of a transaction, with nothing queued. What is watched is not forgotten."""
         self.queue = None

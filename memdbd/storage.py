@@ -100,7 +100,7 @@ class Storage(MultiService):
             self._last_save = snapshot.created
         self._log.info(
             "{count} keys {how} from {path}",
-            count=snapshot.count,
+            count=snapshot.size,
             how="imported" if snapshot.imported else "loaded",
             path=self._path,
         )

@@ -68,7 +68,8 @@ class Trackers:
         old = session.tracking
         if old is not None:
             tracking.caching = old.caching
-            tracking.prefixes = tuple(sorted({*old.prefixes, *tracking.prefixes}))
+            tracking.prefixes += old.prefixes
+        tracking.prefixes = tuple(sorted(set(tracking.prefixes)))
         session.tracking = tracking
         self._sessions[session] = tracking
         self._known[session] = None

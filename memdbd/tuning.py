@@ -5,11 +5,15 @@ May import: config, parameters, slowlog, notifications, engines, dispatch, proto
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from memdbd.config import Config
 from memdbd.dispatch import Dispatcher
+from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError
+from memdbd.eviction import POLICIES
 from memdbd.notifications import Notifier, canonical, parse
 from memdbd.parameters import Parameters
 from memdbd.protocol import MemDBFactory
@@ -22,6 +26,7 @@ def connect(
     settings: Config,
     *,
     dispatcher: Dispatcher,
+    engine: LocalEngine,
     factory: MemDBFactory,
     notifier: Notifier,
     storage: Storage,
@@ -53,6 +58,8 @@ def connect(
     parameters.on("slowlog-max-len", lambda length: watch.slowlog.resize(int(length)))
     parameters.on("latency-monitor-threshold", threshold)
     parameters.on("client-output-buffer-limit", partial(_limit_subscribers, factory))
+    parameters.on("maxmemory", lambda size: _bound(engine, max_memory=int(size)))
+    parameters.on("maxmemory-policy", partial(_evict_by, engine))
     parameters.on("notify-keyspace-events", partial(_notify, notifier))
     parameters.on("requirepass", _refuse_password)
     parameters.on("save", lambda points: storage.save_every(_interval(points)))
@@ -62,6 +69,16 @@ def _interval(points: str) -> float:
     """Seconds between snapshots. Of several save points it is the shortest time, whatever the
     number of changes: a snapshot too many is better than one too late."""
     return min(map(int, points.split()[::2]), default=0)
+
+
+def _bound(engine: LocalEngine, **changes: Any) -> None:
+    engine.bound(replace(engine.bounds, **changes))
+
+
+def _evict_by(engine: LocalEngine, policy: str) -> None:
+    if policy not in POLICIES:
+        raise ValueError(f"memdbd evicts by {', '.join(POLICIES)}")
+    _bound(engine, policy=policy)
 
 
 def _limit_subscribers(factory: MemDBFactory, limits: str) -> None:

@@ -25,7 +25,7 @@ from memdbd.dialects.text import LineRules, TextParser
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.keyspace import Keyspace
 from memdbd.persistence.fs import FileSystem
-from memdbd.replies import Message, Push, Reply
+from memdbd.replies import Message, Push, Reply, Status
 from memdbd.session import Session
 
 RULES = LineRules({name: command.text for name, command in COMMANDS.items()})
@@ -43,7 +43,7 @@ class World:
         self.now = NOW
         self.changes: list[tuple[str, bytes | None]] = []
         self.inbox: list[Message] = []
-        self.pushed: list[Push] = []
+        self.pushed: list[Push | Status] = []
         clock = Clock(steady=lambda: self.now / 1000, wall=lambda: self.now / 1000)
         parts = assemble(
             ReactorClock(),

@@ -1,12 +1,12 @@
 """Conversations of several Redis clients with a :class:`~harness.House`, as a test writes them.
 
 A line ``a> GET key`` is what client ``a`` sends, words in quotes where they need them; the lines
-under it are all that anybody then hears, such as ``a: "value"`` and ``b: >["invalidate", ["key"]]``.
+under it are all that anybody then hears, as ``a: "value"`` and ``b: >["invalidate", ["key"]]``.
 Clients are there from when they are first named on.
 
 RESP is shown by its types: ``+OK``, ``-ERR …``, ``:1``, ``,1.5``, ``#t``, ``"bulk string"``,
-``=verbatim``, ``nil`` (of RESP3), ``nil2`` and ``nil2[]`` (of RESP2), ``[…]``, ``~[…]``, ``>[…]`` and
-``{…}``.
+``=verbatim``, ``nil`` (of RESP3), ``nil2`` and ``nil2[]`` (of RESP2), ``[…]``, ``~[…]``, ``>[…]``
+and ``{…}``.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def _one(data: bytes) -> tuple[str, bytes]:
                 item, rest = _one(rest)
                 items.append(item)
             if kind == b"%":
-                pairs = zip(items[::2], items[1::2], strict=True)
-                return "{%s}" % ", ".join(f"{name}: {value}" for name, value in pairs), rest
+                pairs = map(": ".join, zip(items[::2], items[1::2], strict=True))
+                return f"{{{', '.join(pairs)}}}", rest
             return f"{kind.decode().strip('*')}[{', '.join(items)}]", rest
         case _:
             return head.decode("latin-1"), rest

@@ -19,8 +19,10 @@ from memdbd.eviction import (
     USE_OVERHEAD,
     BoundedKeyspace,
     Bounds,
+    Eviction,
     Policy,
 )
+from memdbd.keyspace import Keyspace, Value
 
 SIZES = {kind.python: kind.size for kind in TYPES}
 # What a command may bring beyond the bytes that were made room for: a deadline.
@@ -33,17 +35,26 @@ class Bounded:
     def __init__(self, policy: Policy, max_keys: int = 0, max_memory: int = 0) -> None:
         self.now = NOW
         self.evicted: list[bytes | None] = []
-        self.db = BoundedKeyspace(
-            lambda: self.now, self._changed, Bounds(max_keys, max_memory, policy), SIZES
-        )
+        self.dbs = [
+            BoundedKeyspace(lambda: self.now, self._changed, policy, SIZES, index=index)
+            for index in range(3)
+        ]
+        self.db = self.dbs[0]
+        self.eviction = Eviction(self.dbs, Bounds(max_keys, max_memory, policy))
 
     def _changed(self, operation: str, key: bytes | None) -> None:
         if operation == "evict":
             self.evicted.append(key)
 
-    def set(self, key: bytes, value: bytes = b"v", ttl: int | None = None) -> None:
-        self.db.make_room([key], getsizeof(value), replaces=True)
-        self.db.set(key, value, None if ttl is None else self.now + ttl)
+    def set(
+        self, key: bytes, value: bytes = b"v", ttl: int | None = None, database: int = 0
+    ) -> None:
+        self.eviction.make_room(database, [key], getsizeof(value), replaces=True)
+        self.dbs[database].set(key, value, None if ttl is None else self.now + ttl)
+
+    def load(self, values: dict[bytes, Value], deadlines: dict[bytes, int]) -> None:
+        self.db.load(values, deadlines)
+        self.eviction.fit()
 
 
 def counted(db: BoundedKeyspace) -> int:
@@ -90,13 +101,13 @@ class TestAllkeysLRU:
 
     def test_loaded_keys_go_in_the_order_of_the_file(self) -> None:
         bounded = Bounded("allkeys-lru", max_keys=3)
-        bounded.db.load({b"a": b"1", b"b": b"2", b"c": b"3"}, {})
+        bounded.load({b"a": b"1", b"b": b"2", b"c": b"3"}, {})
         bounded.set(b"d")
         assert bounded.evicted == [b"a"]
 
     def test_what_was_loaded_beyond_the_bound_goes_at_once(self) -> None:
         bounded = Bounded("allkeys-lru", max_keys=2)
-        bounded.db.load({b"%d" % number: b"v" for number in range(5)}, {})
+        bounded.load({b"%d" % number: b"v" for number in range(5)}, {})
         assert bounded.db.keys() == [b"3", b"4"]
         assert bounded.evicted == [b"0", b"1", b"2"]
 
@@ -144,7 +155,7 @@ class TestVolatileLRU:
 
     def test_loaded_keys_with_a_deadline_may_go(self) -> None:
         bounded = Bounded("volatile-lru", max_keys=2)
-        bounded.db.load({b"a": b"1", b"b": b"2"}, {b"b": NOW + 9000})
+        bounded.load({b"a": b"1", b"b": b"2"}, {b"b": NOW + 9000})
         bounded.set(b"c")
         assert bounded.evicted == [b"b"]
 
@@ -207,7 +218,7 @@ class TestEveryPolicy:
         bounded.set(b"a", ttl=1000)
         bounded.set(b"b", ttl=2000)
         if policy == "noeviction":
-            with pytest.raises(OutOfMemory, match="max_memory"):
+            with pytest.raises(OutOfMemory, match="used memory > 'maxmemory'"):
                 bounded.set(b"a", bytes(500))
         else:
             bounded.set(b"a", bytes(500))
@@ -217,7 +228,7 @@ class TestEveryPolicy:
     def test_a_command_too_large_for_all_the_memory_evicts_nothing(self, policy: Policy) -> None:
         bounded = Bounded(policy, max_memory=5000)
         bounded.set(b"a", ttl=1000)
-        with pytest.raises(OutOfMemory, match=r"max_memory \(5000 bytes\)"):
+        with pytest.raises(OutOfMemory, match="used memory > 'maxmemory'"):
             bounded.set(b"b", bytes(5000))
         assert bounded.db.keys() == [b"a"]
 
@@ -226,7 +237,7 @@ class TestEveryPolicy:
         bounded.set(b"a", ttl=1000)
         before = bounded.db.memory
         with pytest.raises(OutOfMemory):
-            bounded.db.make_room([b"b"], 5000)
+            bounded.eviction.make_room(0, [b"b"], 5000)
         assert bounded.db.memory == before == counted(bounded.db)
 
     def test_a_large_value_is_replaced_by_another_without_any_eviction(
@@ -247,12 +258,12 @@ class TestEveryPolicy:
         bounded.db.get(b"large")
         with pytest.raises(OutOfMemory):
             # Room enough for one of them only, and both are spared.
-            bounded.db.make_room([b"large", b"new"], 6000)
+            bounded.eviction.make_room(0, [b"large", b"new"], 6000)
         assert bounded.evicted == []
 
     def test_a_snapshot_is_counted_when_it_is_loaded(self, policy: Policy) -> None:
         bounded = Bounded(policy, max_keys=10)
-        bounded.db.load({b"a": b"1", b"b": bytes(100)}, {b"b": NOW + 10})
+        bounded.load({b"a": b"1", b"b": bytes(100)}, {b"b": NOW + 10})
         assert bounded.db.memory == counted(bounded.db)
         bounded.db.delete(b"b")
         assert bounded.db.memory == counted(bounded.db)
@@ -296,6 +307,69 @@ def test_all_of_the_dead_go_before_one_that_lives() -> None:
     assert bounded.db.keys() == [b"alive", b"large"]
 
 
+class TestSeveralDatabases:
+    def test_the_bound_of_keys_is_that_of_all_of_them(self) -> None:
+        bounded = Bounded("noeviction", max_keys=2)
+        bounded.set(b"a", database=0)
+        bounded.set(b"b", database=1)
+        with pytest.raises(OutOfMemory, match="max_keys"):
+            bounded.set(b"c", database=2)
+
+    def test_the_bound_of_memory_is_that_of_all_of_them(self) -> None:
+        bounded = Bounded("noeviction", max_memory=10_000)
+        bounded.set(b"a", bytes(6000), database=0)
+        with pytest.raises(OutOfMemory, match="maxmemory"):
+            bounded.set(b"b", bytes(6000), database=1)
+        bounded.dbs[0].clear()
+        bounded.set(b"b", bytes(6000), database=1)
+        assert bounded.eviction.memory == sum(map(counted, bounded.dbs))
+
+    def test_the_database_of_the_command_gives_way_first_and_then_those_behind_it(self) -> None:
+        bounded = Bounded("allkeys-lru", max_memory=20_000)
+        for database in (2, 0, 1):
+            for key in (b"%d old" % database, b"%d new" % database):
+                bounded.set(key, bytes(2000), database=database)
+        bounded.set(b"x", bytes(17_000), database=1)
+        assert bounded.evicted == [b"1 old", b"1 new", b"2 old", b"2 new", b"0 old"]
+
+    def test_a_key_of_the_same_name_in_another_database_is_not_spared(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=1)
+        bounded.set(b"a", database=1)
+        bounded.set(b"a", database=0)
+        assert bounded.evicted == [b"a"]
+        assert list(map(len, bounded.dbs)) == [1, 0, 0]
+
+    def test_the_dead_of_all_of_them_go_before_one_that_lives(self) -> None:
+        bounded = Bounded("allkeys-lru", max_keys=2)
+        bounded.set(b"dead", ttl=10, database=1)
+        bounded.set(b"alive")
+        bounded.now += 10
+        bounded.set(b"new")
+        assert bounded.evicted == []
+        assert bounded.db.keys() == [b"alive", b"new"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_one_that_takes_over_from_a_plain_one_has_counted_all(policy: Policy) -> None:
+    plain = Keyspace(lambda: NOW, lambda operation, key: None)
+    plain.set(b"a", b"1")
+    plain.set(b"b", b"2", NOW + 1000)
+    plain.set(b"c", b"3", NOW + 2000)
+    plain.get(b"a")
+    bounded = Bounded(policy)
+    bounded.db.take_over(plain)
+    assert bounded.db.memory == counted(bounded.db)
+    assert (
+        list(bounded.db.candidates())
+        == {
+            "noeviction": [],
+            "allkeys-lru": [b"a", b"b", b"c"],
+            "volatile-lru": [b"b", b"c"],
+            "volatile-ttl": [b"b", b"c"],
+        }[policy]
+    )
+
+
 def test_no_bound_is_no_bounds() -> None:
     assert not Bounds()
     assert not Bounds(policy="allkeys-lru")
@@ -318,8 +392,8 @@ class BoundedMachine(KeyspaceMachine):
         self.policy, self.max_keys, self.max_memory = policy, max_keys, max_memory
         self.uses = 0
         self.last_use: dict[bytes, int] = {}
-        bounds = Bounds(max_keys, max_memory, policy)
-        self.db = BoundedKeyspace(lambda: self.now, self.changed, bounds, SIZES)
+        self.db = BoundedKeyspace(lambda: self.now, self.changed, policy, SIZES)
+        self.eviction = Eviction([self.db], Bounds(max_keys, max_memory, policy))
 
     def used(self, key: bytes) -> None:
         self.uses += 1
@@ -349,7 +423,7 @@ class BoundedMachine(KeyspaceMachine):
 
     def room_for(self, key: bytes, value: bytes) -> bool:
         try:
-            self.db.make_room([key], getsizeof(value), replaces=True)
+            self.eviction.make_room(0, [key], getsizeof(value), replaces=True)
         except OutOfMemory:
             allowed = False
         else:

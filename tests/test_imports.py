@@ -87,6 +87,7 @@ PURE = [
     "memdbd.commands.scripting",
     "memdbd.commands.debugging",
     "memdbd.commands.introspection",
+    "memdbd.commands.helping",
     "memdbd.commands.table",
     "memdbd.daemon",
     "memdbd.dialects",

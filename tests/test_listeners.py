@@ -18,7 +18,8 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from memdbd.errors import ConfigError, ListenError
-from memdbd.listeners import Listeners, _is_loopback
+from memdbd.listeners import Listeners
+from memdbd.protocol import is_loopback
 
 
 class Reactor(MemoryReactorClock):
@@ -121,7 +122,7 @@ class TestListening:
         [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("fe80::1%eth0", False)],
     )
     def test_this_machine_alone_reaches_its_loopback(self, host: str, only_here: bool) -> None:
-        assert _is_loopback(host) is only_here
+        assert is_loopback(host) is only_here
 
     def test_begins_with_the_start_and_not_before_the_data_is_loaded(self, house: House) -> None:
         reactor = Reactor()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from memdbd.pubsub import Registry
-from memdbd.replies import Message, Push
+from memdbd.replies import Message, Push, Status
 from memdbd.session import Session
 
 
-def refuse(push: Push) -> None:
+def refuse(push: Push | Status) -> None:
     raise AssertionError("nothing is pushed here")
 
 

@@ -15,7 +15,7 @@ from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import OK, PONG, Reply, Status
 
 # What HELLO and INFO say: clients find out by it which commands there are.
-SERVER, VERSION = "redis", "7.0.15"
+SERVER = "redis"  # what clients take this for
 
 ENDS = Flag.CONNECTION | Flag.ENDS | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE
 RESET = Status("RESET")
@@ -138,7 +138,7 @@ def hello(ctx: Context, *words: bytes) -> dict[str, Reply]:
     session.settle()
     return {
         "server": SERVER,
-        "version": VERSION,
+        "version": REDIS_VERSION,
         "proto": version,
         "id": session.number,
         "mode": "standalone",
@@ -195,7 +195,7 @@ def milliseconds(raw: bytes) -> int:
     "wait",
     Param("numreplicas", integer),
     Param("timeout", milliseconds),
-    flags=Flag.BLOCKING,
+    flags=Flag.CONNECTION,
     summary="Wait until so many replicas have all that was written; gives how many have",
     complexity="O(1)",
     differs="There are no replicas yet, so the time goes by in vain.",

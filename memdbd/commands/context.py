@@ -92,7 +92,16 @@ class Context:
     transaction: what would wait, answers at once that it has waited in vain.
     """
 
-    __slots__ = ("channels", "databases", "db", "execute", "may_wait", "server", "session")
+    __slots__ = (
+        "__weakref__",
+        "channels",
+        "databases",
+        "db",
+        "execute",
+        "may_wait",
+        "server",
+        "session",
+    )
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ def _seconds(raw: bytes) -> float:
 @command(
     "debug",
     Tail("SLEEP <seconds>", least=1),
-    flags=Flag.ADMIN | Flag.DANGEROUS | Flag.BLOCKING,
+    flags=Flag.ADMIN | Flag.DANGEROUS,
     summary="Let this connection wait, for tests of clients",
     complexity="O(1)",
     differs="Only SLEEP is known, it delays its own connection only, and it is only allowed from "

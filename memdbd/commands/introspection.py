@@ -17,6 +17,8 @@ from memdbd.errors import CommandError, SyntaxFault
 from memdbd.glob import matcher
 from memdbd.replies import NULL_ARRAY, Members, Reply, Status
 
+ABOUT = Flag.SERVER | Flag.CONNECTION
+
 SINCE = "7.0.0"  # of Redis; when a command came to it is not recorded here
 
 # Redis's names of the flags, in its order.
@@ -39,6 +41,15 @@ _CATEGORIES = (
     ("connection", Flag.CONNECTION),
     ("transaction", Flag.TRANSACTION),
 )
+# Redis's names of the groups in its documentation, where they are not those of the categories.
+_GROUPS = {"keyspace": "generic", "sortedset": "sorted-set"}
+_GROUPS_BY_FLAG = (
+    (Flag.PUBSUB, "pubsub"),
+    (Flag.TRANSACTION, "transactions"),
+    (Flag.SERVER | Flag.ADMIN, "server"),
+    (Flag.CONNECTION, "connection"),
+)
+_ALSO_ADMIN = frozenset({"lastsave", "role"})  # they are in that category without the flag
 
 
 def _flags(record: Command) -> list[Status]:
@@ -51,9 +62,9 @@ def _flags(record: Command) -> list[Status]:
 def categories(record: Command) -> list[str]:
     """The names of the categories that a command belongs to, without their ``@``."""
     found = [name for name, flag in _CATEGORIES if record.flags & flag]
-    kind = record.kind
-    if kind:
-        found.append(kind)
+    if record.name in _ALSO_ADMIN:
+        found.append("admin")
+    found += record.kinds
     found.append("fast" if record.flags & Flag.FAST else "slow")
     return found
 
@@ -101,19 +112,24 @@ def _every(ctx: Context) -> list[Command | Container]:
     return [*ctx.server.commands.values(), *ctx.server.containers.values()]
 
 
-@command(
-    "command",
-    flags=Flag.SERVER,
-    summary="Describe all commands, for programs",
-    complexity="O(n), n being the commands there are",
-)
-def command_(ctx: Context) -> list[Reply]:
+def _all_entries(ctx: Context) -> list[Reply]:
     return [_entry(each) for each in _every(ctx)]
 
 
 @command(
+    "command",
+    Tail("[<subcommand> …]"),
+    flags=ABOUT,
+    summary="Describe all commands, for programs",
+    complexity="O(n), n being the commands there are",
+)
+def command_(ctx: Context, *words: bytes) -> list[Reply]:
+    return _all_entries(ctx)
+
+
+@command(
     "command count",
-    flags=Flag.SERVER,
+    flags=ABOUT,
     summary="Count the commands",
     complexity="O(1)",
 )
@@ -124,13 +140,13 @@ def command_count(ctx: Context) -> int:
 @command(
     "command info",
     Param("command", many=True, optional=True),
-    flags=Flag.SERVER,
+    flags=ABOUT,
     summary="Describe some commands, for programs",
     complexity="O(1) a command",
 )
 def command_info(ctx: Context, *names: bytes) -> list[Reply]:
     if not names:
-        return command_(ctx)
+        return _all_entries(ctx)
     return [_entry(_found(ctx, name)) for name in names]
 
 
@@ -144,7 +160,7 @@ def _names(ctx: Context) -> list[Command]:
 @command(
     "command list",
     Tail("[FILTERBY ACLCAT <category>|PATTERN <pattern>|MODULE <module>]"),
-    flags=Flag.SERVER,
+    flags=ABOUT,
     summary="List the names of commands",
     complexity="O(n), n being the commands there are",
 )
@@ -169,11 +185,20 @@ def command_list(ctx: Context, *words: bytes) -> list[bytes]:
     raise SyntaxFault
 
 
+def _documentation_group(record: Command) -> str:
+    """Redis's name of the group under which the command is described."""
+    for flag, name in _GROUPS_BY_FLAG:
+        if record.flags & flag:
+            return name
+    kinds = record.kinds
+    return _GROUPS.get(kinds[0], kinds[0]) if len(kinds) == 1 else "generic"
+
+
 def _documented(record: Command) -> dict[str, Reply]:
     about: dict[str, Reply] = {
         "summary": record.summary,
         "since": SINCE,
-        "group": record.kind or "server",
+        "group": _documentation_group(record),
         "complexity": record.complexity,
     }
     arguments = [
@@ -193,7 +218,7 @@ def _documented(record: Command) -> dict[str, Reply]:
 @command(
     "command docs",
     Param("command", many=True, optional=True),
-    flags=Flag.SERVER,
+    flags=ABOUT,
     summary="Document commands, for programs",
     complexity="O(n), n being the commands asked for",
 )
@@ -231,13 +256,13 @@ def _request(ctx: Context, argv: tuple[bytes, ...]) -> Command:
     return found
 
 
-REQUEST = Tail("<command> [<argument> …]", least=1)
+REQUEST = Tail("<command> <argument> …", least=2)
 
 
 @command(
     "command getkeys",
     REQUEST,
-    flags=Flag.SERVER,
+    flags=ABOUT,
     summary="Tell the keys of a request",
     complexity="O(n), n being the arguments",
 )
@@ -251,7 +276,7 @@ def command_getkeys(ctx: Context, *argv: bytes) -> list[bytes]:
 @command(
     "command getkeysandflags",
     REQUEST,
-    flags=Flag.SERVER,
+    flags=ABOUT,
     summary="Tell the keys of a request, and whether it reads or writes them",
     complexity="O(n), n being the arguments",
     differs="Tells RW or RO of all keys alike.",

@@ -187,29 +187,6 @@ def object_freq(ctx: Context, key: bytes) -> None:
         )
 
 
-OBJECT_HELP = """\
-OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
-ENCODING <key>
-    Return the kind of internal representation used in order to store the value
-    associated with a <key>.
-FREQ <key>
-    Return the access frequency index of the <key>. The returned integer is
-    proportional to the logarithm of the recent access frequency of the key.
-IDLETIME <key>
-    Return the idle time of the <key>, that is the approximated number of
-    seconds elapsed since the last access to the key.
-REFCOUNT <key>
-    Return the number of references of the value associated with the specified
-    <key>.
-HELP
-    Prints this help."""
-
-
-@command("object help", flags=Flag.NONE, summary="Show what OBJECT can tell", complexity="O(1)")
-def object_help(ctx: Context) -> list[Status]:
-    return [Status(line) for line in OBJECT_HELP.splitlines()]
-
-
 # Renaming and copying
 
 
@@ -291,7 +268,6 @@ COMMANDS = (
     object_refcount,
     object_idletime,
     object_freq,
-    object_help,
     rename,
     renamenx,
     copy,

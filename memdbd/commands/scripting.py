@@ -6,7 +6,7 @@ May import: context, spec and what they may import.
 from __future__ import annotations
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, command
+from memdbd.commands.spec import Flag, Param, Tail, command, counted_keys
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Status
 
@@ -67,6 +67,7 @@ def function_list(ctx: Context, *words: bytes) -> list[bytes]:
 @command(
     "evalsha",
     Tail("<sha1> <numkeys> [<key> …] [<argument> …]", least=2),
+    keys=counted_keys(2),
     flags=Flag.SERVER,
     summary="Answer that there is no such script",
     complexity="O(1)",

@@ -5,6 +5,7 @@ May import: context, spec and what they may import.
 
 from __future__ import annotations
 
+from memdbd import REDIS_VERSION, __version__
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, command, integer
 from memdbd.errors import CommandError, SyntaxFault
@@ -51,7 +52,7 @@ def stats(ctx: Context) -> dict[str, Reply]:
 
 @command(
     "save",
-    flags=ADMIN | Flag.BLOCKING | Flag.ALONE,
+    flags=ADMIN | Flag.ALONE,
     summary="Write a snapshot; answers when it is safely on disk",
     complexity="O(n), n being the keys",
     differs="Others are served meanwhile.",
@@ -76,7 +77,7 @@ def bgsave(ctx: Context, *words: bytes) -> Status:
 
 @command(
     "lastsave",
-    flags=ADMIN | Flag.FAST,
+    flags=Flag.SERVER | Flag.DANGEROUS | Flag.FAST,
     summary="When the last snapshot was begun, in seconds since 1970",
     complexity="O(1)",
 )
@@ -111,20 +112,21 @@ def shutdown(ctx: Context, *words: bytes) -> Status:
     "lolwut",
     Tail("[VERSION <version>] [<number> …]"),
     flags=Flag.READ | Flag.FAST,
-    summary="Show the version, and something to look at",
+    summary="Show the version",
     complexity="O(1)",
+    differs="There is nothing to look at.",
 )
 def lolwut(ctx: Context, *words: bytes) -> Verbatim:
     if words and words[0].upper() == b"VERSION":
         if len(words) == 1:
             raise SyntaxFault
         integer(words[1])
-    return Verbatim(f"(o)=(o)  {ctx.server.version}\n")
+    return Verbatim(f"memdbd {__version__}, which answers as Redis ver. {REDIS_VERSION}\n")
 
 
 @command(
     "role",
-    flags=ADMIN | Flag.FAST,
+    flags=Flag.SERVER | Flag.DANGEROUS | Flag.FAST,
     summary="Tell that this server follows no other",
     complexity="O(1)",
 )

@@ -114,6 +114,7 @@ def sort(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None] | int:
     summary="Sort a list, set or sorted set; gives the elements",
     complexity=_COMPLEXITY,
     differs=_DIFFERS,
+    keys=lambda argv: argv[1:2],  # no fixed place: there may be more, of patterns
 )
 def sort_ro(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None]:
     return _sorted(ctx, key, _read(words, may_store=False))

@@ -41,7 +41,7 @@ class Flag(enum.Flag):
     GROWS = enum.auto()  # may take memory: refused, or others evicted, at the bounds
     REPLACES = enum.auto()  # what its keys held before is gone: not to be counted when it grows
     FAST = enum.auto()  # takes constant or logarithmic time
-    BLOCKING = enum.auto()  # may return Pending until somebody else does something
+    BLOCKING = enum.auto()  # may wait for somebody else to change a key
     PUBSUB = enum.auto()
     SERVER = enum.auto()  # tells about the server itself
     ADMIN = enum.auto()
@@ -177,17 +177,19 @@ def counted_keys(at: int, *more: int) -> FindKeys:
     return find
 
 
-# Redis's names of what the commands of our modules work on.
-_KINDS = {
+# Redis's categories for what the commands of our modules work on.
+_CATEGORIES = {
     **dict.fromkeys(("strings", "substrings", "counters", "lcs"), "string"),
     **dict.fromkeys(("bits", "bitfields"), "bitmap"),
-    **dict.fromkeys(("keys", "expiration", "databases", "sorting", "dumping"), "keyspace"),
+    **dict.fromkeys(("keys", "expiration", "databases", "dumping"), "keyspace"),
+    "sorting": "list set sortedset",
     **dict.fromkeys(("lists", "list_values", "list_moves"), "list"),
     **dict.fromkeys(("sets", "set_algebra"), "set"),
     "hashes": "hash",
     **dict.fromkeys(("zsets", "zset_ranges", "zset_algebra", "zset_pops"), "sortedset"),
     "hyperloglogs": "hyperloglog",
     **dict.fromkeys(("geo", "geo_search"), "geo"),
+    "scripting": "scripting",
 }
 
 
@@ -296,9 +298,9 @@ class Command:
         return found if isinstance(found, KeyRange) else self._range_of_keys()
 
     @property
-    def kind(self) -> str:
-        """Redis's name of what the command works on, as in its categories; empty for no type."""
-        return _KINDS.get(self.group, "")
+    def kinds(self) -> list[str]:
+        """What the command works on, by the names of Redis's categories; empty for no type."""
+        return [] if self.flags & Flag.CONNECTION else _CATEGORIES.get(self.group, "").split()
 
     @property
     def usage(self) -> str:

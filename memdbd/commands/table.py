@@ -48,6 +48,7 @@ from memdbd.commands import (
     zset_ranges,
     zsets,
 )
+from memdbd.commands.helping import help_of
 from memdbd.commands.spec import Command, Container
 from memdbd.commands.types import DataType
 
@@ -106,6 +107,8 @@ def _containers() -> dict[bytes, Container]:
         if command.words == 2:
             first, second = command.name.split(" ")
             subcommands.setdefault(first, {})[second.encode()] = command
+    for name, behind in subcommands.items():
+        behind[b"help"] = help_of(name, behind.values())
     return {
         name.encode(): Container(name, behind, COMMANDS.pop(name.encode(), None))
         for name, behind in subcommands.items()

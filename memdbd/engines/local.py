@@ -5,10 +5,11 @@ May import: all that is pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from sys import getsizeof
 from typing import Any
+from weakref import WeakSet
 
 from zope.interface import implementer
 
@@ -19,7 +20,7 @@ from memdbd.commands.spec import Command
 from memdbd.commands.types import DataType
 from memdbd.databases import Databases
 from memdbd.engines.interface import IEngine
-from memdbd.eviction import BoundedKeyspace, Bounds
+from memdbd.eviction import BoundedKeyspace, Bounds, Eviction
 from memdbd.keyspace import Contents, Keyspace, Value
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
@@ -30,9 +31,9 @@ from memdbd.waiting import Place, Waiting
 
 @implementer(IEngine)
 class LocalEngine:
-    """Keys in memory, within ``bounds``; ``types`` are the types of value there are.
+    """Keys in memory, within ``bounds`` of all databases together.
 
-    ``graveyard`` gets what may take long to free.
+    ``types`` are the types of value there are; ``graveyard`` gets what may take long to free.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class LocalEngine:
         self.waiting = Waiting(self._is_there, self._author)
         self.changes = Changes(channels, clock.wall_ms, self.waiting)
         self.databases = Databases(self._keyspace, self.changes)
-        self._bounded = [each for each in self.databases if isinstance(each, BoundedKeyspace)]
+        self._contexts: WeakSet[Context] = WeakSet()
+        self._eviction: Eviction | None = None
+        self._bind()
 
     def _keyspace(self, number: int) -> Keyspace:
         changed = partial(self.changes.changed, number)
@@ -61,7 +64,32 @@ class LocalEngine:
         if not self._bounds:
             return Keyspace(self._clock.ms, changed, bury, number)
         sizes = {kind.python: kind.size for kind in self._types.values()}
-        return BoundedKeyspace(self._clock.ms, changed, self._bounds, sizes, bury, number)
+        policy = self._bounds.policy
+        return BoundedKeyspace(self._clock.ms, changed, policy, sizes, bury, number)
+
+    @property
+    def bounds(self) -> Bounds:
+        """How many keys and bytes there may be, and what gives way."""
+        return self._bounds
+
+    def bound(self, bounds: Bounds) -> None:
+        """Keep within these bounds from now on; what is beyond them is evicted at once, as far as
+        that is possible.
+
+        The first bound, or another policy, takes a look at all keys, for they are counted anew.
+        """
+        before, self._bounds = self._bounds, bounds
+        if bool(before) != bool(bounds) or (bounds and before.policy != bounds.policy):
+            self.databases.replace(self._keyspace)
+            for context in self._contexts:
+                context.select(context.session.database)
+        self._bind()
+        if self._eviction is not None:
+            self._eviction.fit()
+
+    def _bind(self) -> None:
+        bounded = [each for each in self.databases if isinstance(each, BoundedKeyspace)]
+        self._eviction = Eviction(bounded, self._bounds) if bounded else None
 
     def _is_there(self, place: Place) -> bool:
         database, key = place
@@ -76,7 +104,9 @@ class LocalEngine:
         return self.changes.dirty
 
     def context(self, session: Session) -> Context:
-        return Context(session, self.databases, self.channels, self._server, self._run)
+        context = Context(session, self.databases, self.channels, self._server, self._run)
+        self._contexts.add(context)
+        return context
 
     def execute(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
         self.changes.author = context.session
@@ -89,17 +119,18 @@ class LocalEngine:
 
     def _run(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
         arguments = command.arguments(argv)
-        if not self._bounded or not command.writes:
+        eviction = self._eviction
+        if eviction is None or not command.writes:
             return command.handler(context, *arguments)
-        keyspace = self._bounded[context.session.database]
+        database = context.session.database
         if command.grows:
             keys = command.keys_of(argv)
             size = sum(map(getsizeof, argv[command.words :])) - sum(map(getsizeof, keys))
-            keyspace.make_room(keys, size, replaces=command.replaces)
+            eviction.make_room(database, keys, size, replaces=command.replaces)
             return command.handler(context, *arguments)
         reply = command.handler(context, *arguments)
         # A longer name, or a deadline: no reason to refuse the command.
-        keyspace.fit()
+        eviction.fit(database)
         return reply
 
     def close(self, session: Session) -> None:
@@ -115,6 +146,9 @@ class LocalEngine:
             if drift:
                 deadlines = {key: deadline - drift for key, deadline in deadlines.items()}
             self.databases[number].load(values, deadlines)
+        if self._eviction is not None:
+            # Now, when nobody waits, and not all of it before the next command.
+            self._eviction.fit()
 
     def copy(self) -> Contents:
         """Copies of the values and their deadlines, as they are now, of databases that have any.
@@ -143,15 +177,15 @@ class LocalEngine:
             "keys_with_deadline": sum(len(each.deadlines) for each in self.databases),
             "changes": self.dirty,
             "expired": sum(each.expired for each in self.databases),
+            "evicted": sum(each.evicted for each in self.databases),
             "clients_waiting": len(self.waiting),
             "channels": len(self.channels.channels),
             "patterns": len(self.channels.patterns),
             "messages_published": self.channels.published,
             "messages_delivered": self.channels.delivered,
         }
-        if self._bounded:
-            counted["evicted"] = sum(each.evicted for each in self._bounded)
-            counted["memory_counted_bytes"] = sum(each.memory for each in self._bounded)
+        if self._eviction is not None:
+            counted["memory_counted_bytes"] = self._eviction.memory
         return counted
 
 

@@ -62,7 +62,7 @@ class Snapshot(NamedTuple):
     imported: bool = False  # the file was not ours, but a plain JSON object of strings
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """How many keys there are."""
         return sum(len(values) for values, _ in self.contents.values())
 

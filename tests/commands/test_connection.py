@@ -14,7 +14,7 @@ SELF = (
     '"role": "master", "modules": []'
 )
 IN_RESP2 = f"[{SELF.format(proto=2)}]".replace(": ", ", ")
-IN_RESP3 = "{%s}" % SELF.format(proto=3)
+IN_RESP3 = f"{{{SELF.format(proto=3)}}}"
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from helpers_pure import World, conversation, refusal
 
-from memdbd.commands.keys import OBJECT_HELP
 
 
 @pytest.fixture
@@ -253,8 +252,3 @@ class TestObject:
             "note that when switching between policies at runtime LRU and LFU data will take "
             "some time to adjust."
         )
-
-    def test_help_is_in_lines(self, world: World) -> None:
-        lines = [status.text for status in world.run(b"object", b"help")]
-        assert lines == OBJECT_HELP.split("\n")
-        assert world.ask("object help") == {"result": lines}

@@ -72,16 +72,21 @@ def scanned(argv: Argv, one: Reply, other: Reply) -> bool:
 
 
 def sorted_by(argv: Argv, one: Reply, other: Reply) -> bool:
-    """SORT: in any order if nothing to sort by is there, or where elements may be equal."""
+    """SORT: in any order if there is nothing to sort by, or where texts may be equal to strcoll.
+
+    Those are what BY finds for ALPHA, and elements that go on after a NUL.
+    """
     words = [word.upper() for word in argv]
-    if b"BY" not in words or b"STORE" in words:
+    if b"STORE" in words:
         return False
-    pattern = argv[words.index(b"BY") + 1]
-    if b"*" in pattern and b"ALPHA" not in words:
-        return False
-    return same_kind(argv, one, other) and (
-        len(one.items) == len(other.items) if b"LIMIT" in words else unordered(argv, one, other)
-    )
+    by = argv[words.index(b"BY") + 1] if b"BY" in words else None
+    if b"ALPHA" in words:
+        is_open = by is not None or any(b"\0" in (item.text or b"") for item in one.items)
+    else:
+        is_open = by is not None and b"*" not in by
+    if b"LIMIT" in words:
+        return is_open and same_kind(argv, one, other) and len(one.items) == len(other.items)
+    return is_open and unordered(argv, one, other)
 
 
 def found_near(argv: Argv, one: Reply, other: Reply) -> bool:

@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 
 import memdbd.changes
 from memdbd.engines.interface import IEngine
-from memdbd.eviction import KEY_OVERHEAD, USE_OVERHEAD, BoundedKeyspace
+from memdbd.eviction import KEY_OVERHEAD, USE_OVERHEAD, BoundedKeyspace, Bounds
+from memdbd.session import Session
 
 OK = b'{"result": "OK"}\n'
 
@@ -153,7 +154,7 @@ class TestUpdates:
 class TestBounds:
     def test_without_any_the_keyspace_is_the_plain_one(self, house: House) -> None:
         assert not isinstance(house.engine.databases[0], BoundedKeyspace)
-        assert "evicted" not in house.engine.stats()
+        assert "memory_counted_bytes" not in house.engine.stats()
 
     def test_a_value_that_is_replaced_does_not_count_twice(self) -> None:
         peer = House(max_memory=100_000).connect()
@@ -205,6 +206,52 @@ class TestBounds:
         stats = house.engine.stats()
         assert (stats["keys"], stats["evicted"]) == (1, 1)
         assert stats["memory_counted_bytes"] > 0
+
+
+class TestBoundsAtRunTime:
+    def test_the_first_one_counts_what_is_there_and_evicts_what_is_too_much(
+        self, house: House, peer: Peer
+    ) -> None:
+        peer.asks(b"set a 1\nset b 2\nselect 3\nset c 3\n")
+        updates = Updates(house)
+        house.engine.bound(Bounds(max_keys=2, policy="allkeys-lru"))
+        assert updates.operations() == [("evict", "a")]
+
+    def test_clients_that_are_connected_work_within_it(self, house: House, peer: Peer) -> None:
+        peer.asks(b"select 3\nset a 1\n")
+        house.engine.bound(Bounds(max_keys=1))
+        assert b"OOM" in peer.asks(b"set b 2\n")
+        assert b'"1"' in peer.asks(b"get a\n")
+
+    def test_without_one_again_the_keyspaces_are_the_plain_ones(self, peer: Peer) -> None:
+        house = House(max_keys=1)
+        peer = house.connect()
+        peer.asks(b"set a 1\n")
+        house.engine.bound(Bounds())
+        assert not any(isinstance(each, BoundedKeyspace) for each in house.engine.databases)
+        assert peer.asks(b"set b 2\nget a\n").startswith(OK + b'{"result": "1"')
+
+    def test_another_policy_decides_from_then_on(self, peer: Peer) -> None:
+        house = House(max_keys=2, eviction="noeviction")
+        peer = house.connect()
+        peer.asks(b"set_with_ttl a 1 100\nset_with_ttl b 2 50\n")
+        assert b"OOM" in peer.asks(b"set c 3\n")
+        house.engine.bound(Bounds(max_keys=2, policy="volatile-ttl"))
+        assert peer.asks(b"set c 3\n") == OK
+        assert house.engine.databases[0].keys() == [b"a", b"c"]
+
+    def test_what_was_evicted_stays_counted(self) -> None:
+        house = House(max_keys=1, eviction="allkeys-lru")
+        house.connect().asks(b"set a 1\nset b 2\n")
+        house.engine.bound(Bounds())
+        assert house.engine.stats()["evicted"] == 1
+
+    def test_a_context_that_nobody_uses_any_more_is_not_kept(self, house: House) -> None:
+        session = Session(1, house.channels, deliver=print, push=print)
+        context = house.engine.context(session)
+        assert list(house.engine._contexts) == [context]
+        del context
+        assert list(house.engine._contexts) == []
 
 
 class TestCopies:

@@ -159,9 +159,10 @@ class Loaded(NamedTuple):
 
 
 def load(disk: FileSystem, path: str = PATH) -> Loaded:
-    contents, *rest = read(disk, path, {kind.name: kind for kind in TYPES})
-    assert list(contents) == [0]
-    return Loaded(*contents[0], *rest)
+    found = read(disk, path, {kind.name: kind for kind in TYPES})
+    assert list(found.contents) == [0]
+    values, deadlines = found.contents[0]
+    return Loaded(values, deadlines, found.sequence, found.created, found.imported)
 
 
 def loaded(data: bytes, piece: int = 1 << 20) -> Loaded:
