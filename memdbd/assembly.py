@@ -27,13 +27,13 @@ from memdbd.dialects.interface import Dialects
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
+from memdbd.factory import MemDBFactory
 from memdbd.figures import Figures
 from memdbd.listeners import Listeners
 from memdbd.monitoring import Monitors
 from memdbd.notifications import Notifier
 from memdbd.pausing import Pause
 from memdbd.persistence.fs import FileSystem
-from memdbd.protocol import MemDBFactory
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
 from memdbd.services import Gravedigger, Sweeper

@@ -11,7 +11,7 @@ from typing import Any
 
 from memdbd.clients import Clients
 from memdbd.clock import Clock
-from memdbd.commands.context import Figures, Timer
+from memdbd.commands.context import Figures
 from memdbd.commands.spec import Command, Container
 from memdbd.commands.suggest import Suggestions
 from memdbd.commands.types import DataType
@@ -26,6 +26,7 @@ from memdbd.session import Session
 from memdbd.slowlog import Latency, SlowLog
 from memdbd.structs.pool import Random
 from memdbd.tracking import Trackers
+from memdbd.waiting import Timer
 
 Section = Callable[[], Mapping[str, Reply]]
 

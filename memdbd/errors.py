@@ -44,6 +44,16 @@ class SyntaxFault(CommandError):
         super().__init__("syntax error", hint)
 
 
+class SubcommandFault(CommandError):
+    """Arguments that a subcommand does not have; ``given`` is what was said in its place."""
+
+    def __init__(self, container: str, given: str) -> None:
+        super().__init__(
+            f"unknown subcommand or wrong number of arguments for '{given[:128]}'. "
+            f"Try {container} HELP."
+        )
+
+
 class OutOfMemory(CommandError):
     """A bound of keys or bytes is reached and nothing may be evicted."""
 

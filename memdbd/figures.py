@@ -17,8 +17,8 @@ from memdbd import REDIS_VERSION, __version__
 from memdbd.clock import Clock
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
+from memdbd.factory import MemDBFactory
 from memdbd.parameters import Parameters
-from memdbd.protocol import MemDBFactory
 from memdbd.replies import Reply
 from memdbd.storage import Storage
 from memdbd.structs.graveyard import Graveyard

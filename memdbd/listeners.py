@@ -1,20 +1,18 @@
 """The listeners: any Twisted endpoint string, and the connections behind all of them.
 
-May import: errors, protocol.
+May import: addresses, errors, factory.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
-    IAddress,
     IListeningPort,
     IReactorCore,
     IStreamServerEndpoint,
@@ -23,8 +21,9 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from memdbd.addresses import is_loopback, shown
 from memdbd.errors import ConfigError, ListenError
-from memdbd.protocol import MemDBFactory, RespFactory, is_loopback
+from memdbd.factory import MemDBFactory, RespFactory
 from memdbd.replies import Reply
 
 
@@ -75,7 +74,7 @@ class Listeners(Service):
 
     def info(self) -> dict[str, Reply]:
         """Where it listens, for ``info``."""
-        return {"listening_on": [_shown(port.getHost()) for port in self._ports]}
+        return {"listening_on": [shown(port.getHost()) for port in self._ports]}
 
     def startService(self) -> None:
         """Bind: not before the data is loaded, and so after twistd gave up root, if it did.
@@ -116,12 +115,12 @@ class Listeners(Service):
         address = port.getHost()
         if isinstance(address, (IPv4Address, IPv6Address)):
             self.heard(address.port)
-        self._log.info("listening on {address}", address=_shown(address))
+        self._log.info("listening on {address}", address=shown(address))
         if isinstance(address, (IPv4Address, IPv6Address)) and not is_loopback(address.host):
             self._log.warn(
                 "{address} is open to the network, and there is no authentication: whoever "
                 "reaches it may read and delete everything",
-                address=_shown(address),
+                address=shown(address),
             )
 
     def _failed_late(self, failure: Failure, text: str) -> None:
@@ -142,15 +141,3 @@ def _cause(failure: Failure) -> str:
         error = failure.value.socketError
         return getattr(error, "strerror", None) or str(error)
     return failure.getErrorMessage()
-
-
-def _shown(address: IAddress) -> str:
-    match address:
-        case IPv4Address():
-            return f"{address.host}:{address.port}"
-        case IPv6Address():
-            return f"[{address.host}]:{address.port}"
-        case UNIXAddress():
-            return f"unix:{os.fsdecode(address.name or b'')}"
-        case _:
-            return str(address)

@@ -31,6 +31,7 @@ _UNITS = {
     "": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3,
 }  # fmt: skip
 _MOST = 2**63 - 1
+_GLOB = frozenset(b"*?[")
 _CLASSES = ("normal", "slave", "replica", "pubsub")
 
 
@@ -78,13 +79,26 @@ def _save(raw: str) -> str:
     return " ".join(words)
 
 
+def _frequency(raw: str) -> str:
+    return str(min(max(int(_number(0, 2**31 - 1)(raw)), 1), 500))
+
+
+def _never(why: str) -> Kind:
+    """A switch that cannot be switched on."""
+
+    def parse(raw: str) -> str:
+        if _switch(raw) == "yes":
+            raise ValueError(why)
+        return "no"
+
+    return parse
+
+
 def _buffer_limits(raw: str) -> str:
     words = raw.split()
-    if not words or len(words) % 4:
+    if len(words) % 4:
         raise ValueError("Wrong number of arguments in buffer limit configuration.")
-    limits = dict(
-        zip(("normal", "slave", "pubsub"), ("0 0 0", _REPLICA_LIMIT, _PUBSUB_LIMIT), strict=True)
-    )
+    limits: dict[str, str] = {}
     for at in range(0, len(words), 4):
         name = words[at].lower()
         if name not in _CLASSES:
@@ -110,7 +124,7 @@ POLICIES = (
 
 # Kept and given back. Name, kind, default.
 _KEPT: tuple[tuple[str, Kind, str], ...] = (
-    ("activedefrag", _switch, "no"),
+    ("activedefrag", _never("Active defragmentation cannot be enabled: memory is Python's"), "no"),
     ("active-expire-effort", _number(1, 10), "1"),
     ("activerehashing", _switch, "yes"),
     ("appendfsync", _one_of("everysec", "always", "no"), "everysec"),
@@ -125,7 +139,7 @@ _KEPT: tuple[tuple[str, Kind, str], ...] = (
     ("hash-max-ziplist-entries", _number(), "512"),
     ("hash-max-ziplist-value", _number(), "64"),
     ("hll-sparse-max-bytes", _number(), "3000"),
-    ("hz", _number(0, 2**31 - 1), "10"),
+    ("hz", _frequency, "10"),
     ("latency-tracking", _switch, "yes"),
     ("lazyfree-lazy-eviction", _switch, "no"),
     ("lazyfree-lazy-expire", _switch, "no"),
@@ -197,10 +211,14 @@ _FIXED: tuple[tuple[str, str], ...] = (
     ("unixsocket", ""),
 )
 
+# What is set of them is added to what they are.
+_ADDED_TO = frozenset({"client-output-buffer-limit"})
+
 # Two names of one parameter: one follows the other.
 _ALIASES = {
     "hash-max-ziplist-entries": "hash-max-listpack-entries",
     "hash-max-ziplist-value": "hash-max-listpack-value",
+    "lua-time-limit": "busy-reply-threshold",
     "list-max-ziplist-size": "list-max-listpack-size",
     "zset-max-ziplist-entries": "zset-max-listpack-entries",
     "zset-max-ziplist-value": "zset-max-listpack-value",
@@ -228,47 +246,57 @@ class Parameters:
         return self._values[name]
 
     def matching(self, patterns: Sequence[bytes]) -> dict[str, str]:
-        """The values of all whose names match one of the glob patterns."""
-        matches = [matcher(pattern.lower()) for pattern in patterns]
-        return {
-            name: value
-            for name, value in self._values.items()
-            if any(each(name.encode()) for each in matches)
-        }
+        """The values of all whose names match one of the glob patterns. What is no pattern is
+        given back as it was asked for."""
+        found: dict[str, str] = {}
+        for pattern in patterns:
+            if _GLOB.isdisjoint(pattern):
+                name = pattern.decode("utf-8", "surrogateescape")
+                if name.lower() in self._values:
+                    found[name] = self._values[name.lower()]
+            else:
+                matches = matcher(pattern.lower())
+                found |= {
+                    name: value for name, value in self._values.items() if matches(name.encode())
+                }
+        return found
 
     def set(self, changes: Sequence[tuple[str, str]]) -> None:
         """Set all of these, or none. Raises CommandError."""
         values: dict[str, str] = {}
-        for name, raw in changes:
+        for asked, raw in changes:
+            name = asked.lower()
             if name not in self._values:
                 raise CommandError(
-                    f"Unknown option or number of arguments for CONFIG SET - '{name}'"
+                    f"Unknown option or number of arguments for CONFIG SET - '{asked}'"
                 )
             kind = self._kinds.get(name)
             if kind is None:
-                raise _failed(name, "can't set immutable config")
+                raise _failed(asked, "can't set immutable config")
             if name in values:
-                raise _failed(name, "duplicate parameter")
+                raise _failed(asked, "duplicate parameter")
             try:
-                values[name] = kind(raw)
+                values[name] = kind(f"{self[name]} {raw}" if name in _ADDED_TO else raw)
             except ValueError as error:
-                raise _failed(name, str(error)) from None
+                raise _failed(asked, str(error)) from None
         self._apply(values)
 
     def _apply(self, values: Mapping[str, str]) -> None:
-        before: dict[str, str] = {}
+        done: dict[str, str] = {}
         for name, value in values.items():
-            action = self._actions.get(name)
+            before = self[name]
             try:
-                shown = None if action is None else action(value)
+                self._act(name, value)
             except ValueError as error:
-                for done, old in before.items():
-                    if done in self._actions:
-                        self._actions[done](old)
-                    self._values[done] = old
+                for other, old in reversed(done.items()):
+                    self._act(other, old)
                 raise _failed(name, str(error)) from None
-            before[name] = self._values[name]
-            self._keep(name, value if shown is None else shown)
+            done[name] = before
+
+    def _act(self, name: str, value: str) -> None:
+        action = self._actions.get(name)
+        shown = None if action is None else action(value)
+        self._keep(name, value if shown is None else shown)
 
     def _keep(self, name: str, value: str) -> None:
         self._values[name] = value

@@ -4,26 +4,22 @@ Strategy: while there is a pause it is among the dispatcher's attendants, and an
 with a reply to come; when it ends, what was held is run in the order in which it came. So nobody
 pays for it but those who are held. The rules are those of CLIENT PAUSE in Redis 7.0 (networking.c).
 
-May import: replies, session, commands.spec.
+May import: replies, session, waiting, commands.spec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from memdbd.commands.spec import Command
 from memdbd.replies import Pending, Reply
 from memdbd.session import Session
+from memdbd.waiting import CallLater, Timer
 
 # They change no key, and yet are what others would have to be told of.
 AS_GOOD_AS_WRITES = frozenset({"publish", "spublish", "pfcount"})
-
-
-class _Timer(Protocol):
-    def cancel(self) -> None: ...
-    def active(self) -> bool: ...
 
 
 class Pause:
@@ -35,7 +31,7 @@ class Pause:
     def __init__(
         self,
         ms: Callable[[], int],
-        call_later: Callable[[float, Callable[[], object]], _Timer],
+        call_later: CallLater,
         attendants: list[Any],
     ) -> None:
         self._ms = ms
@@ -43,7 +39,7 @@ class Pause:
         self._attendants = attendants
         self._until = 0
         self._only_writes = True
-        self._timer: _Timer | None = None
+        self._timer: Timer | None = None
         # What is held, in order of arrival.
         self._held: dict[Pending, tuple[Session, Command, Callable[[], Reply]]] = {}
 

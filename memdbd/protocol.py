@@ -8,21 +8,19 @@ its producer), nothing is answered and nothing read, and what is delivered meanw
 subscriber for whom too much waits is cut. So no peer makes us hold more than the bounds say.
 Whether the socket is read is worked out in one place, ``_read_or_not``, from that state.
 
-Only this module touches a transport. May import: dispatch, dialects, turn and what is above.
+Only this module touches a transport. May import: addresses, dispatch, dialects, turn and what is
+above.
 """
 
 from __future__ import annotations
 
-import os
 import select
-from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+import typing
+from collections.abc import Iterator
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IFileDescriptor,
     IHalfCloseableDescriptor,
@@ -32,11 +30,12 @@ from twisted.internet.interfaces import (
     ISSLTransport,
     ITCPTransport,
 )
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd.addresses import is_loopback, shown_to_redis
 from memdbd.clients import Clients
 from memdbd.commands.spec import Request
 from memdbd.dialects.interface import Dialect, Dialects
@@ -61,26 +60,53 @@ LINGER = 30.0
 # Seconds in which a peer that is sent away may finish what it sends.
 DRAIN = 5.0
 
-# Seconds in which all peers have to take their last replies when the daemon stops.
-STOP_LIMIT = 5.0
-
 # What poll is asked for to hear that a peer sends no more; where that is unknown, it always tells.
 HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
+class Home(typing.Protocol):
+    """What a connection needs of the factory that made it."""
+
+    @property
+    def reactor(self) -> IReactorTime: ...
+    @property
+    def engine(self) -> IEngine: ...
+    @property
+    def dispatcher(self) -> Dispatcher: ...
+    @property
+    def channels(self) -> Registry: ...
+    @property
+    def clients(self) -> Clients: ...
+    @property
+    def dialects(self) -> Dialects: ...
+    @property
+    def turn(self) -> Turn: ...
+    @property
+    def subscriber_buffer(self) -> int: ...
+    @property
+    def connections(self) -> dict[MemDBProtocol, None]: ...
+
+    # Counted by the connections.
+    cut: int
+    bytes_in: int
+    bytes_out: int
+
+    def connection_lost(self, connection: MemDBProtocol) -> None: ...
+
+
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class MemDBProtocol(Protocol):
-    """One client's connection, made by :class:`MemDBFactory`.
+    """One client's connection, made by :class:`~memdbd.factory.MemDBFactory`.
 
     Not a LineReceiver: that splits its whole buffer again for each line, so that 1 MiB of small
     lines holds the loop for seconds.
     """
 
-    factory: MemDBFactory
+    factory: Home
     transport: Any  # ITransport is less than what every transport of Twisted's can do
     _log = Logger()
 
-    def __init__(self, number: int, factory: MemDBFactory, *, only_resp: bool = False) -> None:
+    def __init__(self, number: int, factory: Home, *, only_resp: bool = False) -> None:
         self.factory = factory
         self.session = Session(number, factory.channels, self.deliver, self.push)
         self._context = factory.dispatcher.context(self.session)
@@ -109,12 +135,12 @@ class MemDBProtocol(Protocol):
 
     @property
     def peer(self) -> str:
-        return _shown(self.transport.getPeer(), self.transport.getHost())
+        return shown_to_redis(self.transport.getPeer(), self.transport.getHost())
 
     @property
     def local(self) -> str:
         host = self.transport.getHost()
-        return _shown(host, host)
+        return shown_to_redis(host, host)
 
     @property
     def is_unix(self) -> bool:
@@ -482,116 +508,3 @@ class MemDBProtocol(Protocol):
 
 def _nowhere(message: object) -> None:
     """Where the messages of a lost connection's session would go, if it had any channels."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address, with or without its zone, is this machine's own."""
-    return ip_address(host.partition("%")[0]).is_loopback
-
-
-def _shown(address: IAddress, host: IAddress) -> str:
-    """An address in Redis's words; ``host`` is where the connection is listened for."""
-    match address, host:
-        case IPv4Address(), _:
-            return f"{address.host}:{address.port}"
-        case IPv6Address(), _:
-            return f"[{address.host}]:{address.port}"
-        case _, UNIXAddress():
-            return f"{os.fsdecode(host.name or b'')}:0"
-        case _:
-            return str(address)
-
-
-class MemDBFactory(ServerFactory):
-    """Makes the connections of all listeners, and knows them.
-
-    ``subscriber_buffer``: bytes of messages that may wait for a subscriber before it is cut.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        *,
-        reactor: IReactorTime,
-        engine: IEngine,
-        dispatcher: Dispatcher,
-        channels: Registry,
-        clients: Clients,
-        dialects: Dialects,
-        subscriber_buffer: int,
-        seconds: Callable[[], float],
-    ) -> None:
-        self.reactor = reactor
-        self.engine = engine
-        self.dispatcher = dispatcher
-        self.channels = channels
-        self.clients = clients
-        self.dialects = dialects
-        self.turn = Turn(reactor, seconds)
-        self.subscriber_buffer = subscriber_buffer
-        self.connections: dict[MemDBProtocol, None] = {}
-        self.accepted = 0
-        self.cut = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self._wait_for_none: list[Deferred[None]] = []
-
-    def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
-        self, addr: IAddress | None
-    ) -> MemDBProtocol:
-        return self.make()
-
-    def make(self, *, only_resp: bool = False) -> MemDBProtocol:
-        """A new connection; ``only_resp``: its listener speaks nothing but RESP."""
-        self.accepted += 1
-        return MemDBProtocol(self.accepted, self, only_resp=only_resp)
-
-    def connection_lost(self, connection: MemDBProtocol) -> None:
-        """A connection is gone; called by it."""
-        self.connections.pop(connection, None)
-        if not self.connections:
-            waiting, self._wait_for_none = self._wait_for_none, []
-            for none_left in waiting:
-                none_left.callback(None)
-
-    def close_all(self) -> Deferred[None]:
-        """Answer no more, let each peer have what is ready; fires when all are gone, which is in
-        STOP_LIMIT at the latest."""
-        none_left: Deferred[None] = Deferred()
-        if not self.connections:
-            none_left.callback(None)
-            return none_left
-        self._wait_for_none.append(none_left)
-        abort = self.reactor.callLater(STOP_LIMIT, self._abort_all)
-        for connection in tuple(self.connections):
-            connection.end()
-        return none_left.addBoth(lambda _: abort.cancel() if abort.active() else None)
-
-    def _abort_all(self) -> None:
-        for connection in tuple(self.connections):
-            connection.fail()
-
-    def stats(self) -> dict[str, int]:
-        """What is known of the connections."""
-        return {
-            "connections": len(self.connections),
-            "connections_accepted": self.accepted,
-            "subscribers_cut": self.cut,
-        }
-
-
-class RespFactory(ServerFactory):
-    """Makes connections that speak RESP whatever their first byte is; they are all ``main``'s."""
-
-    noisy = False
-
-    def __init__(self, main: MemDBFactory) -> None:
-        self._main = main
-
-    def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
-        self, addr: IAddress | None
-    ) -> MemDBProtocol:
-        protocol = self._main.make(only_resp=True)
-        protocol.factory = self._main
-        return protocol

@@ -14,9 +14,9 @@ from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError
 from memdbd.eviction import POLICIES
+from memdbd.factory import MemDBFactory
 from memdbd.notifications import Notifier, canonical, parse
 from memdbd.parameters import Parameters
-from memdbd.protocol import MemDBFactory
 from memdbd.slowlog import Watch
 from memdbd.storage import Storage
 

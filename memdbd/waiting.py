@@ -24,12 +24,14 @@ from memdbd.session import Session
 Place = tuple[int, bytes]  # a database's number and a key in it
 
 
-class _Timer(Protocol):
+class Timer(Protocol):
+    """A call to come, that can be called off."""
+
     def cancel(self) -> None: ...
     def active(self) -> bool: ...
 
 
-CallLater = Callable[[float, Callable[[], object]], _Timer]
+CallLater = Callable[[float, Callable[[], object]], Timer]
 
 
 class _Waiter:
@@ -49,7 +51,7 @@ class _Waiter:
         self.attempt = attempt
         self.otherwise = otherwise
         self.pending = Pending()
-        self.timer: _Timer | None = None
+        self.timer: Timer | None = None
 
 
 class Waiting:

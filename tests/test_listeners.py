@@ -17,9 +17,9 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
+from memdbd.addresses import is_loopback
 from memdbd.errors import ConfigError, ListenError
 from memdbd.listeners import Listeners
-from memdbd.protocol import is_loopback
 
 
 class Reactor(MemoryReactorClock):

@@ -16,7 +16,8 @@ from twisted.logger import capturedLogs
 from memdbd.commands.table import COMMANDS
 from memdbd.dialects.text import MAX_JSON_LINE, MAX_LINE
 from memdbd.errors import CommandError
-from memdbd.protocol import LINGER, READ_AHEAD, STOP_LIMIT
+from memdbd.factory import STOP_LIMIT
+from memdbd.protocol import LINGER, READ_AHEAD
 from memdbd.replies import OK as DONE
 
 Exchange = tuple[bytes, bytes]  # a request, and the reply to it, both without their line ends

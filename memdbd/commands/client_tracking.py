@@ -1,4 +1,4 @@
-"""CLIENT TRACKING and what belongs to it: client-side caching, see :mod:`memdbd.tracking`.
+"""CLIENT TRACKING and what belongs to it: client-side caching.
 
 May import: clients, context, spec and what they may import.
 """
@@ -6,6 +6,7 @@ May import: clients, context, spec and what they may import.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from memdbd.commands.clients import on_or_off
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, Words, command, integer

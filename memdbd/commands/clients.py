@@ -14,7 +14,7 @@ from memdbd.clients import Client, kind, line
 from memdbd.commands.connection import check_name, milliseconds
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, command, integer
-from memdbd.errors import CommandError, SyntaxFault
+from memdbd.errors import CommandError, SubcommandFault, SyntaxFault
 from memdbd.replies import NO_REPLY, OK, NoReply, Status, Verbatim
 
 ADMIN = Flag.ADMIN | Flag.CONNECTION
@@ -54,9 +54,7 @@ SWITCH = Param("ON|OFF", on_or_off)
 
 def too_many(name: str) -> CommandError:
     """Redis's error for some subcommands with more words than they take."""
-    return CommandError(
-        f"unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."
-    )
+    return SubcommandFault("CLIENT", name)
 
 
 # Who there is

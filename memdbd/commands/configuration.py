@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, command
-from memdbd.errors import CommandError
+from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import OK, Status
 
 ADMIN = Flag.ADMIN | Flag.DANGEROUS
@@ -35,11 +35,9 @@ def config_get(ctx: Context, *patterns: bytes) -> dict[str, str]:
 )
 def config_set(ctx: Context, *words: bytes) -> Status:
     if len(words) % 2:
-        raise CommandError("wrong number of arguments for 'config|set' command")
+        raise SyntaxFault
     texts = [word.decode("utf-8", "surrogateescape") for word in words]
-    ctx.server.parameters.set(
-        [(name.lower(), value) for name, value in zip(texts[::2], texts[1::2], strict=True)]
-    )
+    ctx.server.parameters.set(list(zip(texts[::2], texts[1::2], strict=True)))
     return OK
 
 

@@ -7,15 +7,14 @@ May import: transactions, context, spec and what they may import.
 
 from __future__ import annotations
 
-from memdbd.clients import USER
+from memdbd import REDIS_VERSION
 from memdbd.commands.context import Context
 from memdbd.commands.spec import INT64_MAX, Flag, Param, Tail, Words, command, integer
 from memdbd.commands.transactions import end_transaction
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import OK, PONG, Reply, Status
 
-# What HELLO and INFO say: clients find out by it which commands there are.
-SERVER = "redis"  # what clients take this for
+SERVER = "redis"  # what clients take this for; of its version are the commands that they try
 
 ENDS = Flag.CONNECTION | Flag.ENDS | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE
 RESET = Status("RESET")
@@ -50,6 +49,7 @@ def echo(ctx: Context, message: bytes) -> bytes:
     Param("command", optional=True),
     flags=Flag.CONNECTION,
     summary="Show how a command is used, or all commands",
+    complexity="O(1), or O(n), n being the commands there are",
 )
 def help_(ctx: Context, name: bytes | None = None) -> dict[str, str]:
     commands = ctx.server.commands
@@ -61,10 +61,10 @@ def help_(ctx: Context, name: bytes | None = None) -> dict[str, str]:
     return {found.text.usage: found.summary}
 
 
-def _authenticate(user: bytes) -> None:
-    """Let a client be ``user``, whose password is any. Raises CommandError for other users."""
-    if user != USER.encode():
-        raise CommandError("invalid username-password pair or user is disabled.", code="WRONGPASS")
+def _nobody() -> CommandError:
+    """The error for whoever says who he is: as long as there are no users, no password is right.
+    (A Redis without one takes any for 'default'; whoever sends one relies on its being checked.)"""
+    return CommandError("invalid username-password pair or user is disabled.", code="WRONGPASS")
 
 
 @command(
@@ -73,7 +73,8 @@ def _authenticate(user: bytes) -> None:
     flags=Flag.CONNECTION | Flag.FAST | Flag.SECRET,
     summary="Say who you are, where that is asked for",
     complexity="O(1)",
-    differs="There are no users yet: as in a Redis without a password, any is right for 'default'.",
+    differs="There are no users yet, and no password is right; without one, Redis takes any for "
+    "'default'.",
 )
 def auth(ctx: Context, *words: bytes) -> Status:
     if len(words) > 2:
@@ -83,8 +84,7 @@ def auth(ctx: Context, *words: bytes) -> Status:
             "AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"
         )
-    _authenticate(words[0])
-    return OK
+    raise _nobody()
 
 
 def check_name(name: bytes) -> bytes:
@@ -127,8 +127,7 @@ def hello(ctx: Context, *words: bytes) -> dict[str, Reply]:
         option: bytes = left.take()
         match option.upper():
             case b"AUTH" if len(left) >= 2:
-                user, _password = left.take(), left.take()
-                _authenticate(user)
+                raise _nobody()
             case b"SETNAME" if left:
                 session.name = check_name(left.take())
             case _:

@@ -25,13 +25,7 @@ from memdbd.session import Session
 from memdbd.slowlog import Latency, SlowLog
 from memdbd.structs.pool import Random
 from memdbd.tracking import Trackers
-
-
-class Timer(Protocol):
-    """A call to come, that can be called off."""
-
-    def cancel(self) -> None: ...
-    def active(self) -> bool: ...
+from memdbd.waiting import Timer
 
 
 class Figures(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Tail, Words, command
-from memdbd.errors import CommandError
+from memdbd.errors import CommandError, SubcommandFault
 from memdbd.replies import OK, Pending, Reply
 
 MOST_SECONDS = 3600.0
@@ -41,10 +41,7 @@ def debug(ctx: Context, *arguments: bytes) -> Reply:
         raise CommandError(NOT_ALLOWED)
     words = Words(arguments)
     if words.option() != b"SLEEP" or len(words) != 1:
-        shown = arguments[0][:128].decode("utf-8", "backslashreplace")
-        raise CommandError(
-            f"unknown subcommand or wrong number of arguments for '{shown}'. Try DEBUG HELP."
-        )
+        raise SubcommandFault("DEBUG", arguments[0].decode("utf-8", "surrogateescape"))
     seconds = words.take(_seconds)
     if not ctx.may_wait:
         return OK

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from memdbd.commands.spec import Command, Flag
-from memdbd.commands.table import COMMANDS, GROUPS
+from memdbd.commands.table import COMMANDS, CONTAINERS, GROUPS
 
 HEAD = """\
 # Commands
@@ -21,27 +22,50 @@ Made from the command table by `python -m memdbd.commands.document`; do not edit
 
 `<x>` is one argument, `[…]` may be left out, `…` inside the brackets takes the rest of a line in
 the text dialect, and `…` behind them may be repeated. Names are case-insensitive. The replies are
-in [protocol.md](protocol.md).
+in [protocol.md](protocol.md). What is said of no command to differ is as in Redis 7.0. Each word
+that several commands begin with, such as `config`, also has `help`, which lists them.
+
+Of the flags, *grows* says that a command may be refused or evict others where a bound is reached,
+*replaces* that what its keys held is gone and so makes room for it, *alone* that it cannot be part
+of a transaction, *at_once* that inside of one it is not queued, *listener* that it may also be sent
+by a RESP2 client that is subscribed, and *secret* that its arguments are shown to nobody.
 """
 
-TABLE_HEAD = "| command | what it does | flags |\n|---|---|---|\n"
+TABLE_HEAD = "| command | what it does | cost | flags |\n|---|---|---|---|\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _row(command: Command) -> str:
     does = ", ".join(flag.name.lower() for flag in Flag if flag in command.flags and flag.name)
-    return f"| `{command.usage}` | {command.summary} | {does} |"
+    cells = (f"`{command.usage}`", command.summary, command.complexity, does)
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _about(group: ModuleType) -> str:
+    """The first sentence of what the module says of itself."""
+    text = " ".join((group.__doc__ or "").partition("\n\n")[0].split())
+    return text.partition(". ")[0].rstrip(".") + "."
+
+
+def _section(group: ModuleType) -> str:
+    title = group.__name__.rpartition(".")[2].replace("_", " ").capitalize()
+    rows = "\n".join(map(_row, group.COMMANDS))
+    differing = [each for each in group.COMMANDS if each.differs]
+    differences = "".join(f"- `{each.name}`: {each.differs}\n" for each in differing)
+    section = f"\n## {title}\n\n{_about(group)}\n\n{TABLE_HEAD}{rows}\n"
+    return f"{section}\nNot as in Redis:\n\n{differences}" if differences else section
 
 
 def document() -> str:
     """The text of the file."""
-    parts = [HEAD]
-    for group in GROUPS:
-        first_line = (group.__doc__ or "").partition("\n")[0]
-        name = group.__name__.rpartition(".")[2]
-        rows = "\n".join(map(_row, group.COMMANDS))
-        parts.append(f"\n## {name}\n\n{first_line}\n\n{TABLE_HEAD}{rows}\n")
-    parts.append(f"\n{len(COMMANDS)} commands.\n")
-    return "".join(parts)
+    subcommands = sum(len(container.subcommands) for container in CONTAINERS.values())
+    count = (
+        f"\n{len(COMMANDS) + len(CONTAINERS)} commands, and {subcommands} subcommands of them.\n"
+    )
+    return "".join([HEAD, *map(_section, GROUPS), count])
 
 
 def main(argv: list[str]) -> int:

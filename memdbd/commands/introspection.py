@@ -9,13 +9,13 @@ May import: context, spec and what they may import, and glob.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Command, Container, Flag, Param, Tail, command
+from memdbd.commands.spec import Command, Container, Flag, KeyRange, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.glob import matcher
-from memdbd.replies import NULL_ARRAY, Members, Reply, Status
+from memdbd.replies import Members, Reply, Status
 
 ABOUT = Flag.SERVER | Flag.CONNECTION
 
@@ -31,6 +31,12 @@ _FLAGS = (
     ("blocking", Flag.BLOCKING),
     ("fast", Flag.FAST),
 )
+# Redis's categories, in its order.
+CATEGORIES = (
+    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap",
+    "hyperloglog", "geo", "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous",
+    "connection", "transaction", "scripting",
+)  # fmt: skip
 _CATEGORIES = (
     ("write", Flag.WRITE),
     ("read", Flag.READ),
@@ -49,6 +55,12 @@ _GROUPS_BY_FLAG = (
     (Flag.SERVER | Flag.ADMIN, "server"),
     (Flag.CONNECTION, "connection"),
 )
+# Clients of a cluster look for shard channels as for keys, which they are not.
+_SHARD_CHANNELS = {
+    "spublish": KeyRange(1, 1),
+    "ssubscribe": KeyRange(1, -1),
+    "sunsubscribe": KeyRange(1, -1),
+}
 _ALSO_ADMIN = frozenset({"lastsave", "role"})  # they are in that category without the flag
 
 
@@ -61,16 +73,16 @@ def _flags(record: Command) -> list[Status]:
 
 def categories(record: Command) -> list[str]:
     """The names of the categories that a command belongs to, without their ``@``."""
-    found = [name for name, flag in _CATEGORIES if record.flags & flag]
+    found = {name for name, flag in _CATEGORIES if record.flags & flag}
     if record.name in _ALSO_ADMIN:
-        found.append("admin")
-    found += record.kinds
-    found.append("fast" if record.flags & Flag.FAST else "slow")
-    return found
+        found.add("admin")
+    found.update(record.kinds)
+    found.add("fast" if record.flags & Flag.FAST else "slow")
+    return sorted(found, key=CATEGORIES.index)
 
 
 def _shown(record: Command, subcommands: Iterable[Command] = ()) -> list[Reply]:
-    keys = record.key_range
+    keys = _SHARD_CHANNELS.get(record.name, record.key_range)
     return [
         record.full_name.encode(),
         record.arity,
@@ -79,32 +91,32 @@ def _shown(record: Command, subcommands: Iterable[Command] = ()) -> list[Reply]:
         keys.last,
         keys.step,
         Members([Status(f"@{name}") for name in categories(record)]),
-        [],
-        [],
-        [_shown(each) for each in subcommands],
+        Members([]),
+        Members([]),
+        Members([_shown(each) for each in subcommands]),
     ]
 
 
 def _shown_container(container: Container) -> list[Reply]:
+    subcommands = container.subcommands.values()
     if container.alone is not None:
-        return _shown(container.alone, container.subcommands.values())
-    flags = Members([])
-    slow = Members([Status("@slow")])
-    subcommands = [_shown(each) for each in container.subcommands.values()]
-    return [container.name.encode(), -2, flags, 0, 0, 0, slow, [], [], subcommands]
+        return _shown(container.alone, subcommands)
+    shown = Members([_shown(each) for each in subcommands])
+    none, slow = Members([]), Members([Status("@slow")])
+    return [container.name.encode(), -2, none, 0, 0, 0, slow, none, none, shown]
 
 
 def _found(ctx: Context, name: bytes) -> Command | Container | None:
     first, _, second = name.lower().partition(b"|")
     container = ctx.server.containers.get(first)
     if container is None:
-        return ctx.server.commands.get(first)
+        return ctx.server.commands.get(name.lower())
     return container.subcommands.get(second) if second else container
 
 
 def _entry(found: Command | Container | None) -> Reply:
     if found is None:
-        return NULL_ARRAY
+        return None
     return _shown_container(found) if isinstance(found, Container) else _shown(found)
 
 
@@ -256,6 +268,13 @@ def _request(ctx: Context, argv: tuple[bytes, ...]) -> Command:
     return found
 
 
+def _keys_of(record: Command, argv: Sequence[bytes]) -> Sequence[bytes]:
+    try:
+        return record.keys_of(argv)
+    except CommandError:
+        raise CommandError("Invalid arguments specified for command") from None
+
+
 REQUEST = Tail("<command> <argument> …", least=2)
 
 
@@ -267,10 +286,7 @@ REQUEST = Tail("<command> <argument> …", least=2)
     complexity="O(n), n being the arguments",
 )
 def command_getkeys(ctx: Context, *argv: bytes) -> list[bytes]:
-    keys = list(_request(ctx, argv).keys_of(argv))
-    if not keys:
-        raise CommandError("The command has no key arguments")
-    return keys
+    return list(_keys_of(_request(ctx, argv), argv))
 
 
 @command(
@@ -286,7 +302,7 @@ def command_getkeysandflags(ctx: Context, *argv: bytes) -> list[Reply]:
     flags = [Status("RW"), Status("access"), Status("update")]
     if not record.writes:
         flags = [Status("RO"), Status("access")]
-    return [[key, Members(flags)] for key in record.keys_of(argv)]
+    return [[key, Members(flags)] for key in _keys_of(record, argv)]
 
 
 COMMANDS = (

@@ -37,7 +37,7 @@ Run = tuple[int, int, int, int]
     flags=Flag.READ,
     summary="The longest common subsequence of two values, its length, or where it is in both",
     complexity="O(n*m), n and m being the lengths",
-    differs="values of more than 128 KiB are too long, since nobody else is served meanwhile",
+    differs="Values of more than 128 KiB are too long, since nobody else is served meanwhile.",
 )
 def lcs(ctx: Context, one: bytes, other: bytes, *words: bytes) -> Reply:
     try:

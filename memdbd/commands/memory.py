@@ -71,4 +71,14 @@ def memory_purge(ctx: Context) -> Status:
     return OK
 
 
-COMMANDS = (memory_usage, memory_stats, memory_doctor, memory_purge)
+@command(
+    "memory malloc-stats",
+    flags=Flag.SERVER,
+    summary="Tell that Python's allocator has no figures",
+    complexity="O(1)",
+)
+def memory_malloc_stats(ctx: Context) -> Verbatim:
+    return Verbatim("Stats not supported for the current allocator")
+
+
+COMMANDS = (memory_usage, memory_stats, memory_doctor, memory_purge, memory_malloc_stats)

@@ -1,4 +1,4 @@
-"""MONITOR: see :mod:`memdbd.monitoring`.
+"""MONITOR: what all clients ask for, shown to those who watch.
 
 May import: context, spec and what they may import.
 """

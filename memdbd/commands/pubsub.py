@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, KeyRange, Param, command
+from memdbd.commands.spec import Flag, Param, command
 from memdbd.glob import matcher
 from memdbd.pubsub import Topics
 from memdbd.replies import OK, Fields, Push, Reply, Several, Status
@@ -142,15 +142,10 @@ def punsubscribe_in_text(ctx: Context, *patterns: bytes) -> Fields:
     return _in_one(_PATTERNS, ctx, patterns, join=False)
 
 
-# Redis has a cluster's clients look for shard channels where keys are.
-_CHANNEL_AS_KEY, _CHANNELS_AS_KEYS = KeyRange(1, 1), KeyRange(1, -1)
-
-
 @command(
     "ssubscribe",
     CHANNELS,
     flags=LISTENS,
-    keys=_CHANNELS_AS_KEYS,
     summary="Have the messages of shard channels sent on this connection",
     complexity="O(1) a channel",
 )
@@ -167,7 +162,6 @@ def ssubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
     "sunsubscribe",
     ANY_CHANNELS,
     flags=LISTENS,
-    keys=_CHANNELS_AS_KEYS,
     summary="Have them sent no more; without a channel, none at all",
     complexity="O(1) a channel",
 )
@@ -203,7 +197,6 @@ def publish_in_text(ctx: Context, channel: bytes, message: bytes) -> Status:
     CHANNEL,
     Param("message", rest=True),
     flags=Flag.PUBSUB | Flag.FAST,
-    keys=_CHANNEL_AS_KEY,
     summary="The same for a shard channel",
     complexity="O(n), n being the subscribers",
 )
@@ -276,12 +269,23 @@ def pubsub_numpat(ctx: Context) -> int:
     return len(ctx.channels.patterns)
 
 
-@command("list_channels", flags=Flag.PUBSUB, summary="List the channels that have a subscriber")
+@command(
+    "list_channels",
+    flags=Flag.PUBSUB,
+    summary="List the channels that have a subscriber",
+    complexity="O(n), n being the channels",
+)
 def list_channels(ctx: Context) -> list[bytes]:
     return list(ctx.channels.channels)
 
 
-@command("list_subscribers", CHANNEL, flags=Flag.PUBSUB, summary="Count a channel's subscribers")
+@command(
+    "list_subscribers",
+    CHANNEL,
+    flags=Flag.PUBSUB,
+    summary="Count a channel's subscribers",
+    complexity="O(1)",
+)
 def list_subscribers(ctx: Context, channel: bytes) -> int:
     return ctx.channels.channels.count(channel)
 

@@ -5,17 +5,22 @@ May import: context, spec and what they may import.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, command, counted_keys
-from memdbd.errors import CommandError
+from memdbd.commands.spec import Flag, Param, Tail, Words, command, counted_keys
+from memdbd.errors import CommandError, SubcommandFault
 from memdbd.replies import OK, Status
 
 MODE = Tail("[ASYNC|SYNC]")
 
 
-def _check_mode(words: tuple[bytes, ...], text: str) -> None:
-    if len(words) > 1 or (words and words[0].upper() not in (b"ASYNC", b"SYNC")):
-        raise CommandError(text)
+def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
+    return () if argv[2] == b"0" else counted_keys(2)(argv)
+
+
+def _is_mode(words: Sequence[bytes]) -> bool:
+    return not words or (len(words) == 1 and words[0].upper() in (b"ASYNC", b"SYNC"))
 
 
 @command(
@@ -26,7 +31,8 @@ def _check_mode(words: tuple[bytes, ...], text: str) -> None:
     complexity="O(1)",
 )
 def script_flush(ctx: Context, *words: bytes) -> Status:
-    _check_mode(words, "SCRIPT FLUSH only support SYNC|ASYNC option")
+    if not _is_mode(words):
+        raise CommandError("SCRIPT FLUSH only support SYNC|ASYNC option")
     return OK
 
 
@@ -49,7 +55,10 @@ def script_exists(ctx: Context, *digests: bytes) -> list[int]:
     complexity="O(1)",
 )
 def function_flush(ctx: Context, *words: bytes) -> Status:
-    _check_mode(words, "FUNCTION FLUSH only supports SYNC|ASYNC option")
+    if len(words) > 1:
+        raise SubcommandFault("FUNCTION", "flush")
+    if not _is_mode(words):
+        raise CommandError("FUNCTION FLUSH only supports SYNC|ASYNC option")
     return OK
 
 
@@ -60,14 +69,26 @@ def function_flush(ctx: Context, *words: bytes) -> Status:
     summary="List all functions: none",
     complexity="O(1)",
 )
-def function_list(ctx: Context, *words: bytes) -> list[bytes]:
+def function_list(ctx: Context, *arguments: bytes) -> list[bytes]:
+    words, seen = Words(arguments), set[bytes]()
+    while words:
+        option = words.option()
+        if option in seen or option not in (b"WITHCODE", b"LIBRARYNAME"):
+            words.back()
+            shown = words.take().decode("utf-8", "surrogateescape")
+            raise CommandError(f"Unknown argument {shown}")
+        seen.add(option)
+        if option == b"LIBRARYNAME":
+            if not words:
+                raise CommandError("library name argument was not given")
+            words.take()
     return []
 
 
 @command(
     "evalsha",
     Tail("<sha1> <numkeys> [<key> …] [<argument> …]", least=2),
-    keys=counted_keys(2),
+    keys=_keys,
     flags=Flag.SERVER,
     summary="Answer that there is no such script",
     complexity="O(1)",

@@ -45,7 +45,12 @@ def info_in_text(ctx: Context, *sections: bytes) -> dict[str, Reply]:
     return {name: told[name] for name in told if not names or name in names}
 
 
-@command("stats", flags=Flag.SERVER, summary="What the server has counted since it started")
+@command(
+    "stats",
+    flags=Flag.SERVER,
+    summary="What the server has counted since it started",
+    complexity="O(1)",
+)
 def stats(ctx: Context) -> dict[str, Reply]:
     return ctx.server.stats()
 
@@ -100,6 +105,8 @@ def shutdown(ctx: Context, *words: bytes) -> Status:
     options = {word.upper() for word in words}
     if not options <= _SHUTDOWN:
         raise SyntaxFault
+    if {b"SAVE", b"NOSAVE"} <= options or (b"ABORT" in options and len(words) > 1):
+        raise SyntaxFault
     if b"ABORT" in options:
         raise CommandError("No shutdown in progress.")
     if b"NOSAVE" in options:
@@ -117,9 +124,7 @@ def shutdown(ctx: Context, *words: bytes) -> Status:
     differs="There is nothing to look at.",
 )
 def lolwut(ctx: Context, *words: bytes) -> Verbatim:
-    if words and words[0].upper() == b"VERSION":
-        if len(words) == 1:
-            raise SyntaxFault
+    if len(words) > 1 and words[0].upper() == b"VERSION":
         integer(words[1])
     return Verbatim(f"memdbd {__version__}, which answers as Redis ver. {REDIS_VERSION}\n")
 

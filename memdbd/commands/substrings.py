@@ -11,7 +11,7 @@ from memdbd.commands.strings import STRING
 from memdbd.errors import CommandError
 
 MAX_VALUE = 64 * 1024 * 1024  # bytes that a value may be made to grow to
-LESS_GROWTH = "a value grows to 64 MiB at most, not to 512"
+LESS_GROWTH = "A value grows to 64 MiB at most, not to 512."
 
 
 def check_size(size: int) -> None:

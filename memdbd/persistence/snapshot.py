@@ -9,8 +9,8 @@ The format, version 1. The file as a whole is a JSON array; each line of it is o
     {"end":true,"count":3,"crc32":"0a1b2c3d"}]
 
 ``sequence`` is that of the last journal frame that it covers. In a record, ``type`` is left out
-where it is ``string``, and ``database`` where it is 0; ``deadline`` is in milliseconds of the wall clock; ``encoding`` and
-``key_encoding`` say that the texts in the value, or the key, are base64, which they are only
+where it is ``string``, and ``database`` where it is 0; ``deadline`` is in milliseconds of the wall
+clock; ``encoding`` and ``key_encoding`` say that the texts in the value, or the key, are base64, which they are only
 where the bytes are not UTF-8. The last line has the number of records and the CRC-32 of all bytes
 before that line: a file is a snapshot if its last line is exactly the one that belongs to it.
 

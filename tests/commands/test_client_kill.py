@@ -95,7 +95,7 @@ class TestByFilters:
         """)
 
     def test_kills_who_does_not_read(self, party: Party) -> None:
-        party.says("a", f"SET k {'x' * 1_000_000}")
+        party.peer("a").sends(request(b"SET", b"k", bytes(1_000_000)))
         party.peer("c").reads = False
         party.sends("c", "GET k")
         party.heard()

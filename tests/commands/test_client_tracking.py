@@ -67,6 +67,19 @@ class TestTheKeysThatAClientReads:
             a: >["invalidate", ["k"]] >["invalidate", ["l"]] >["invalidate", ["m"]]
         """)
 
+    def test_are_not_those_that_it_writes(self, party: Party) -> None:
+        party.says("a", "CLIENT TRACKING ON")
+        party.says("a", "SET k v")
+        party.sends("b", "SET k w")
+        assert party.heard() == {"b": ["+OK"]}
+
+    def test_are_not_told_of_any_more_when_it_wants_to_hear_of_others(self, party: Party) -> None:
+        for line in ("CLIENT TRACKING ON", "GET k", "CLIENT TRACKING OFF"):
+            party.says("a", line)
+        party.says("a", "CLIENT TRACKING ON BCAST PREFIX other")
+        party.sends("b", "SET k v")
+        assert party.heard() == {"b": ["+OK"]}
+
     def test_are_the_same_in_all_databases(self, party: Party) -> None:
         party.says("a", "CLIENT TRACKING ON")
         party.says("a", "GET k")

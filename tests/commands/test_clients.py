@@ -86,7 +86,7 @@ class TestList:
         assert [client["id"] for client in listed(party, "a")] == ["1"]
 
     def test_can_be_of_a_type(self, party: Party) -> None:
-        party.says("a", "SUBSCRIBE c")
+        party.says("a", "PSUBSCRIBE c*")
         assert [client["id"] for client in listed(party, "b", "TYPE pubsub")] == ["1"]
         assert [client["id"] for client in listed(party, "b", "type normal")] == ["2"]
         assert listed(party, "b", "TYPE master") == listed(party, "b", "TYPE replica") == []
@@ -206,6 +206,8 @@ class TestReply:
             a> CLIENT REPLY OFF
             a> BLPOP list 0
             a> RPUSH other x
+            b> LLEN other
+            b: :0
             b> RPUSH list x y
             b: :2
             b> LLEN list
@@ -302,6 +304,15 @@ class TestPause:
         assert party.heard() == {}
         party.house.passes(0.5)
         assert party.heard() == {"c": ["nil2"]}
+
+    def test_of_all_stays_one_of_all(self, party: Party) -> None:
+        party.says("a", "CLIENT PAUSE 1000 ALL")
+        party.house.server.pause.begin(2000, only_writes=True)
+        assert party.says("b", "GET k") == []
+        party.house.passes(1.9)
+        assert party.heard() == {}
+        party.house.passes(0.1)
+        assert party.heard() == {"b": ["nil2"]}
 
     def test_that_is_over_leaves_nothing_to_the_next(self, party: Party) -> None:
         party.says("a", "CLIENT PAUSE 1000 ALL")

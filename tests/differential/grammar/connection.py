@@ -10,7 +10,7 @@ CONNECTION = Group(
         PING [value]
         ECHO value
         HELLO [2|3]
-        HELLO (2|3) [SETNAME clientname] [AUTH 'default value]
+        HELLO (2|3) [SETNAME clientname] [AUTH 'other value]
         HELLO (1|4|'x) [SETNAME clientname]
         SELECT db
         CLIENT SETNAME clientname
@@ -43,7 +43,7 @@ CONNECTION = Group(
         CLIENT
         CLIENT NOSUCH value
         AUTH value
-        AUTH 'default value
+        AUTH 'nobody value
         AUTH 'other value
         RESET
         !QUIT

@@ -1,0 +1,118 @@
+"""Makes connections, and knows them all.
+
+May import: protocol and what it may import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import ServerFactory
+
+from memdbd.clients import Clients
+from memdbd.dialects.interface import Dialects
+from memdbd.dispatch import Dispatcher
+from memdbd.engines.interface import IEngine
+from memdbd.protocol import MemDBProtocol
+from memdbd.pubsub import Registry
+from memdbd.turn import Turn
+
+# Seconds in which all peers have to take their last replies when the daemon stops.
+STOP_LIMIT = 5.0
+
+
+class MemDBFactory(ServerFactory):
+    """Makes the connections of all listeners, and knows them.
+
+    ``subscriber_buffer``: bytes of messages that may wait for a subscriber before it is cut.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        *,
+        reactor: IReactorTime,
+        engine: IEngine,
+        dispatcher: Dispatcher,
+        channels: Registry,
+        clients: Clients,
+        dialects: Dialects,
+        subscriber_buffer: int,
+        seconds: Callable[[], float],
+    ) -> None:
+        self.reactor = reactor
+        self.engine = engine
+        self.dispatcher = dispatcher
+        self.channels = channels
+        self.clients = clients
+        self.dialects = dialects
+        self.turn = Turn(reactor, seconds)
+        self.subscriber_buffer = subscriber_buffer
+        self.connections: dict[MemDBProtocol, None] = {}
+        self.accepted = 0
+        self.cut = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._wait_for_none: list[Deferred[None]] = []
+
+    def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
+        self, addr: IAddress | None
+    ) -> MemDBProtocol:
+        return self.make()
+
+    def make(self, *, only_resp: bool = False) -> MemDBProtocol:
+        """A new connection; ``only_resp``: its listener speaks nothing but RESP."""
+        self.accepted += 1
+        return MemDBProtocol(self.accepted, self, only_resp=only_resp)
+
+    def connection_lost(self, connection: MemDBProtocol) -> None:
+        """A connection is gone; called by it."""
+        self.connections.pop(connection, None)
+        if not self.connections:
+            waiting, self._wait_for_none = self._wait_for_none, []
+            for none_left in waiting:
+                none_left.callback(None)
+
+    def close_all(self) -> Deferred[None]:
+        """Answer no more, let each peer have what is ready; fires when all are gone, which is in
+        STOP_LIMIT at the latest."""
+        none_left: Deferred[None] = Deferred()
+        if not self.connections:
+            none_left.callback(None)
+            return none_left
+        self._wait_for_none.append(none_left)
+        abort = self.reactor.callLater(STOP_LIMIT, self._abort_all)
+        for connection in tuple(self.connections):
+            connection.end()
+        return none_left.addBoth(lambda _: abort.cancel() if abort.active() else None)
+
+    def _abort_all(self) -> None:
+        for connection in tuple(self.connections):
+            connection.fail()
+
+    def stats(self) -> dict[str, int]:
+        """What is known of the connections."""
+        return {
+            "connections": len(self.connections),
+            "connections_accepted": self.accepted,
+            "subscribers_cut": self.cut,
+        }
+
+
+class RespFactory(ServerFactory):
+    """Makes connections that speak RESP whatever their first byte is; they are all ``main``'s."""
+
+    noisy = False
+
+    def __init__(self, main: MemDBFactory) -> None:
+        self._main = main
+
+    def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
+        self, addr: IAddress | None
+    ) -> MemDBProtocol:
+        protocol = self._main.make(only_resp=True)
+        protocol.factory = self._main
+        return protocol
