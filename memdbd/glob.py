@@ -1,8 +1,9 @@
 """Glob patterns over bytes, with Redis's rules and no pattern that explodes.
 
 ``*`` any bytes, ``?`` one byte, ``[a-z]`` one of a set, ``[^a]`` one not of it, ``\\x`` the byte x.
-The rules at the edges (an unclosed set, a reversed range, a lone backslash at the end) are those
-of ``stringmatchlen`` in Redis's ``util.c``.
+The rules at the edges (an unclosed set, a reversed range, a lone backslash at the end, an empty
+text, which only the empty pattern matches) are those of ``stringmatchlen`` in Redis's ``util.c``.
+Whoever takes ``*`` for all there are, as KEYS does, does not ask here.
 
 Strategy: a pattern becomes a regular expression in which each ``*`` is an atomic group up to the
 next literal piece, so it is never tried again (as CPython's own ``fnmatch.translate`` does it);
@@ -33,7 +34,8 @@ def matcher(pattern: bytes) -> Matcher:
     """
     if len(pattern) > MAX_PATTERN:
         raise CommandError(f"pattern is too long, at most {MAX_PATTERN} bytes are allowed")
-    return re.compile(_translate(pattern), re.DOTALL).fullmatch
+    not_empty = b"(?=.)" if pattern else b""
+    return re.compile(not_empty + _translate(pattern), re.DOTALL).fullmatch
 
 
 def _translate(pattern: bytes) -> bytes:

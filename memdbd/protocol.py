@@ -357,12 +357,21 @@ class MemDBProtocol(Protocol):
         """Push a message: the session calls this for each channel it listens to."""
         if self._ending:
             return
-        self._deliver(self._dialect.message(message))
+        line = self._dialect.message(message)
+        if self._dialect.messages_first and self._is_running:
+            self._output.append(line)  # in front of the reply, with which it is counted
+        else:
+            self._deliver(line)
 
     def push(self, push: Push | Status) -> None:
         """Push something else that was not asked for."""
         if not self._ending:
             self._deliver(self._dialect.push(push))
+
+    @property
+    def _is_running(self) -> bool:
+        """Whether a request is being run just now, so that its reply has not begun."""
+        return self._answering and self._pending is None and self._stream is None
 
     def _deliver(self, line: bytes) -> None:
         if self._answering:

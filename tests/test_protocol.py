@@ -435,6 +435,15 @@ class TestPublishAndSubscribe:
             b'{"result": "OK"}\n{"channel": "ch", "message": "2"}\n'
         )
 
+    def test_in_resp_it_comes_in_front(self, house: House) -> None:
+        peer = house.connect()
+        assert peer.asks(b"*1\r\n$4\r\nPING\r\nHELLO 3\r\nSUBSCRIBE ch\r\n").endswith(b":1\r\n")
+        message = b">3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\n%d\r\n"
+        assert peer.asks(b"PUBLISH ch 1\r\nPING\r\nPUBLISH ch 2\r\n") == (
+            message % 1 + b":1\r\n+PONG\r\n" + message % 2 + b":1\r\n"
+        )
+        assert peer.protocol.unsent == 0
+
     def test_ones_own_changes_come_behind_their_replies(self, peer: Peer) -> None:
         peer.asks(b"subscribe db_updates\n")
         assert peer.asks(b"set k v\n") == (

@@ -23,8 +23,8 @@ def _seconds(raw: bytes) -> float:
     try:
         seconds = float(raw)
     except ValueError:
-        seconds = 0.0  # as Redis takes what is no number
-    return min(max(seconds, 0.0), MOST_SECONDS)
+        return 0.0  # as Redis takes what is no number
+    return min(seconds, MOST_SECONDS) if seconds > 0 else 0.0
 
 
 @command(

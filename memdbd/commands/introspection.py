@@ -244,8 +244,9 @@ def command_docs(ctx: Context, *names: bytes) -> dict[bytes, Reply]:
                 "since": SINCE,
                 "group": "server",
                 "complexity": "depends on the subcommand",
+                # Not what the word is alone: redis-cli ends at a name without a bar here.
                 "subcommands": {
-                    record.full_name: _documented(record) for record in each.commands()
+                    record.full_name: _documented(record) for record in each.subcommands.values()
                 },
             }
         elif each is not None:

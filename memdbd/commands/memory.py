@@ -10,7 +10,7 @@ from sys import getsizeof
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Flag, Tail, Words, command, integer
 from memdbd.errors import SyntaxFault
-from memdbd.eviction import DEADLINE_OVERHEAD, KEY_OVERHEAD
+from memdbd.eviction import KEY_OVERHEAD
 from memdbd.replies import OK, Reply, Status, Verbatim
 
 
@@ -31,8 +31,7 @@ def memory_usage(ctx: Context, key: bytes, *options: bytes) -> int | None:
     value = ctx.db.peek(key)
     if value is None:
         return None
-    size = ctx.server.type_of(value).size(value) + getsizeof(key) + KEY_OVERHEAD
-    return size + DEADLINE_OVERHEAD * (key in ctx.db.deadlines)
+    return ctx.server.type_of(value).size(value) + getsizeof(key) + KEY_OVERHEAD
 
 
 @command(

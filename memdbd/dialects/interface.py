@@ -22,9 +22,14 @@ Table = Mapping[bytes, Command]
 
 
 class Dialect(Protocol):
-    """How one connection speaks. ``commands`` are those it may name, by the two usual spellings."""
+    """How one connection speaks. ``commands`` are those it may name, by the two usual spellings.
+
+    ``messages_first``: a message that a request has brought to its own connection goes out in
+    front of the reply, and not behind it.
+    """
 
     name: str
+    messages_first: bool
     commands: Table
 
     def feed(self, data: bytes) -> Iterator[Request]:
@@ -49,6 +54,7 @@ class TextDialect:
     __slots__ = ("_encoder", "_parser", "commands", "encode", "feed", "message")
 
     name = "text"
+    messages_first = False
 
     def __init__(self, rules: LineRules, encoder: TextEncoder, commands: Table) -> None:
         self._parser = TextParser(rules)
@@ -74,6 +80,7 @@ class RespDialect:
     __slots__ = ("_session", "commands", "feed")
 
     name = "resp"
+    messages_first = True
 
     def __init__(self, session: Session, commands: Table) -> None:
         self._session = session

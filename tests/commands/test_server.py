@@ -1,12 +1,13 @@
-"""The daemon: its time, state and figures, and the snapshot."""
+"""The daemon: its time, state and figures, the snapshot, and its end."""
 
 from __future__ import annotations
 
 import pytest
-from helpers_pure import World
+from helpers_pure import NOW, World, refusal
 
+from memdbd import __version__
 from memdbd.errors import CommandError
-from memdbd.replies import OK, Pending
+from memdbd.replies import OK, Pending, Status
 
 
 @pytest.fixture
@@ -19,14 +20,22 @@ def test_time_is_seconds_and_microseconds_of_the_wall(world: World) -> None:
     assert world.say("time") == '{"result": ["1700000000", "250000"]}'
 
 
-def test_info_has_the_sections_of_the_components(world: World) -> None:
-    world.daemon.sections = {
-        "server": lambda: {"version": "1.2.3", "pid": 7},
-        "persistence": lambda: {"last_save": None},
-    }
-    assert world.say("info") == (
-        '{"result": {"server": {"version": "1.2.3", "pid": 7}, "persistence": {"last_save": null}}}'
-    )
+class TestInfo:
+    def test_has_the_sections_of_the_components_in_the_text_dialect(self, world: World) -> None:
+        world.daemon.sections = {
+            "server": lambda: {"version": "1.2.3", "pid": 7},
+            "persistence": lambda: {"last_save": None},
+        }
+        server, persistence = '"server": {"version": "1.2.3", "pid": 7}', (
+            '"persistence": {"last_save": null}'
+        )  # fmt: skip
+        assert world.say("info") == f'{{"result": {{{server}, {persistence}}}}}'
+        assert world.say("info SERVER nosuch") == f'{{"result": {{{server}}}}}'
+
+    def test_is_redis_s_text_for_redis_clients(self, world: World) -> None:
+        assert world.run(b"info", b"Cluster").text == "# Cluster\r\ncluster_enabled:0\r\n"
+        assert "redis_version:7.0.15" in world.run(b"info").text
+        assert world.run(b"info", b"nosuch").text == ""
 
 
 def test_stats_are_the_counters_of_all_components(world: World) -> None:
@@ -34,18 +43,82 @@ def test_stats_are_the_counters_of_all_components(world: World) -> None:
     assert world.say("stats") == '{"result": {"commands": 3, "keys": 2, "expired": 1}}'
 
 
-def test_save_answers_when_the_snapshot_is_there(world: World) -> None:
-    snapshot = Pending()
-    world.daemon.saver = lambda: snapshot
-    replies: list[object] = []
-    reply = world.run(b"save")
-    assert isinstance(reply, Pending)
-    reply.then(replies.append)
-    assert replies == []
-    snapshot.resolve(OK)
-    assert replies == [OK]
+class TestSnapshots:
+    def test_save_answers_when_the_snapshot_is_there(self, world: World) -> None:
+        snapshot = Pending()
+        world.daemon.saver = lambda: snapshot
+        replies: list[object] = []
+        reply = world.run(b"save")
+        assert isinstance(reply, Pending)
+        reply.then(replies.append)
+        assert replies == []
+        snapshot.resolve(OK)
+        assert replies == [OK]
+
+    @pytest.mark.parametrize("options", [(), (b"schedule",)])
+    def test_bgsave_answers_at_once(self, world: World, options: tuple[bytes, ...]) -> None:
+        begun: list[Pending] = []
+        world.daemon.saver = lambda: begun.append(Pending()) or begun[-1]  # type: ignore[func-returns-value]
+        assert world.run(b"bgsave", *options) == Status("Background saving started")
+        assert len(begun) == 1
+
+    def test_bgsave_takes_no_other_word(self, world: World) -> None:
+        assert refusal(world, b"bgsave", b"x") == "ERR syntax error"
+        assert refusal(world, b"bgsave", b"schedule", b"x") == "ERR syntax error"
+
+    def test_lastsave_is_the_start_before_there_is_one(self, world: World) -> None:
+        world.now += 5000
+        assert world.run(b"lastsave") == NOW // 1000
+
+    def test_save_is_refused_where_no_snapshot_is_kept(self, world: World) -> None:
+        with pytest.raises(CommandError, match="this engine keeps no snapshot"):
+            world.run(b"save")
 
 
-def test_save_is_refused_where_no_snapshot_is_kept(world: World) -> None:
-    with pytest.raises(CommandError, match="this engine keeps no snapshot"):
-        world.run(b"save")
+class TestShutdown:
+    @pytest.mark.parametrize("options", [(), (b"save",), (b"SAVE", b"NOW", b"FORCE")])
+    def test_stops_the_process(self, world: World, options: tuple[bytes, ...]) -> None:
+        stopped: list[bool] = []
+        world.daemon.stopper = lambda: stopped.append(True)
+        world.run(b"shutdown", *options)
+        assert stopped == [True]
+
+    @pytest.mark.parametrize(
+        ("options", "error"),
+        [
+            ((b"x",), "ERR syntax error"),
+            ((b"save", b"nosave"), "ERR syntax error"),
+            ((b"abort", b"now"), "ERR syntax error"),
+            ((b"abort",), "ERR No shutdown in progress."),
+            (
+                (b"nosave",),
+                "ERR NOSAVE is not possible: the last snapshot is always written",
+            ),
+            ((), "ERR Errors trying to SHUTDOWN. Check logs."),  # nobody can stop this one
+        ],
+    )
+    def test_is_refused(self, world: World, options: tuple[bytes, ...], error: str) -> None:
+        assert refusal(world, b"shutdown", *options) == error
+
+    def test_is_no_part_of_a_transaction(self, world: World) -> None:
+        world.daemon.stopper = lambda: pytest.fail("stopped")
+        world.say("multi")
+        assert "not allowed inside a transaction" in world.say("shutdown")
+
+
+def test_lolwut_shows_the_version(world: World) -> None:
+    shown = f"memdbd {__version__}, which answers as Redis ver. 7.0.15\n"
+    for arguments in ((), (b"version",), (b"VERSION", b"5", b"1"), (b"x",)):
+        assert world.run(b"lolwut", *arguments).text == shown
+    assert refusal(world, b"lolwut", b"version", b"x") == (
+        "ERR value is not an integer or out of range"
+    )
+
+
+def test_it_is_nobody_s_replica(world: World) -> None:
+    assert world.run(b"role") == [b"master", 0, []]
+    for name in (b"replicaof", b"slaveof"):
+        assert world.run(name, b"no", b"ONE") == OK
+        assert refusal(world, name, b"example.org", b"6379") == (
+            "ERR memdbd follows no other server: it does not replicate"
+        )

@@ -1,9 +1,9 @@
 """A campaign: many sequences on two servers, and what was found.
 
 Sequence ``n`` of a seed is always the same, whatever was found before. A difference is taken once
-for each signature: it is shown by as short a sequence as does show it. Where an earlier difference
-has left the databases apart, so that what follows differs too, a sequence without the commands of
-the earlier ones does not show it, and it is not counted.
+for each signature: it is shown by as short a sequence as does show it. Where an earlier difference,
+deliberate or not, has left the databases apart, so that what follows differs too, a sequence
+without the commands of the earlier ones does not show it, and it is not counted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from differential.shrink import shrink
 
 ITERATE_EVERY = 10  # in how many sequences the state is once read by SCAN and its kin
 SHRINKING = 20.0  # seconds after which a sequence is short enough
-TRIES = 10  # how many differences with one signature are looked into
+TRIES = 10  # how many differences with one signature are made short
 _EMPTY: Argv = (b"FLUSHALL",)
 
 
@@ -130,10 +130,9 @@ class Campaign:
         found: list[Finding] = []
         earlier: set[int] = set()
         for difference in list(self._differences(sequence, iterate, UNHURRIED, self._witness)):
-            if is_deliberate(sequence, difference):
+            if is_deliberate(difference):
                 self.report.deliberate += 1
-                continue
-            if self._is_new(difference):
+            elif self._may_be_new(difference):
                 finding = self._looked_into(sequence, difference, earlier, iterate)
                 if finding is not None:
                     found.append(finding)
@@ -145,10 +144,9 @@ class Campaign:
         for player in self.players:
             player.close()
 
-    def _is_new(self, difference: Difference) -> bool:
+    def _may_be_new(self, difference: Difference) -> bool:
         signature = difference.signature
-        self._tries[signature] += 1
-        return signature not in self._known and self._tries[signature] <= TRIES
+        return signature not in self._known and self._tries[signature] < TRIES
 
     def _looked_into(
         self, sequence: Played, difference: Difference, earlier: set[int], iterate: bool
@@ -164,7 +162,7 @@ class Campaign:
                 (
                     each
                     for each in self._differences(shorter, iterate)
-                    if not is_deliberate(shorter, each)
+                    if not is_deliberate(each)
                 ),
                 None,
             )
@@ -173,11 +171,13 @@ class Campaign:
         without = [
             request
             for at, request in enumerate(sequence.requests[: difference.at + 1])
-            if at not in earlier
+            if at == difference.at or at not in earlier
         ]
-        if shown_by(without) is None:
-            if earlier:
-                return None
+        is_shown = shown_by(without) is not None
+        if earlier and not is_shown:
+            return None
+        self._tries[difference.signature] += 1
+        if not is_shown:
             return Finding(sequence, difference, shown_again=False)
         shortest = shrink(without, lambda requests: shown_by(requests) is not None)
         deadline = math.inf

@@ -12,6 +12,7 @@ from differential.likeness import likeness
 from differential.players import Chunks
 from differential.resp import Argv, Reply, Request, command_name, split
 
+Exchange = tuple[Argv, Reply, Reply]  # a command, and what two servers replied
 Witness = Callable[[Request, Reply], None]  # is told what redis-server replied to what
 
 _UNSUBSCRIBED = frozenset((b"unsubscribe", b"punsubscribe", b"sunsubscribe"))
@@ -24,13 +25,15 @@ _RESET = Request((b"RESET",))
 class Difference:
     """Where two servers part: after which command of the sequence, and what they said.
 
-    ``signature`` is the same for differences that are probably the same defect.
+    ``signature`` is the same for differences that are probably the same defect. ``argv`` is the
+    command that was replied to, which in EXEC is one of the queued; of a state it is none.
     """
 
     at: int
     redis: str
     memdbd: str
     signature: tuple[str, ...]
+    argv: Argv = ()
 
 
 class Transaction:
@@ -46,14 +49,15 @@ class Transaction:
         elif reply.raw == b"+QUEUED\r\n":
             self._queued.append(request.argv)
 
-    def odd_one(self, request: Request, one: Reply, other: Reply) -> Argv | None:
-        """The command whose replies are not alike, if they are not: in EXEC, one of the queued."""
+    def odd_ones(self, request: Request, one: Reply, other: Reply) -> list[Exchange]:
+        """The commands whose replies are not alike, with these: in EXEC, some of the queued."""
         if one.raw == other.raw:
-            return None
-        if request.name == b"EXEC" and len(one.items) == len(other.items) == len(self._queued):
-            triples = zip(self._queued, one.items, other.items, strict=True)
-            return next((argv for argv, *pair in triples if not _alike(argv, *pair)), None)
-        return None if _alike(request.argv, one, other) else request.argv
+            return []
+        exchanges = [(request.argv, one, other)]
+        if request.name == b"EXEC" and one.kind == other.kind:
+            if len(one.items) == len(other.items) == len(self._queued):
+                exchanges = list(zip(self._queued, one.items, other.items, strict=True))
+        return [exchange for exchange in exchanges if not _alike(*exchange)]
 
 
 def _alike(argv: Argv, one: Reply, other: Reply) -> bool:
@@ -81,9 +85,8 @@ def piped(
         transaction.follow(request, one)
         if witness is not None:
             witness(request, one)
-        argv = transaction.odd_one(request, one, other)
-        if argv is not None:
-            yield _difference(min(at, len(requests) - 2), argv, one, other)
+        for exchange in transaction.odd_ones(request, one, other):
+            yield _difference(min(at, len(requests) - 2), *exchange)
 
 
 def stepped(
@@ -95,7 +98,7 @@ def stepped(
         zip(sequence.requests, redis, memdbd, strict=True)
     ):
         for client, pair in enumerate(zip(ours, theirs, strict=True)):
-            replies = _replies(pair[0])
+            replies = _canonical(_replies(pair[0]))
             if client == request.client and replies:
                 transactions[client].follow(request, replies[-1])
                 if witness is not None:
@@ -115,18 +118,20 @@ def same_chunk(asked: Request | None, one: bytes, other: bytes, transaction: Tra
     last = len(ours) - 1
     return all(
         mine.raw == yours.raw
-        or (at == last and asked is not None and transaction.odd_one(asked, mine, yours) is None)
+        or (at == last and asked is not None and not transaction.odd_ones(asked, mine, yours))
         for at, (mine, yours) in enumerate(zip(ours, theirs, strict=True))
     )
 
 
 def _canonical(replies: list[Reply]) -> list[Reply]:
-    """With the channels in order that are left all at once, and patterns that are told together.
+    """With the channels in order that are left all at once, and patterns that are told together;
+    and with what has become invalid in front of the reply.
 
-    Redis goes through both in the order of its hash tables.
+    Redis goes through those in the order of its hash tables. The third comes behind the reply, or,
+    if another client's is told here, as it happens: in front of that to SET, behind that to RPUSH.
     """
     canonical: list[Reply] = []
-    for event, run in groupby(replies, key=_event):
+    for event, run in groupby(sorted(replies, key=_is_no_invalidation), key=_event):
         group = list(run)
         if event == b"pmessage":
             group.sort(key=lambda reply: reply.raw)
@@ -138,6 +143,10 @@ def _canonical(replies: list[Reply]) -> list[Reply]:
             ]
         canonical += group
     return canonical
+
+
+def _is_no_invalidation(reply: Reply) -> bool:
+    return not (reply.kind == b">" and reply.items[0].text == b"invalidate")
 
 
 def _event(reply: Reply) -> bytes | None:
@@ -160,9 +169,8 @@ def _heard_otherwise(
     pair = next(((ours, theirs) for ours, theirs in parts if ours.raw != theirs.raw), None)
     difference = _difference(at, request.argv, *(pair or (_NOTHING, _NOTHING)))
     who = "asking" if client == request.client else "listening"
-    return Difference(
-        at, f"to {client}: {one!r}", f"to {client}: {other!r}", (*difference.signature, who)
-    )
+    heard = f"to {client}: {one!r}", f"to {client}: {other!r}"
+    return Difference(at, *heard, (*difference.signature, who), request.argv)
 
 
 def _difference(at: int, argv: Argv, one: Reply, other: Reply) -> Difference:
@@ -170,7 +178,7 @@ def _difference(at: int, argv: Argv, one: Reply, other: Reply) -> Difference:
     if forms[1] == _UNKNOWN:  # one defect, whatever Redis replies
         forms = "known", _UNKNOWN
     signature = (command_name(argv).decode("latin-1"), *forms)
-    return Difference(at, repr(one.raw), repr(other.raw), signature)
+    return Difference(at, repr(one.raw), repr(other.raw), signature, argv)
 
 
 def _form(reply: Reply) -> str:

@@ -1,0 +1,135 @@
+"""What follows when a parameter is set while the daemon runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import House, Stored
+
+from memdbd.errors import CommandError
+from memdbd.eviction import Bounds
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def tune(house: House, name: str, value: str) -> None:
+    house.server.parameters.set([(name, value)])
+
+
+def refusal(house: House, name: str, value: str) -> str:
+    with pytest.raises(CommandError) as refused:
+        tune(house, name, value)
+    return str(refused.value).partition(" - ")[2]
+
+
+def test_the_settings_are_the_first_values() -> None:
+    house = House(
+        max_memory=1000,
+        eviction="allkeys-lru",
+        storage_file="x.json",
+        snapshot_interval=7.0,
+        subscriber_buffer=5,
+        enable_debug_command=True,
+    )
+    parameters = house.server.parameters
+    assert parameters["maxmemory"] == "1000"
+    assert parameters["maxmemory-policy"] == "allkeys-lru"
+    assert parameters["dbfilename"] == "x.json"
+    assert parameters["save"] == "7 1"
+    assert parameters["client-output-buffer-limit"].endswith("pubsub 5 0 0")
+    assert parameters["enable-debug-command"] == "local"
+    assert House(snapshot_interval=0.0).server.parameters["save"] == ""
+
+
+class TestBounds:
+    def test_of_memory_hold_at_once(self, house: House) -> None:
+        tune(house, "maxmemory", "1mb")
+        assert house.engine.bounds == Bounds(max_memory=1 << 20)
+        tune(house, "maxmemory", "0")
+        assert not house.engine.bounds
+
+    def test_leave_that_of_keys_as_it_was(self) -> None:
+        house = House(max_keys=7)
+        tune(house, "maxmemory", "1000")
+        tune(house, "maxmemory-policy", "volatile-ttl")
+        assert house.engine.bounds == Bounds(7, 1000, "volatile-ttl")
+
+    def test_are_kept_by_the_policies_that_there_are(self, house: House) -> None:
+        assert refusal(house, "maxmemory-policy", "allkeys-lfu") == (
+            "memdbd evicts by noeviction, allkeys-lru, volatile-lru, volatile-ttl"
+        )
+        assert house.server.parameters["maxmemory-policy"] == "noeviction"
+
+
+class TestTheSlowLog:
+    def test_hears_of_what_takes_as_long_as_is_said(self, house: House) -> None:
+        peer = house.connect()
+        peer.asks(b"get k\n")
+        assert len(house.server.slowlog) == 0
+        tune(house, "slowlog-log-slower-than", "0")
+        peer.asks(b"get k\n")
+        assert [each.argv for each in house.server.slowlog.last()] == [[b"get", b"k"]]
+        tune(house, "slowlog-log-slower-than", "-1")
+        peer.asks(b"get k\n")
+        assert len(house.server.slowlog) == 1
+
+    def test_has_the_length_that_is_said(self, house: House) -> None:
+        tune(house, "slowlog-log-slower-than", "0")
+        tune(house, "slowlog-max-len", "2")
+        house.connect().asks(b"get k\n" * 5)
+        assert len(house.server.slowlog) == 2
+
+    def test_says_who_it_was(self, house: House) -> None:
+        tune(house, "slowlog-log-slower-than", "0")
+        house.connect().asks(b"client setname me\n", b"get k\n")
+        entry = house.server.slowlog.last(1)[0]
+        assert (entry.peer, entry.name) == ("127.0.0.1:50000", b"me")
+
+
+def test_latency_is_watched_from_the_threshold_on(house: House) -> None:
+    tune(house, "latency-monitor-threshold", "5")
+    assert house.dispatcher.observed_from == 0.005
+    tune(house, "latency-monitor-threshold", "0")
+    assert house.dispatcher.observed_from == 0.01  # the slow log's
+
+
+def test_a_subscriber_may_owe_as_much_as_is_said(house: House) -> None:
+    tune(house, "client-output-buffer-limit", "pubsub 1mb 0 0")
+    assert house.factory.subscriber_buffer == 1 << 20
+    tune(house, "client-output-buffer-limit", "normal 5 0 0")
+    assert house.factory.subscriber_buffer == 1 << 20
+    tune(house, "client-output-buffer-limit", "pubsub 0 0 0")
+    assert house.factory.subscriber_buffer > 1 << 60
+
+
+def test_keyspace_events_are_published_as_is_said(house: House) -> None:
+    tune(house, "notify-keyspace-events", "gE$Klshzxet")
+    assert house.server.parameters["notify-keyspace-events"] == "g$lshzxetKE"
+    subscriber, peer = house.connect(), house.connect()
+    subscriber.asks(b"subscribe __keyevent@0__:set\n")
+    peer.asks(b"set k v\n")
+    assert b'"message": "k"' in subscriber.hears()
+    assert refusal(house, "notify-keyspace-events", "Kq").startswith("Invalid event class")
+
+
+def test_there_is_no_password_before_there_are_users(house: House) -> None:
+    tune(house, "requirepass", "")
+    assert "no users yet" in refusal(house, "requirepass", "secret")
+
+
+def test_snapshots_are_written_as_often_as_is_said(tmp_path: Path) -> None:
+    stored = Stored(tmp_path / "data", interval=100).start()
+    house, peer = stored.house, stored.house.connect()
+    tune(house, "save", "3600 1 7 100")
+    peer.asks(b"set k v\n")
+    house.passes(7)
+    assert stored.storage.stats()["snapshots_written"] == 1
+    tune(house, "save", "")
+    peer.asks(b"set k w\n")
+    house.passes(10_000)
+    assert stored.storage.stats()["snapshots_written"] == 1
+    stored.stop()
