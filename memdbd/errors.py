@@ -45,12 +45,14 @@ class SyntaxFault(CommandError):
 
 
 class SubcommandFault(CommandError):
-    """Arguments that a subcommand does not have; ``given`` is what was said in its place."""
+    """Arguments that a subcommand does not have; ``given`` is the word by which it was named."""
 
-    def __init__(self, container: str, given: str) -> None:
+    def __init__(self, container: str, given: bytes, hint: str = "") -> None:
+        shown = given[:128].partition(b"\0")[0].decode("utf-8", "surrogateescape")
         super().__init__(
-            f"unknown subcommand or wrong number of arguments for '{given[:128]}'. "
-            f"Try {container} HELP."
+            f"unknown subcommand or wrong number of arguments for '{shown}'. "
+            f"Try {container.upper()} HELP.",
+            hint,
         )
 
 

@@ -112,7 +112,7 @@ class BoundedKeyspace(Keyspace):
     # Each way in and out, with the book-keeping
 
     def get(self, key: bytes) -> Value | None:
-        value = self.peek(key)
+        value = super().get(key)
         if value is not None:
             self._used_last.get(key)
         return value

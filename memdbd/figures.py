@@ -231,6 +231,8 @@ class Figures:
             "total_net_output_bytes": self._factory.bytes_out,
             "expired_keys": told["expired"],
             "evicted_keys": told["evicted"],
+            "keyspace_hits": told["key_hits"],
+            "keyspace_misses": told["key_misses"],
             "total_error_replies": sum(self._dispatcher.errors.values()),
         }
 

@@ -50,7 +50,9 @@ class Keyspace:
         "deadlines",
         "evicted",
         "expired",
+        "hits",
         "index",
+        "misses",
         "values",
     )
 
@@ -72,6 +74,8 @@ class Keyspace:
         self._due = SortedList()
         self._pool: Pool[bytes] | None = None  # of the keys, once somebody scans them
         self.expired = 0
+        self.hits = 0  # uses of keys that were there, and of others
+        self.misses = 0
         self.evicted = 0
 
     # What is there
@@ -83,8 +87,18 @@ class Keyspace:
             return None
         return self.values.get(key)
 
-    # The same, but a use of the key, where uses count: see BoundedKeyspace.
-    get = peek
+    def get(self, key: bytes) -> Value | None:
+        """The same, but a use of the key: it counts as a hit or a miss, and for eviction."""
+        if key in self.deadlines and self.deadlines[key] <= self.clock():
+            self._expire(key)
+            self.misses += 1
+            return None
+        value = self.values.get(key)
+        if value is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return value
 
     def ttl_ms(self, key: bytes) -> int | None:
         """Milliseconds left to a key that is there; None where it has no deadline."""

@@ -14,7 +14,7 @@ from memdbd.clients import Client, kind, line
 from memdbd.commands.connection import check_name, milliseconds
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, command, integer
-from memdbd.errors import CommandError, SubcommandFault, SyntaxFault
+from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import NO_REPLY, OK, NoReply, Status, Verbatim
 
 ADMIN = Flag.ADMIN | Flag.CONNECTION
@@ -50,11 +50,6 @@ def on_or_off(raw: bytes) -> bool:
 
 
 SWITCH = Param("ON|OFF", on_or_off)
-
-
-def too_many(name: str) -> CommandError:
-    """Redis's error for some subcommands with more words than they take."""
-    return SubcommandFault("CLIENT", name)
 
 
 # Who there is
@@ -241,39 +236,35 @@ def client_reply(ctx: Context, mode: bytes) -> Status | NoReply:
 
 @command(
     "client unblock",
-    Tail("<id> [TIMEOUT|ERROR]", least=1),
+    Param("id"),
+    Param("TIMEOUT|ERROR", optional=True),
     flags=ADMIN | Flag.DANGEROUS,
     summary="Let a client wait no more, as after its time or with an error: 1 if it did wait",
     complexity="O(1)",
 )
-def client_unblock(ctx: Context, *words: bytes) -> int:
-    if len(words) > 2:
-        raise too_many("UNBLOCK")
-    reason = words[1].upper() if len(words) == 2 else b"TIMEOUT"
-    if reason not in (b"TIMEOUT", b"ERROR"):
+def client_unblock(ctx: Context, number: bytes, reason: bytes = b"TIMEOUT") -> int:
+    if reason.upper() not in (b"TIMEOUT", b"ERROR"):
         raise CommandError("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    client = ctx.server.clients.get(integer(words[0]))
+    client = ctx.server.clients.get(integer(number))
     error = None
-    if reason == b"ERROR":
+    if reason.upper() == b"ERROR":
         error = CommandError("client unblocked via CLIENT UNBLOCK", code="UNBLOCKED")
     return int(client is not None and ctx.databases.waiting.unblock(client.session, error))
 
 
 @command(
     "client pause",
-    Tail("<milliseconds> [WRITE|ALL]", least=1),
+    Param("milliseconds"),
+    Param("WRITE|ALL", optional=True),
     flags=ADMIN | Flag.DANGEROUS,
     summary="Hold all requests, or those that write, for some time",
     complexity="O(1)",
     differs="Keys expire meanwhile.",
 )
-def client_pause(ctx: Context, *words: bytes) -> Status:
-    if len(words) > 2:
-        raise too_many("PAUSE")
-    mode = words[1].upper() if len(words) == 2 else b"ALL"
-    if mode not in (b"WRITE", b"ALL"):
+def client_pause(ctx: Context, duration: bytes, mode: bytes = b"ALL") -> Status:
+    if mode.upper() not in (b"WRITE", b"ALL"):
         raise CommandError("CLIENT PAUSE mode must be WRITE or ALL")
-    ctx.server.pause.begin(milliseconds(words[0]), only_writes=mode == b"WRITE")
+    ctx.server.pause.begin(milliseconds(duration), only_writes=mode.upper() == b"WRITE")
     return OK
 
 

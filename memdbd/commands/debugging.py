@@ -41,7 +41,7 @@ def debug(ctx: Context, *arguments: bytes) -> Reply:
         raise CommandError(NOT_ALLOWED)
     words = Words(arguments)
     if words.option() != b"SLEEP" or len(words) != 1:
-        raise SubcommandFault("DEBUG", arguments[0].decode("utf-8", "surrogateescape"))
+        raise SubcommandFault("DEBUG", arguments[0])
     seconds = words.take(_seconds)
     if not ctx.may_wait:
         return OK

@@ -55,8 +55,9 @@ def restore(ctx: Context, key: bytes, milliseconds: bytes, payload: bytes, *word
     options = _read(Words(words))
     if not options.replace and ctx.db.get(key) is not None:
         raise CommandError("Target key name already exists.", code="BUSYKEY")
-    deadline = _deadline(ctx, milliseconds, options.absolute)
+    ttl = _ttl(milliseconds)
     value = value_of(payload, ctx.server)
+    deadline = _deadline(ctx, ttl, options.absolute)
     if deadline is None or deadline > ctx.db.clock():
         ctx.db.set(key, value, deadline, "restore")
     else:
@@ -93,13 +94,17 @@ def _read(words: Words) -> _Options:
     return options
 
 
-def _deadline(ctx: Context, milliseconds: bytes, absolute: bool) -> int | None:
-    number = integer(milliseconds)
+def _ttl(raw: bytes) -> int:
+    number = integer(raw)
     if number < 0:
         raise CommandError("Invalid TTL value, must be >= 0")
-    if number == 0:
+    return number
+
+
+def _deadline(ctx: Context, ttl: int, absolute: bool) -> int | None:
+    if ttl == 0:
         return None
-    return deadline_of(ctx, "restore", number, MILLISECONDS_AT if absolute else MILLISECONDS)
+    return deadline_of(ctx, "restore", ttl, MILLISECONDS_AT if absolute else MILLISECONDS)
 
 
 # The format

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.geo import coordinates, metres_of, position, shown_distance
-from memdbd.commands.spec import KEY, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.spec import KEY, FindKeys, Flag, Param, Tail, Words, command, integer
 from memdbd.commands.zsets import MEMBER, ZSET, store_result
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Reply
@@ -238,6 +238,11 @@ LONGITUDE, LATITUDE = Param("longitude"), Param("latitude")
 RADIUS, UNIT = Param("radius"), Param("unit")
 
 
+_STORES = Tail(f"{_SHOWS} [STORE <key>|STOREDIST <key>]")
+LONGITUDE, LATITUDE = Param("longitude"), Param("latitude")
+RADIUS, UNIT = Param("radius"), Param("unit")
+
+
 def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
     """The key that is searched, and the one in which something is stored."""
     stores = [at for at in range(5, len(argv) - 1) if argv[at].upper() in _STORES]
@@ -245,6 +250,18 @@ def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
 
 
 _STORES = (b"STORE", b"STOREDIST")
+
+
+def _keys(options_at: int) -> FindKeys:
+    """The key that is searched, and those in which something is stored: as Redis tells them, the
+    first behind either word."""
+
+    def find(argv: Sequence[bytes]) -> Sequence[bytes]:
+        words = [word.upper() for word in argv[options_at:-1]]
+        stores = (words.index(word) for word in _STORES if word in words)
+        return [argv[1], *(argv[options_at + at + 1] for at in stores)]
+
+    return find
 
 
 def _finish(ctx: Context, search: Search, words: Sequence[bytes], *, stores: bool) -> Reply:
@@ -290,7 +307,7 @@ def _around_member(ctx: Context, key: bytes, words: Sequence[bytes], *, stores: 
     flags=Flag.WRITE | Flag.GROWS,
     summary="The places around a position",
     complexity=O_SEARCH,
-    keys=_keys,
+    keys=_keys(6),
 )
 def georadius(ctx: Context, key: bytes, *words: bytes) -> Reply:
     return _around_position(ctx, key, words, stores=True)
@@ -322,7 +339,7 @@ def georadius_ro(ctx: Context, key: bytes, *words: bytes) -> Reply:
     flags=Flag.WRITE | Flag.GROWS,
     summary="The places around another",
     complexity=O_SEARCH,
-    keys=_keys,
+    keys=_keys(5),
 )
 def georadiusbymember(ctx: Context, key: bytes, *words: bytes) -> Reply:
     return _around_member(ctx, key, words, stores=True)

@@ -107,11 +107,11 @@ def _shown_container(container: Container) -> list[Reply]:
 
 
 def _found(ctx: Context, name: bytes) -> Command | Container | None:
-    first, _, second = name.lower().partition(b"|")
+    first, bar, second = name.lower().partition(b"|")
     container = ctx.server.containers.get(first)
     if container is None:
         return ctx.server.commands.get(name.lower())
-    return container.subcommands.get(second) if second else container
+    return container.subcommands.get(second) if bar else container
 
 
 def _entry(found: Command | Container | None) -> Reply:
@@ -264,8 +264,10 @@ def _request(ctx: Context, argv: tuple[bytes, ...]) -> Command:
         raise CommandError("Invalid command specified")
     if found.has_fixed_keys and not found.key_range.first:
         raise CommandError("The command has no key arguments")
-    if not found.min_words <= len(argv) <= found.max_words:
-        raise CommandError("Invalid number of arguments specified for command")
+    try:
+        found.check(argv)
+    except CommandError:
+        raise CommandError("Invalid number of arguments specified for command") from None
     return found
 
 

@@ -9,29 +9,25 @@ from collections.abc import Sequence
 
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, Words, command, counted_keys
-from memdbd.errors import CommandError, SubcommandFault
+from memdbd.errors import CommandError
 from memdbd.replies import OK, Status
 
-MODE = Tail("[ASYNC|SYNC]")
+MODES = (b"ASYNC", b"SYNC")
 
 
 def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
     return () if argv[2] == b"0" else counted_keys(2)(argv)
 
 
-def _is_mode(words: Sequence[bytes]) -> bool:
-    return not words or (len(words) == 1 and words[0].upper() in (b"ASYNC", b"SYNC"))
-
-
 @command(
     "script flush",
-    MODE,
+    Tail("[ASYNC|SYNC]"),
     flags=Flag.SERVER,
     summary="Forget all scripts, of which there are none",
     complexity="O(1)",
 )
 def script_flush(ctx: Context, *words: bytes) -> Status:
-    if not _is_mode(words):
+    if len(words) > 1 or (words and words[0].upper() not in MODES):
         raise CommandError("SCRIPT FLUSH only support SYNC|ASYNC option")
     return OK
 
@@ -49,15 +45,13 @@ def script_exists(ctx: Context, *digests: bytes) -> list[int]:
 
 @command(
     "function flush",
-    MODE,
+    Param("ASYNC|SYNC", optional=True),
     flags=Flag.SERVER | Flag.WRITE,
     summary="Forget all functions, of which there are none",
     complexity="O(1)",
 )
-def function_flush(ctx: Context, *words: bytes) -> Status:
-    if len(words) > 1:
-        raise SubcommandFault("FUNCTION", "flush")
-    if not _is_mode(words):
+def function_flush(ctx: Context, mode: bytes = b"SYNC") -> Status:
+    if mode.upper() not in MODES:
         raise CommandError("FUNCTION FLUSH only supports SYNC|ASYNC option")
     return OK
 

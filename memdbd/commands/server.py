@@ -5,11 +5,13 @@ May import: context, spec and what they may import.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memdbd import REDIS_VERSION, __version__
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, command, integer
 from memdbd.errors import CommandError, SyntaxFault
-from memdbd.replies import OK, Pending, Reply, Status, Verbatim
+from memdbd.replies import NO_REPLY, OK, Pending, Reply, Status, Verbatim
 
 ADMIN = Flag.ADMIN | Flag.DANGEROUS
 
@@ -96,12 +98,23 @@ _SHUTDOWN = frozenset({b"SAVE", b"NOSAVE", b"NOW", b"FORCE", b"ABORT"})
 @command(
     "shutdown",
     Tail("[SAVE] [NOW] [FORCE]"),
-    flags=ADMIN | Flag.ALONE,
+    flags=ADMIN | Flag.ALONE | Flag.ENDS,
     summary="Write a last snapshot and stop",
     complexity="O(n), n being the keys",
     differs="NOSAVE and ABORT are refused: what was changed is always saved.",
 )
-def shutdown(ctx: Context, *words: bytes) -> Status:
+def shutdown(ctx: Context, *words: bytes) -> Reply:
+    _shut_down(ctx, words)
+    return NO_REPLY  # that the connection closes, tells Redis's clients that it has worked
+
+
+@shutdown.in_text()
+def shutdown_in_text(ctx: Context, *words: bytes) -> Status:
+    _shut_down(ctx, words)
+    return OK
+
+
+def _shut_down(ctx: Context, words: Sequence[bytes]) -> None:
     options = {word.upper() for word in words}
     if not options <= _SHUTDOWN:
         raise SyntaxFault
@@ -112,7 +125,6 @@ def shutdown(ctx: Context, *words: bytes) -> Status:
     if b"NOSAVE" in options:
         raise CommandError("NOSAVE is not possible: the last snapshot is always written")
     ctx.server.shut_down()
-    return OK
 
 
 @command(

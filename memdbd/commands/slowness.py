@@ -6,8 +6,8 @@ May import: context, spec and what they may import.
 from __future__ import annotations
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, command, integer
-from memdbd.errors import CommandError, SubcommandFault
+from memdbd.commands.spec import Flag, Param, command, integer
+from memdbd.errors import CommandError
 from memdbd.replies import OK, Reply, Status, Verbatim
 
 ADMIN = Flag.ADMIN | Flag.DANGEROUS
@@ -26,15 +26,12 @@ def _count(raw: bytes) -> int:
 
 @command(
     "slowlog get",
-    Tail("[<count>]"),
+    Param("count", _count, optional=True),
     flags=ADMIN,
     summary="Show the newest entries of the slow log; -1: all of them",
     complexity="O(n), n being the entries shown",
 )
-def slowlog_get(ctx: Context, *words: bytes) -> list[Reply]:
-    if len(words) > 1:
-        raise SubcommandFault("SLOWLOG", "get")
-    count = _count(words[0]) if words else USUAL_COUNT
+def slowlog_get(ctx: Context, count: int = USUAL_COUNT) -> list[Reply]:
     return [
         [slow.number, slow.when, slow.micros, slow.argv, slow.peer, slow.name]
         for slow in ctx.server.slowlog.last(None if count < 0 else count)

@@ -144,6 +144,7 @@ def _elements(value: Value | None) -> list[bytes]:
     if value is None:
         return []
     if value.__class__ is ZSET.python:
+        value.is_packed = False  # as Redis leaves one that it has looked through
         return [member for _, member in value]
     if value.__class__ in (LIST.python, SET.python):
         return list(value)

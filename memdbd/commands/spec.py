@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memdbd.errors import CommandError, ProtocolError, SyntaxFault
+from memdbd.errors import CommandError, ProtocolError, SubcommandFault, SyntaxFault
 from memdbd.replies import Reply
 
 # Longer integers are refused before they are parsed: int() of 10 MB of digits holds the loop.
@@ -318,17 +318,21 @@ class Command:
         return self.find_keys(argv)
 
     def check(self, argv: Sequence[bytes]) -> None:
-        """Raise CommandError where the number of words is wrong."""
-        if not self.min_words <= len(argv) <= self.max_words:
-            raise self.wrong_number()
+        """Raise CommandError where the number of words is not what :attr:`arity` says.
 
-    def wrong_number(self) -> CommandError:
+        Where some may be left out, it does not say how many are too many: that is found when the
+        command is run, and so not when it is queued.
+        """
+        if len(argv) < self.min_words or (len(argv) > self.min_words == self.max_words):
+            raise self.wrong_number(argv)
+
+    def wrong_number(self, argv: Sequence[bytes] = ()) -> CommandError:
         """The error for a request with more or fewer words than there can be."""
         quoting = "; a value with blanks goes in quotes" if self.takes_rest else ""
-        return CommandError(
-            f"wrong number of arguments for '{self.full_name}' command",
-            f"usage: {self.usage}{quoting}",
-        )
+        hint = f"usage: {self.usage}{quoting}"
+        if self.words == 2 and len(argv) > self.max_words > self.min_words:
+            return SubcommandFault(self.name.split()[0], argv[1], hint)
+        return CommandError(f"wrong number of arguments for '{self.full_name}' command", hint)
 
     def arguments(self, argv: Sequence[bytes]) -> Sequence[Any]:
         """The handler's arguments for a request.
@@ -336,7 +340,7 @@ class Command:
         Raises CommandError where their number is wrong or one cannot be converted.
         """
         if not self.min_words <= len(argv) <= self.max_words:
-            raise self.wrong_number()
+            raise self.wrong_number(argv)
         raw = argv[self.words :]
         return self._converted(raw) if self.converts else raw
 

@@ -8,6 +8,8 @@ May import: context, spec and what they may import.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEYS, Command, Flag, command
 from memdbd.errors import CommandError
@@ -30,8 +32,8 @@ class _Exec(Command):
 
     __slots__ = ()
 
-    def wrong_number(self) -> CommandError:
-        return Discarded(f"Transaction discarded because of: {super().wrong_number()}")
+    def wrong_number(self, argv: Sequence[bytes] = ()) -> CommandError:
+        return Discarded(f"Transaction discarded because of: {super().wrong_number(argv)}")
 
 
 def end_transaction(ctx: Context) -> None:

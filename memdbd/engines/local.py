@@ -177,6 +177,8 @@ class LocalEngine:
             "keys_with_deadline": sum(len(each.deadlines) for each in self.databases),
             "changes": self.dirty,
             "expired": sum(each.expired for each in self.databases),
+            "key_hits": sum(each.hits for each in self.databases),
+            "key_misses": sum(each.misses for each in self.databases),
             "evicted": sum(each.evicted for each in self.databases),
             "clients_waiting": len(self.waiting),
             "channels": len(self.channels.channels),

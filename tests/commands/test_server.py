@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from harness import House
 from helpers_pure import NOW, World, refusal
 
 from memdbd import __version__
 from memdbd.errors import CommandError
-from memdbd.replies import OK, Pending, Status
+from memdbd.replies import NO_REPLY, OK, Pending
 
 
 @pytest.fixture
@@ -58,8 +59,13 @@ class TestSnapshots:
     @pytest.mark.parametrize("options", [(), (b"schedule",)])
     def test_bgsave_answers_at_once(self, world: World, options: tuple[bytes, ...]) -> None:
         begun: list[Pending] = []
-        world.daemon.saver = lambda: begun.append(Pending()) or begun[-1]  # type: ignore[func-returns-value]
-        assert world.run(b"bgsave", *options) == Status("Background saving started")
+
+        def save() -> Pending:
+            begun.append(Pending())
+            return begun[-1]
+
+        world.daemon.saver = save
+        assert world.run(b"bgsave", *options).text == "Background saving started"
         assert len(begun) == 1
 
     def test_bgsave_takes_no_other_word(self, world: World) -> None:
@@ -80,8 +86,26 @@ class TestShutdown:
     def test_stops_the_process(self, world: World, options: tuple[bytes, ...]) -> None:
         stopped: list[bool] = []
         world.daemon.stopper = lambda: stopped.append(True)
-        world.run(b"shutdown", *options)
+        assert world.run(b"shutdown", *options) is NO_REPLY
         assert stopped == [True]
+
+    def test_closes_the_connection_behind_it(self) -> None:
+        house = House()
+        house.server.stopper = lambda: None
+        peer = house.connect()
+        assert peer.asks(b"*1\r\n$8\r\nshutdown\r\n*1\r\n$4\r\nping\r\n") == b""
+        assert peer.closed
+
+    def test_is_answered_in_the_text_dialect(self) -> None:
+        house = House()
+        house.server.stopper = lambda: None
+        peer = house.connect()
+        assert peer.asks(b"shutdown\nping\n") == b'{"result": "OK"}\n'
+        assert peer.closed
+
+    def test_that_is_refused_closes_nothing(self) -> None:
+        peer = House().connect()
+        assert b"PONG" in peer.asks(b"shutdown nosave\nping\n")
 
     @pytest.mark.parametrize(
         ("options", "error"),
