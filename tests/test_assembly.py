@@ -124,6 +124,11 @@ class TestTheSettings:
         parts, reactor = listening("tcp:4:interface=127.0.0.1:backlog=7")
         assert reactor.tcpServers == [(4, parts.factory, 7, "127.0.0.1")]
 
+    def test_the_port_that_is_listened_on_is_known_as_redis_s_parameter(self) -> None:
+        parts, _ = listening("tcp:7")
+        assert parts.daemon.parameters["port"] == "7"
+        assert "tcp_port:7\r\n" in parts.daemon.figures.text(["server"])
+
     def test_listen_with_what_is_no_endpoint_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="'nonsense' cannot be listened on"):
             listening("nonsense")

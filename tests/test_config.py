@@ -93,6 +93,8 @@ FROM_A_FILE: list[tuple[str, str, Any]] = [
     ("max_memory", "1024", 1024),
     ("max_memory", '"512mb"', 512 * 1024 * 1024),
     ("eviction", '"volatile-ttl"', "volatile-ttl"),
+    ("enable_debug_command", "true", True),
+    ("enable_debug_command", '"false"', False),
     ("log_level", '"debug"', "debug"),
     ("log_format", '"json"', "json"),
 ]
@@ -117,6 +119,8 @@ FROM_TEXT: list[tuple[str, str, Any]] = [
     ("max_memory", " 1gb ", 1 << 30),
     ("subscriber_buffer", "8mb", 8 << 20),
     ("eviction", "allkeys-lru", "allkeys-lru"),
+    ("enable_debug_command", "true", True),
+    ("enable_debug_command", "false", False),
 ]
 
 
@@ -182,6 +186,8 @@ BAD_IN_A_FILE: list[tuple[str, str, str]] = [
     ("max_memory", "true", SIZE),
     ("eviction", '"lru"', f"must be one of {', '.join(POLICIES)}"),
     ("eviction", "0", f"must be one of {', '.join(POLICIES)}"),
+    ("enable_debug_command", "1", "must be true or false"),
+    ("enable_debug_command", '"local"', "must be true or false"),
     ("log_level", '"INFO"', f"must be one of {', '.join(LEVELS)}"),
     ("log_format", "[]", f"must be one of {', '.join(FORMATS)}"),
 ]
@@ -212,6 +218,7 @@ BAD_TEXT: list[tuple[str, str, str]] = [
     ("max_memory", "1 k b", SIZE),
     ("max_memory", "1tb", SIZE),
     ("max_memory", "١mb", SIZE),
+    ("enable_debug_command", "yes", "must be true or false"),
     ("log_level", "loud", f"must be one of {', '.join(LEVELS)}"),
 ]
 

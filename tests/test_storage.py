@@ -232,6 +232,18 @@ class TestTheInterval:
         stored.stop()
         assert contents(directory) == {b"a": b"1"}
 
+    def test_can_be_another_from_now_on(self, stored: Stored) -> None:
+        stored.house.connect().asks(b"set a 1\n")
+        stored.storage.save_every(5)
+        stored.house.passes(5)
+        assert stored.storage.stats()["snapshots_written"] == 1
+
+    def test_can_end(self, stored: Stored) -> None:
+        stored.house.connect().asks(b"set a 1\n")
+        stored.storage.save_every(0)
+        stored.house.passes(100_000)
+        assert not stored.snapshot.exists()
+
 
 class TestSave:
     def test_is_answered_when_the_file_is_there(self, stored: Stored) -> None:

@@ -113,7 +113,7 @@ class TestRestore:
             (b"x IDLETIME 0 FREQ 1", "syntax error"),
             (b"x REPLACE", "value is not an integer or out of range"),
             (b"-1", "Invalid TTL value, must be >= 0"),
-            (b"%d" % INT64_MAX, "invalid expire time in 'restore' command"),
+            (b"%d" % INT64_MAX, "DUMP payload version or checksum are wrong"),
             (b"0 ABSTTL REPLACE FREQ 255", "DUMP payload version or checksum are wrong"),
         ],
     )
@@ -123,6 +123,13 @@ class TestRestore:
         milliseconds, *options = words.split()
         assert refusal(world, b"restore", b"k", milliseconds, b"x", *options) == f"ERR {error}"
         assert world.heard() == []
+
+    def test_a_time_that_is_too_far_away_is_refused(self, world: World) -> None:
+        dumped = payload(["list", ["a"]])
+        assert (
+            refusal(world, b"restore", b"k", b"%d" % INT64_MAX, dumped)
+            == "ERR invalid expire time in 'restore' command"
+        )
 
 
 class TestAPayload:

@@ -196,3 +196,15 @@ def test_in_a_conversation(world: World) -> None:
         {"result": 4}
         """,
     )
+
+
+def test_a_sorted_set_is_not_packed_any_more_so_that_minus_zero_stays(world: World) -> None:
+    world.run(b"zadd", b"z", b"-0", b"before")
+    assert world.run(b"object", b"encoding", b"z") == b"listpack"
+    world.run(b"sort", b"z", b"ALPHA")
+    world.run(b"zadd", b"z", b"-0", b"behind")
+    assert world.run(b"object", b"encoding", b"z") == b"skiplist"
+    assert [world.db.values[b"z"].scores[each].hex() for each in (b"before", b"behind")] == [
+        "0x0.0p+0",
+        "-0x0.0p+0",
+    ]

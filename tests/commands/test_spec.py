@@ -93,6 +93,32 @@ class TestArity:
         assert refused.value.hint == "usage: try <key> <value…>; a value with blanks goes in quotes"
 
 
+    def test_of_a_subcommand_it_names_the_word_as_it_was_said(self) -> None:
+        one = declared(OPTIONAL, name="try hard")
+        with pytest.raises(CommandError) as refused:
+            one.arguments([b"try", b"Hard", b"a", b"b"])
+        assert str(refused.value) == (
+            "unknown subcommand or wrong number of arguments for 'Hard'. Try TRY HELP."
+        )
+        assert refused.value.hint == "usage: try hard [<option>]"
+        with pytest.raises(CommandError, match="wrong number of arguments for 'try.hard' command"):
+            declared(KEY, name="try hard").arguments([b"try", b"Hard", b"a", b"b"])
+
+    @pytest.mark.parametrize(
+        ("params", "right", "wrong"),
+        [((KEY,), [1], [0, 2]), ((KEY, OPTIONAL), [1, 2, 3], [0]), ((KEYS,), [1, 100], [0])],
+    )
+    def test_that_many_may_be_queued_whatever_is_found_when_it_is_run(
+        self, params: tuple[Param | Tail, ...], right: list[int], wrong: list[int]
+    ) -> None:
+        one = declared(*params)
+        for count in right:
+            one.check([b"try", *[b"x"] * count])
+        for count in wrong:
+            with pytest.raises(CommandError):
+                one.check([b"try", *[b"x"] * count])
+
+
 class TestConversion:
     def test_arguments_are_converted_as_declared_and_the_others_stay(self) -> None:
         one = declared(KEY, NUMBER, OPTIONAL)

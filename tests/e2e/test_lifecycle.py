@@ -53,6 +53,15 @@ class TestTheData:
             )
             assert caller.asks(b"dbsize") == b'{"result": 4}\n'
 
+    def test_is_there_after_a_shutdown_that_a_client_asks_for(self, data: Path) -> None:
+        with Daemon(data) as daemon, daemon.connect() as caller:
+            assert caller.asks(b"set a 1") == OK
+            assert caller.asks(b"shutdown") == OK
+            assert caller.rest() == b""
+            assert daemon.ended() == 0
+        with Daemon(data) as daemon, daemon.connect() as caller:
+            assert field(caller.asks(b"get a")) == "1"
+
     def test_of_the_last_snapshot_is_there_after_kill_9(self, data: Path) -> None:
         with Daemon(data) as daemon, daemon.connect() as caller:
             assert caller.asks(b"set a saved") == OK

@@ -180,7 +180,7 @@ const STEPS = [
   ["lastSave", [], kind],
   ["configSet", ["hash-max-listpack-entries", "64"]],
   ["configGet", ["hash-max-listpack-entries"]],
-  ["configSet", ["hash-max-listpack-entries", "128"]],
+  ["configSet", ["hash-max-listpack-entries", "512"]],
   ["clientId", [], kind],
   ["clientSetName", ["interop"]],
   ["clientGetName", []],
