@@ -11,8 +11,9 @@ from __future__ import annotations
 from memdbd.commands.table import COMMANDS
 from memdbd.dialects.text import LineRules, TextParser
 
-_RULES = LineRules(COMMANDS)
-_ENDING = {name: command for name, command in COMMANDS.items() if command.ends}
+_TEXT = {name: command.text for name, command in COMMANDS.items()}
+_RULES = LineRules(_TEXT)
+_ENDING = {name: command for name, command in _TEXT.items() if command.ends}
 
 
 def words_of(line: bytes) -> list[bytes]:

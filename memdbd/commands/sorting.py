@@ -77,6 +77,7 @@ def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
         option = words.option()
         if option == b"STORE" and words:
             keys[1:] = [words.take()]
+            words.back()  # it may be the word itself again
         for _ in range({b"LIMIT": 2, b"GET": 1, b"BY": 1}.get(option, 0)):
             if words:
                 words.take()

@@ -1,4 +1,4 @@
-"""What COMMAND says of each command, beside what the real redis-server says of it."""
+"""What COMMAND, CONFIG and INFO say, beside what the real redis-server says."""
 
 from __future__ import annotations
 
@@ -98,6 +98,33 @@ def test_no_other_command_is_ours_alone(ours: dict[str, Any], theirs: dict[str, 
 def test_getkeys_finds_the_same_keys_or_has_the_same_error(redis: Redis, request_: str) -> None:
     words = [b"command", b"getkeys", *request_.encode().split()]
     assert outcome(World().run, words) == outcome(redis.ask, words)
+
+
+# They are what they are here.
+OWN_VALUES = {"bind", "dbfilename", "dir", "maxclients", "port", "save", "unixsocket"}
+
+
+def test_parameters_have_redis_s_names_and_defaults(redis: Redis) -> None:
+    words = redis.ask("CONFIG", "GET", "*")
+    theirs = {
+        name.decode(): value.decode() for name, value in zip(words[::2], words[1::2], strict=True)
+    }
+    ours = World().run(b"config", b"get", b"*")
+    assert ours.keys() - theirs.keys() == set()
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    assert differing <= OWN_VALUES | {"client-output-buffer-limit"}
+
+
+def test_the_fields_of_info_are_redis_s(redis: Redis) -> None:
+    theirs = fields(redis.ask("INFO", "everything").decode())
+    assert fields(World().run(b"info", b"everything").text) - theirs == {
+        "memdbd_version",
+        "python_version",
+    }
+
+
+def fields(text: str) -> set[str]:
+    return {line.partition(":")[0] for line in text.split("\r\n") if line}
 
 
 def outcome(ask: Callable[..., Any], words: list[bytes]) -> Any:

@@ -42,11 +42,13 @@ def main() -> int:
         )
     for name, count in report.commands.items():
         print(f"{name:16} {count:8} commands")
+    for reason, times in report.deliberate.most_common():
+        print(f"{times:8} times deliberate: {reason}")
     if coverage is not None:
         print("\n".join(coverage.lines()))
     print(
         f"{report.total} commands in {report.seconds:.1f} s, {len(report.findings)} differences, "
-        f"{report.deliberate} deliberate ones; seed {seed}"
+        f"{report.deliberate.total()} deliberate ones; seed {seed}"
     )
     return 1 if report.findings else 0
 

@@ -25,7 +25,7 @@ from differential.compare import (
     same_chunk,
     stepped,
 )
-from differential.differences import is_deliberate
+from differential.differences import why
 from differential.grammar.group import Group
 from differential.grammar.sequences import Sequence as Played
 from differential.grammar.sequences import draw
@@ -83,7 +83,7 @@ class Report:
     """What a campaign has done so far."""
 
     commands: Counter[str] = field(default_factory=Counter)  # of each group
-    deliberate: int = 0
+    deliberate: Counter[str] = field(default_factory=Counter)  # for each reason
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -130,8 +130,8 @@ class Campaign:
         found: list[Finding] = []
         earlier: set[int] = set()
         for difference in list(self._differences(sequence, iterate, UNHURRIED, self._witness)):
-            if is_deliberate(difference):
-                self.report.deliberate += 1
+            if reason := why(difference):
+                self.report.deliberate[reason] += 1
             elif self._may_be_new(difference):
                 finding = self._looked_into(sequence, difference, earlier, iterate)
                 if finding is not None:
@@ -158,20 +158,13 @@ class Campaign:
             shorter = sequence.keeping(requests)
             if not shorter.is_safe or time.monotonic() > deadline:
                 return None
-            first = next(
-                (
-                    each
-                    for each in self._differences(shorter, iterate)
-                    if not is_deliberate(each)
-                ),
-                None,
-            )
+            first = _first(self._differences(shorter, iterate))
             return first if first and first.signature == difference.signature else None
 
         without = [
             request
             for at, request in enumerate(sequence.requests[: difference.at + 1])
-            if at == difference.at or at not in earlier
+            if at not in earlier or (at == difference.at and difference.argv)
         ]
         is_shown = shown_by(without) is not None
         if earlier and not is_shown:
@@ -225,6 +218,18 @@ class Campaign:
         if commands:
             for player in self.players:
                 player.tell(commands)
+
+
+def _first(differences: Iterator[Difference]) -> Difference | None:
+    """The first that is not deliberate, if no deliberate one may have led to it."""
+    deliberate_at: int | None = None
+    for each in differences:
+        if not why(each):
+            follows = deliberate_at is not None and not (each.argv and each.at == deliberate_at)
+            return None if follows else each
+        if deliberate_at is None:
+            deliberate_at = each.at
+    return None
 
 
 def _alike(request: Request, one: Chunks, other: Chunks) -> bool:

@@ -28,7 +28,7 @@ class Deliberate:
     besides: str = ""
 
     def covers(self, command: str, redis: str, memdbd: str) -> bool:
-        """Whether this explains a difference."""
+        """Whether this explains a difference between two replies."""
         if not (
             re.fullmatch(self.command, command, re.IGNORECASE | re.DOTALL)
             and re.fullmatch(self.redis, redis, re.DOTALL)
@@ -42,6 +42,17 @@ class Deliberate:
 
 
 _CLOSED = re.escape(repr(CLOSED))
+
+
+def _notified(channel: str, message: str) -> str:
+    """A pattern of what is heard of an event."""
+    end = r"\\r\\n"
+    head = end.join((r"[*>]4", r"\$8", "pmessage", r"\$10", r"__key\*__:\*"))
+    return end.join((head, r"\$\d+", channel, r"\$\d+", message, ""))
+
+
+
+_TO = re.compile(r"^to \d: ")  # which client heard it
 
 DELIBERATE: Sequence[Deliberate] = (
     Deliberate(
@@ -79,13 +90,30 @@ DELIBERATE: Sequence[Deliberate] = (
     Deliberate(
         r".*",
         "who is closed by what he has set going, still gets his reply",
-        redis=rf"to \d: {_CLOSED}",
-        memdbd=rf"to \d: b.*{_CLOSED[2:]}",
+        redis=_CLOSED,
+        memdbd=rf"b.+{_CLOSED[2:]}",
+    ),
+    Deliberate(
+        r"restore .*",
+        "a time beyond 64 bits is an error, not one that has passed",
+        redis=r"b'\+OK.*",
+        memdbd=r".*invalid expire time.*",
+    ),
+    Deliberate(
+        r"bitfield .*fail.*|exec",
+        "a key that comes to be is announced, even if nothing could be written to it",
+        redis=r"(?!.*setbit).*",
+        memdbd=r".*setbit.*",
+        besides=_notified(r"__keyspace@\d+__:[^\\]*", "setbit")
+        + "|"
+        + _notified(r"__keyevent@\d+__:setbit", r"[^\\]*"),
     ),
 )
 
 
-def is_deliberate(difference: Difference) -> bool:
-    """Whether a difference is one of the table's."""
+def why(difference: Difference) -> str:
+    """The reason for a difference that is one of the table's; nothing for any other."""
     command = " ".join(map(shown_argument, difference.argv))
-    return any(each.covers(command, difference.redis, difference.memdbd) for each in DELIBERATE)
+    replies = [_TO.sub("", shown) for shown in (difference.redis, difference.memdbd)]
+    reasons = (each.reason for each in DELIBERATE if each.covers(command, *replies))
+    return next(reasons, "")

@@ -274,6 +274,14 @@ class TestCopies:
         house.connect().asks(b"get a\nset c 3\n")
         assert list(house.engine.databases[0].values) == [b"a", b"c"]
 
+    def test_what_was_loaded_beyond_the_bounds_goes_at_once(self) -> None:
+        house = House(max_keys=2, eviction="allkeys-lru")
+        house.engine.load({0: ({b"a": b"1", b"b": b"2"}, {}), 1: ({b"c": b"3"}, {})})
+        assert [list(house.engine.databases[number].values) for number in (0, 1)] == [
+            [b"b"],
+            [b"c"],
+        ]
+
     def test_deadlines_are_the_walls_outside_and_the_steady_clocks_inside(
         self, house: House
     ) -> None:
