@@ -84,6 +84,7 @@ class Shown:
     """A dialect that says what it was given."""
 
     name = "shown"
+    messages_first = False
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE

@@ -238,17 +238,6 @@ LONGITUDE, LATITUDE = Param("longitude"), Param("latitude")
 RADIUS, UNIT = Param("radius"), Param("unit")
 
 
-_STORES = Tail(f"{_SHOWS} [STORE <key>|STOREDIST <key>]")
-LONGITUDE, LATITUDE = Param("longitude"), Param("latitude")
-RADIUS, UNIT = Param("radius"), Param("unit")
-
-
-def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
-    """The key that is searched, and the one in which something is stored."""
-    stores = [at for at in range(5, len(argv) - 1) if argv[at].upper() in _STORES]
-    return [argv[1], *(argv[at + 1] for at in stores[-1:])]
-
-
 _STORES = (b"STORE", b"STOREDIST")
 
 

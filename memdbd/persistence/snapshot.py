@@ -10,9 +10,10 @@ The format, version 1. The file as a whole is a JSON array; each line of it is o
 
 ``sequence`` is that of the last journal frame that it covers. In a record, ``type`` is left out
 where it is ``string``, and ``database`` where it is 0; ``deadline`` is in milliseconds of the wall
-clock; ``encoding`` and ``key_encoding`` say that the texts in the value, or the key, are base64, which they are only
-where the bytes are not UTF-8. The last line has the number of records and the CRC-32 of all bytes
-before that line: a file is a snapshot if its last line is exactly the one that belongs to it.
+clock; ``encoding`` and ``key_encoding`` say that the texts in the value, or the key, are base64,
+which they are only where the bytes are not UTF-8. The last line has the number of records and the
+CRC-32 of all bytes before that line: a file is a snapshot if its last line is exactly the one that
+belongs to it.
 
 Strategy of the writer: slices short enough to be written between two turns of the reactor, into a
 temporary file; then sync, rename, sync of the directory. The rename is the commit point: before

@@ -92,7 +92,6 @@ class TestArity:
         assert str(refused.value) == "wrong number of arguments for 'try' command"
         assert refused.value.hint == "usage: try <key> <value…>; a value with blanks goes in quotes"
 
-
     def test_of_a_subcommand_it_names_the_word_as_it_was_said(self) -> None:
         one = declared(OPTIONAL, name="try hard")
         with pytest.raises(CommandError) as refused:

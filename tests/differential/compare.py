@@ -54,9 +54,9 @@ class Transaction:
         if one.raw == other.raw:
             return []
         exchanges = [(request.argv, one, other)]
-        if request.name == b"EXEC" and one.kind == other.kind:
-            if len(one.items) == len(other.items) == len(self._queued):
-                exchanges = list(zip(self._queued, one.items, other.items, strict=True))
+        lengths = {len(one.items), len(other.items), len(self._queued)}
+        if request.name == b"EXEC" and one.kind == other.kind and len(lengths) == 1:
+            exchanges = list(zip(self._queued, one.items, other.items, strict=True))
         return [exchange for exchange in exchanges if not _alike(*exchange)]
 
 

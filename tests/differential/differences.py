@@ -51,7 +51,6 @@ def _notified(channel: str, message: str) -> str:
     return end.join((head, r"\$\d+", channel, r"\$\d+", message, ""))
 
 
-
 _TO = re.compile(r"^to \d: ")  # which client heard it
 
 DELIBERATE: Sequence[Deliberate] = (
@@ -72,6 +71,11 @@ DELIBERATE: Sequence[Deliberate] = (
         memdbd=r"b'-ERR Invalid command specified.*",
     ),
     Deliberate(
+        r"command info .*(eval|xadd).*",
+        "there are no scripts and no streams",
+        memdbd=r".*(_|\$-1)\\r\\n.*",
+    ),
+    Deliberate(
         r"command getkeysandflags .*",
         "a key's flags are those of its command: read, or written",
         besides=r"[*~]\d+\\r\\n(\+\w+\\r\\n)+",
@@ -85,13 +89,27 @@ DELIBERATE: Sequence[Deliberate] = (
     Deliberate(
         r"flush(all|db).*",
         "the null that tells of a flush is that of the version of whoever is told",
-        besides=r"_\\r\\n|\$-1\\r\\n",
+        redis=r".*invalidate.*",
+        memdbd=r".*invalidate.*",
+        besides=r"(>2\\r\\n\$10\\r\\ninvalidate\\r\\n)?(_|\$-1)\\r\\n",
     ),
     Deliberate(
         r".*",
         "who is closed by what he has set going, still gets his reply",
         redis=_CLOSED,
         memdbd=rf"b.+{_CLOSED[2:]}",
+    ),
+    Deliberate(
+        r"client kill .*|quit",
+        "who wants no replies and ends himself, is closed",
+        redis=r"b''",
+        memdbd=_CLOSED,
+    ),
+    Deliberate(
+        r"lolwut version .*",
+        "nothing is drawn, so it does not matter how large",
+        redis=r"b'-ERR value is not an integer.*",
+        memdbd=r"b'[$=].*",
     ),
     Deliberate(
         r"restore .*",
