@@ -51,9 +51,10 @@ class Pause:
         """Hold requests for so many milliseconds. A pause that is on gets no shorter by this, and
         holds no less."""
         self._only_writes = only_writes and (self._only_writes or not self.is_on)
-        self._until = max(self._until, self._ms() + ms)
+        now = self._ms()
+        self._until = max(self._until, now + ms)
         self._stop_timer()
-        self._timer = self._call_later((self._until - self._ms()) / 1000, self.end)
+        self._timer = self._call_later((self._until - now) / 1000, self.end)
         if not self.is_on:
             self._attendants.append(self)
 

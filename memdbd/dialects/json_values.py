@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from math import isfinite
 from typing import Any
 
 import orjson
 
-from memdbd.dialects.streams import LONG, PIECE
+from memdbd.dialects.streams import LONG, PIECE, emptied
 from memdbd.errors import CommandError
 from memdbd.replies import (
     Double,
@@ -72,7 +72,8 @@ def pieces(reply: Any) -> Iterator[bytes] | None:
         return None
     # What each piece is made of: as short as a piece, and of the kind of the whole.
     items = reply.items() if kind is dict else reply
-    return _pieces(lambda: (kind(part) for part in _parts(items)), b"{}" if kind is dict else b"[]")
+    brackets = b"{}" if kind is dict else b"[]"
+    return chain(_pieces(lambda: (kind(part) for part in _parts(items)), brackets), emptied(reply))
 
 
 def _parts(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -10,10 +10,10 @@ May import: errors, replies, streams.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from memdbd.dialects.streams import LONG, PIECE, Stream
+from memdbd.dialects.streams import LONG, PIECE, Stream, emptied
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
     Double,
@@ -100,10 +100,10 @@ class RespEncoder:
     def stream(self, reply: Sequence[Reply] | dict[Any, Reply] | Members | Pairs) -> Stream | None:
         """The pieces of a long reply; None for one that is better encoded as a whole.
 
-        The reply must not change any more.
+        It is emptied when it is sent.
         """
-        items: Any = reply.items if isinstance(reply, (Members, Pairs)) else reply
-        size = len(items)
+        owned: Any = reply.items if isinstance(reply, (Members, Pairs)) else reply
+        items, size = owned, len(owned)
         if size < LONG:
             return None
         kind, flat = b"*", False
@@ -115,7 +115,8 @@ class RespEncoder:
             kind = _KINDS.get(reply.__class__, kind)
         elif flat:
             size *= 2
-        return Stream(self._pieces(b"%b%d\r\n" % (kind, size), items, flat=flat))
+        pieces = self._pieces(b"%b%d\r\n" % (kind, size), items, flat=flat)
+        return Stream(chain(pieces, emptied(owned)))
 
     def message(self, message: Message) -> bytes:
         """The bytes that push a message, made once for all who listen in this version."""

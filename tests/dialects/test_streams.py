@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from memdbd.dialects.json_values import marked
@@ -23,11 +25,16 @@ LONG_REPLIES = [
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("reply", LONG_REPLIES, ids=lambda reply: type(reply).__name__)
 def test_the_pieces_are_the_whole(reply: Reply, version: int) -> None:
+    reply = copy.deepcopy(reply)
+    whole = ENCODERS[version].encode(reply)
     stream = ENCODERS[version].stream(reply)
     assert isinstance(stream, Stream)
     pieces = list(stream.pieces)
-    assert b"".join(pieces) == ENCODERS[version].encode(reply)
-    assert len(pieces) == 1 + -(-len(WORDS) // PIECE)
+    assert b"".join(pieces) == whole
+    assert len(list(filter(None, pieces))) == 1 + -(-len(WORDS) // PIECE)
+    # What was sent is freed in slices as well.
+    assert not (reply if isinstance(reply, (list, dict)) else reply.items)
+    assert pieces[-2:] == [b"", b""]
 
 
 def test_a_shorter_one_is_no_stream() -> None:
@@ -49,8 +56,9 @@ def test_in_the_text_dialect_too(reply: Reply, last: bytes) -> None:
             reply = Pairs([*reply.items, (last, b"v")])
         case _:
             reply = [*reply, last]
+    whole = b'{"result": %b}\n' % marked("encoding", reply)
     stream = TextEncoder(0).encode(reply)
     assert isinstance(stream, Stream)
     pieces = list(stream.pieces)
-    assert b"".join(pieces) == b'{"result": %b}\n' % marked("encoding", reply)
+    assert b"".join(pieces) == whole
     assert max(map(len, pieces)) < 40 * PIECE

@@ -26,7 +26,8 @@ class Difference:
     """Where two servers part: after which command of the sequence, and what they said.
 
     ``signature`` is the same for differences that are probably the same defect. ``argv`` is the
-    command that was replied to, which in EXEC is one of the queued; of a state it is none.
+    command that was replied to, which in EXEC may be one of the queued, and ``replies`` are what
+    both said then, or sent; of a state there are none.
     """
 
     at: int
@@ -34,6 +35,7 @@ class Difference:
     memdbd: str
     signature: tuple[str, ...]
     argv: Argv = ()
+    replies: tuple[bytes, bytes] = (b"", b"")
 
 
 class Transaction:
@@ -170,7 +172,7 @@ def _heard_otherwise(
     difference = _difference(at, request.argv, *(pair or (_NOTHING, _NOTHING)))
     who = "asking" if client == request.client else "listening"
     heard = f"to {client}: {one!r}", f"to {client}: {other!r}"
-    return Difference(at, *heard, (*difference.signature, who), request.argv)
+    return Difference(at, *heard, (*difference.signature, who), request.argv, (one, other))
 
 
 def _difference(at: int, argv: Argv, one: Reply, other: Reply) -> Difference:
@@ -178,7 +180,7 @@ def _difference(at: int, argv: Argv, one: Reply, other: Reply) -> Difference:
     if forms[1] == _UNKNOWN:  # one defect, whatever Redis replies
         forms = "known", _UNKNOWN
     signature = (command_name(argv).decode("latin-1"), *forms)
-    return Difference(at, repr(one.raw), repr(other.raw), signature, argv)
+    return Difference(at, repr(one.raw), repr(other.raw), signature, argv, (one.raw, other.raw))
 
 
 def _form(reply: Reply) -> str:
