@@ -20,6 +20,7 @@ from memdbd.commands.spec import Command
 from memdbd.commands.types import DataType
 from memdbd.databases import Databases
 from memdbd.engines.interface import IEngine
+from memdbd.errors import CommandError
 from memdbd.eviction import BoundedKeyspace, Bounds, Eviction
 from memdbd.keyspace import Contents, Keyspace, Value
 from memdbd.pubsub import Registry
@@ -124,7 +125,7 @@ class LocalEngine:
             return command.handler(context, *arguments)
         database = context.session.database
         if command.grows:
-            keys = command.keys_of(argv)
+            keys = self._keys_of(command, argv)
             size = sum(map(getsizeof, argv[command.words :])) - sum(map(getsizeof, keys))
             eviction.make_room(database, keys, size, replaces=command.replaces)
             return command.handler(context, *arguments)
@@ -132,6 +133,12 @@ class LocalEngine:
         # A longer name, or a deadline: no reason to refuse the command.
         eviction.fit(database)
         return reply
+
+    def _keys_of(self, command: Command, argv: Sequence[bytes]) -> Sequence[bytes]:
+        try:
+            return command.keys_of(argv)
+        except CommandError:
+            return ()  # the handler knows better what is wrong with the request
 
     def close(self, session: Session) -> None:
         session.unsubscribe_all()

@@ -200,6 +200,12 @@ class TestBounds:
             OK + b'{"result": "2", "ttl_remaining": null}\n' + OK + OK
         )
 
+    def test_a_request_that_does_not_say_its_keys_is_refused_in_the_commands_own_words(
+        self,
+    ) -> None:
+        peer = House(max_keys=10).connect()
+        assert peer.asks(b"zunionstore d 0 k\n") == House().connect().asks(b"zunionstore d 0 k\n")
+
     def test_stats_tell_of_them(self) -> None:
         house = House(max_keys=1, eviction="allkeys-lru")
         house.connect().asks(b"set a 1\nset b 2\n")

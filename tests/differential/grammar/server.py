@@ -23,7 +23,7 @@ _RESET: tuple[Argv, ...] = tuple((b"CONFIG", b"SET", *pair) for pair in _DEFAULT
 
 SERVER = Group(
     "server",
-    before=_RESET,
+    before=(*_RESET, (b"SLOWLOG", b"RESET")),
     after=_RESET,
     lines=lines("""
         !CONFIG SET ('hash-max-listpack-entries|'set-max-intset-entries) (64|0|'1k|-1|'x|1.5)
