@@ -120,9 +120,26 @@ class LocalEngine:
 
     def _run(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
         arguments = command.arguments(argv)
-        eviction = self._eviction
-        if eviction is None or not command.writes:
+        if not command.writes:
             return command.handler(context, *arguments)
+        keyspace = context.db
+        hits, misses = keyspace.hits, keyspace.misses
+        try:
+            if self._eviction is None:
+                return command.handler(context, *arguments)
+            return self._run_bounded(self._eviction, context, command, argv, arguments)
+        finally:
+            # As in Redis, what is looked up to be changed is neither a hit nor a miss.
+            keyspace.hits, keyspace.misses = hits, misses
+
+    def _run_bounded(
+        self,
+        eviction: Eviction,
+        context: Context,
+        command: Command,
+        argv: Sequence[bytes],
+        arguments: Sequence[Any],
+    ) -> Reply:
         database = context.session.database
         if command.grows:
             keys = self._keys_of(command, argv)

@@ -308,3 +308,11 @@ class TestCopies:
         assert house.time.drift_ms() == drift
         moved = drift if abs(drift) == 1000 else 0
         assert house.engine.copy()[0][1] == {b"a": int(NOON + 60) * 1000 + moved}
+
+
+def test_what_is_read_is_a_hit_or_a_miss_and_what_is_changed_is_neither(house: House) -> None:
+    peer = house.connect()
+    peer.asks(b"set a 1\nincr a\nlpush l x\nlpop nothing\ndel nothing\n")
+    peer.asks(b"get a\nlrange l 0 -1\nmget a nothing\nget nothing\n")
+    stats = house.engine.stats()
+    assert (stats["key_hits"], stats["key_misses"]) == (3, 2)
