@@ -2,13 +2,13 @@
 resp_replies.
 
 Strategy. Whole buffers go through hiredis, which takes 0.15 µs a request but knows replies only: it
-would accept what is no request, cannot read inline commands, and loses its buffer at the first byte
-that it does not understand. So what it gave is checked a buffer at a time; and the bytes since the
-last request that was certainly complete are kept, as long as they are few, and read again by the
-exact reader of this module where hiredis gave up or something other than requests came out. The
-exact reader follows ``processInlineBuffer``, ``processMultibulkBuffer`` (networking.c) and
-``sdssplitargs`` (sds.c) of Redis 7.0, with their errors. Nothing raises for anything that a peer
-can send.
+would accept what is no request, cannot read inline commands, loses its buffer at the first byte
+that it does not understand, and makes room for as many words as a header announces. So it only ever
+gets a buffer that begins between two requests and announces nothing huge, and what it gave is
+checked. Whatever it could not finish (the beginning of a request, an inline command, a fault) is
+read by the exact reader of this module, which goes on where it stopped when more arrives. That one
+follows ``processInlineBuffer``, ``processMultibulkBuffer`` (networking.c) and ``sdssplitargs``
+(sds.c) of Redis 7.0, with their errors. Nothing raises for anything that a peer can send.
 
 May import: errors, commands.spec, hiredis.
 """
@@ -16,8 +16,9 @@ May import: errors, commands.spec, hiredis.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import hiredis
 
@@ -29,230 +30,213 @@ MAX_BULK = 512 * 1024 * 1024  # bytes of one word
 MAX_WORDS = 2**31 - 1
 MAX_REQUEST = 128 * 1024 * 1024  # bytes of a request that is not complete yet
 
-# So many bytes at most are kept to be read again. Beyond, a fault is still found, but may be told
-# in hiredis's words.
-KEPT = 16 * 1024
+# Bytes that the exact reader looks at first: there may be many small requests in a buffer.
+WINDOW = 4096
 
-_ARRAY = b"*"
+_STAR, _DOLLAR = b"*$"
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")
+_HUGE = re.compile(rb"\*[0-9]{6}")  # for so many words hiredis would make room at once
 _ONLY_BYTES = frozenset({bytes})
+
+# Behind a buffer, it comes out of hiredis as what it is where the buffer was complete, and
+# disappears in the request that is not.
+_SENTINEL, _SENTINEL_SEEN = b"+!\r\n", b"!"
 
 
 class RespParser:
     """Makes requests of the bytes of one connection."""
 
-    __slots__ = ("_incomplete", "_kept", "_lines", "_reader")
+    __slots__ = ("_reader", "_unfinished")
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
-        self._incomplete = 0  # bytes since the last request
-        # The bytes since a place between two requests, or None where that is not known.
-        self._kept: bytearray | None = bytearray()
-        # Inline commands are being read, and this is the beginning of the next.
-        self._lines: bytearray | None = bytearray()
+        self._unfinished: _Array | _Line | None = None
 
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes.
 
         After a fault comes a ProtocolError as the last; nothing may be fed after it.
         """
-        if self._lines is not None:
-            if not self._lines and data.startswith(_ARRAY):
-                self._lines = None
-            else:
-                self._lines += data
-                return iter(self._exactly(bytes(self._lines), 0))
-        return iter(self._arrays(data))
-
-    def _arrays(self, data: bytes) -> list[Request]:
-        kept = self._kept
-        if kept is not None:
-            kept += data
-        requests: list[Request] = []
-        fault = False
-        try:
-            self._reader.feed(data)
-            while (request := self._reader.gets()) is not False:
-                requests.append(request)
-        except (hiredis.ProtocolError, MemoryError):
-            fault = True
-        if not _are_requests(requests):
-            fault = True
-        if fault:
-            return self._again(data, requests)
-        if requests:
-            self._incomplete = len(data)
-            if _ends_with(data, requests[-1]):
-                self._incomplete = 0
-                self._kept = bytearray()
-                return _without_empty(requests)
-        else:
-            self._incomplete += len(data)
-        if self._incomplete > MAX_REQUEST:
-            requests.append(ProtocolError("Protocol error: request is too long"))
-        elif kept is not None:
-            if len(kept) > KEPT:
-                self._kept = None
-            else:
-                # It may never become one: better to say so now than to wait for ever.
-                return self._again(data, requests)
-        return _without_empty(requests)
-
-    def _again(self, data: bytes, requests: list[Request]) -> list[Request]:
-        """The requests of what was kept, or of the last ``data``, which hiredis has read up to
-        ``requests``; exactly."""
-        if self._kept is not None:
-            return self._exactly(bytes(self._kept), 0)
-        good = list(_before_fault(requests))
-        at = _end_of(data, good)
-        if at is None:
-            return [*good, ProtocolError("Protocol error: unexpected bytes where a request begins")]
-        return [*good, *self._exactly(data[at:], 0)]
-
-    def _exactly(self, data: bytes, at: int) -> list[Request]:
-        """The requests of ``data``, which begins between two, and how to go on behind them."""
         requests: list[Request] = []
         try:
+            at = self._finish(data, requests)
+            if data.startswith(b"*", at) and not _HUGE.search(data, at):
+                at = self._fast(data[at:] if at else data, requests) + at
+            # One that hiredis did not like is followed by more of its kind, as a rule.
             while at < len(data):
-                read = _read_array if data.startswith(_ARRAY, at) else _read_line
-                found = read(data, at)
-                if found is None:
-                    break
-                words, at = found
-                if words:
-                    requests.append(words)
+                self._unfinished = _Array() if data[at] == _STAR else _Line()
+                at = self._finish(data, requests, at)
         except ProtocolError as fault:
             requests.append(fault)
-        rest = data[at:]
-        if rest and not rest.startswith(_ARRAY):
-            self._lines = bytearray(rest)
-            rest = b""
-        elif not rest:
-            # Whatever comes next says what it is.
-            self._lines = bytearray()
-        else:
-            self._lines = None
+        return iter(requests)
+
+    def _finish(self, data: bytes, requests: list[Request], at: int = 0) -> int:
+        """Go on with the unfinished request, if any; gives where it ends in ``data``."""
+        unfinished = self._unfinished
+        if unfinished is None:
+            return at
+        end = unfinished.feed(data, at)
+        if end is None:
+            return len(data)
+        self._unfinished = None
+        if unfinished.words:
+            requests.append(unfinished.words)
+        return end
+
+    def _fast(self, data: bytes, requests: list[Request]) -> int:
+        """Read what hiredis can of a buffer that begins between two requests; gives its end."""
+        reader = self._reader
+        found: list[Any] = []
+        try:
+            reader.feed(data)
+            while (request := reader.gets()) is not False:
+                found.append(request)
+            reader.feed(_SENTINEL)
+            is_whole = reader.gets() == _SENTINEL_SEEN
+        except hiredis.ProtocolError:
+            is_whole = False
+        if not _are_requests(found, data):
+            is_whole = False
+            found = found[: _count_good(found)]
+        requests += found if all(found) else filter(None, found)
+        if is_whole:
+            return len(data)
         self._reader = hiredis.Reader()
-        self._kept = bytearray(rest)
-        self._incomplete = len(rest)
-        if rest:
-            self._reader.feed(rest)
-        return requests
+        return _size(found)
 
 
-def _are_requests(replies: list[Request]) -> bool:
-    """Whether what hiredis has read are arrays of bulk strings (or of nothing)."""
+def _are_requests(replies: Sequence[Any], data: bytes) -> bool:
+    """Whether what hiredis has read of ``data`` are arrays of bulk strings."""
     try:
-        kinds = set(map(type, chain.from_iterable(replies)))  # type: ignore[arg-type]
-    except TypeError:  # a null array is no request, but may come
+        words = set(map(type, chain.from_iterable(replies)))
+    except TypeError:  # numbers or null arrays
         return False
-    return kinds <= _ONLY_BYTES and set(map(type, replies)) <= {list}
+    return (
+        words <= _ONLY_BYTES
+        and set(map(type, replies)) <= {list}
+        # A simple string looks the same, but is said without a dollar. (One in a value may hide
+        # it, and then it is taken for a bulk string.)
+        and data.count(b"$") >= sum(map(len, replies))
+    )
 
 
-def _before_fault(replies: list[Request]) -> Iterable[list[bytes]]:
-    for reply in replies:
-        if not _are_requests([reply]):
-            return
-        if reply:
-            yield reply  # type: ignore[misc] # which is what was asked
+def _count_good(replies: Sequence[Any]) -> int:
+    """How many of them are certainly requests: none, where one may be made of simple strings."""
+    for count, reply in enumerate(replies):
+        if not isinstance(reply, list) or set(map(type, reply)) - _ONLY_BYTES:
+            return count
+    return 0
 
 
-def _encoded(words: list[bytes]) -> bytes:
-    """A request as clients send it."""
-    array = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
-    return b"*%d\r\n%b" % (len(words), array)
+def _size(requests: Sequence[list[bytes]]) -> int:
+    """The bytes of requests as they were sent: there is only one way to say a length."""
+    return sum(
+        len(b"*%d\r\n" % len(words))
+        + sum(len(word) + len(b"$%d\r\n\r\n" % len(word)) for word in words)
+        for words in requests
+    )
 
 
-def _end_of(data: bytes, requests: list[list[bytes]]) -> int | None:
-    """Where the last of ``requests`` ends in ``data``, in which the first may only have its end;
-    None where that cannot be told."""
-    if not requests:
+class _Array:
+    """The exact reader of one array, which may come in any number of pieces.
+
+    ``feed(data, at)`` gives where it ends in ``data``, or None if it does not yet.
+    """
+
+    __slots__ = ("_at", "_buffer", "_count", "_length", "words")
+
+    def __init__(self) -> None:
+        self.words: list[bytes] = []
+        self._buffer = bytearray()
+        self._at = 0  # how far the buffer is read
+        self._count: int | None = None  # of the words to come; None before the header
+        self._length: int | None = None  # of the word that comes now; None before its header
+
+    def feed(self, data: bytes, at: int) -> int | None:
+        size = WINDOW
+        while at < len(data):
+            piece = data[at : at + size]
+            self._buffer += piece
+            at += len(piece)
+            if self._read():
+                return at - (len(self._buffer) - self._at)
+            size *= 2
+        if len(self._buffer) > MAX_REQUEST:
+            raise ProtocolError("Protocol error: request is too long")
         return None
-    first, *others = map(_encoded, requests)
-    others_joined = b"".join(others)
-    for begun in range(len(first)):
-        if data.startswith(first[begun:]) and data.startswith(others_joined, len(first) - begun):
-            return len(first) - begun + len(others_joined)
-    return None
 
+    def _read(self) -> bool:
+        """Read on; whether that was all of it."""
+        if self._count is None:
+            digits = self._header("too big mbulk count string")
+            if digits is None:
+                return False
+            count = _length(digits)
+            if count is None or count > MAX_WORDS:
+                raise ProtocolError("Protocol error: invalid multibulk length")
+            self._count = max(count, 0)
+        while len(self.words) < self._count:
+            if self._length is None and not self._read_length():
+                return False
+            end = self._at + self._length  # type: ignore[operator] # just read
+            if len(self._buffer) < end + 2:
+                return False
+            self.words.append(bytes(self._buffer[self._at : end]))
+            self._at = end + 2  # Redis does not look at these two either
+            self._length = None
+        return True
 
-def _without_empty(requests: list[Request]) -> list[Request]:
-    return requests if all(requests) else list(filter(None, requests))
-
-
-def _ends_with(data: bytes, request: Request) -> bool:
-    """Whether ``data`` ends where this request does, as nearly all do."""
-    words: list[bytes] = request  # type: ignore[assignment]
-    if not words:
-        return data.endswith(b"*0\r\n")
-    last = words[-1]
-    if not data.endswith(b"\r\n") or not data.endswith(last, 0, -2):
-        return False
-    if len(data) > KEPT:
-        return True  # nothing depends on it but whether bytes are kept
-    return data.endswith(_encoded(words))
-
-
-def _read_array(data: bytes, at: int) -> tuple[list[bytes], int] | None:
-    """The array at ``at`` and where it ends; None where it does not yet."""
-    header = _header(data, at, "too big mbulk count string")
-    if header is None:
-        return None
-    digits, at = header
-    count = _length(digits)
-    if count is None or count > MAX_WORDS:
-        raise ProtocolError("Protocol error: invalid multibulk length")
-    words: list[bytes] = []
-    while len(words) < count:
-        header = _header(data, at, "too big bulk count string")
-        if header is None:
-            if at < len(data) and data[at : at + 1] != b"$" and b"\r" in data[at:]:
-                raise _expected_dollar(data, at)
-            return None
-        digits, behind = header
-        if data[at : at + 1] != b"$":
-            raise _expected_dollar(data, at)
+    def _read_length(self) -> bool:
+        begun = self._at
+        digits = self._header("too big bulk count string")
+        if digits is None:
+            return False
+        if self._buffer[begun] != _DOLLAR:
+            got = self._buffer[begun : begun + 1].decode("latin-1")
+            raise ProtocolError(f"Protocol error: expected '$', got '{got}'")
         length = _length(digits)
         if length is None or not 0 <= length <= MAX_BULK:
             raise ProtocolError("Protocol error: invalid bulk length")
-        if len(data) < behind + length + 2:
+        self._length = length
+        return True
+
+    def _header(self, too_long: str) -> bytes | None:
+        """What stands behind the type byte of the next line; None where its end is not there."""
+        end = self._buffer.find(b"\r", self._at)
+        if end < 0 or end + 2 > len(self._buffer):
+            if len(self._buffer) - self._at > MAX_INLINE:
+                raise ProtocolError(f"Protocol error: {too_long}")
             return None
-        words.append(data[behind : behind + length])
-        at = behind + length + 2  # Redis does not look at these two either
-    return words, at
-
-
-def _header(data: bytes, at: int, too_long: str) -> tuple[bytes, int] | None:
-    """What stands behind the type byte of the line at ``at``, and where the next begins."""
-    end = data.find(b"\r", at)
-    if end < 0 or end + 2 > len(data):
-        if len(data) - at > MAX_INLINE:
-            raise ProtocolError(f"Protocol error: {too_long}")
-        return None
-    return data[at + 1 : end], end + 2
+        digits = bytes(self._buffer[self._at + 1 : end])
+        self._at = end + 2
+        return digits
 
 
 def _length(digits: bytes) -> int | None:
     return int(digits) if _INTEGER.fullmatch(digits) else None
 
 
-def _expected_dollar(data: bytes, at: int) -> ProtocolError:
-    got = data[at : at + 1].decode("latin-1")
-    return ProtocolError(f"Protocol error: expected '$', got '{got}'")
+class _Line:
+    """The exact reader of one inline command, as :class:`_Array`."""
 
+    __slots__ = ("_begun", "words")
 
-def _read_line(data: bytes, at: int) -> tuple[list[bytes], int] | None:
-    """The words of the inline command at ``at`` and where it ends; None where it does not yet."""
-    end = data.find(b"\n", at)
-    if end < 0:
-        if len(data) - at > MAX_INLINE:
-            raise ProtocolError("Protocol error: too big inline request")
-        return None
-    line = data[at:end]
-    words = split_words(line.removesuffix(b"\r"))
-    if words is None:
-        raise ProtocolError("Protocol error: unbalanced quotes in request")
-    return words, end + 1
+    def __init__(self) -> None:
+        self.words: list[bytes] = []
+        self._begun = bytearray()
+
+    def feed(self, data: bytes, at: int) -> int | None:
+        end = data.find(b"\n", at)
+        self._begun += data[at : end if end >= 0 else None]
+        if end < 0:
+            if len(self._begun) > MAX_INLINE:
+                raise ProtocolError("Protocol error: too big inline request")
+            return None
+        words = split_words(bytes(self._begun.removesuffix(b"\r")))
+        if words is None:
+            raise ProtocolError("Protocol error: unbalanced quotes in request")
+        self.words = words
+        return end + 1
 
 
 _WORD = re.compile(
