@@ -130,11 +130,21 @@ def _count_good(replies: Sequence[Any]) -> int:
 
 def _size(requests: Sequence[list[bytes]]) -> int:
     """The bytes of requests as they were sent: there is only one way to say a length."""
-    return sum(
-        len(b"*%d\r\n" % len(words))
-        + sum(len(word) + len(b"$%d\r\n\r\n" % len(word)) for word in words)
-        for words in requests
+    lengths = list(map(len, chain.from_iterable(requests)))
+    return (
+        sum(map(_digits, map(len, requests)))
+        + 3 * len(requests)  # *…\r\n
+        + sum(lengths)
+        + sum(map(_digits, lengths))
+        + 5 * len(lengths)  # $…\r\n…\r\n
     )
+
+
+_DIGITS = bytes(len(str(number)) for number in range(10_000))
+
+
+def _digits(number: int) -> int:
+    return _DIGITS[number] if number < 10_000 else len(str(number))
 
 
 class _Array:
