@@ -4,13 +4,14 @@ A command's change or a deadline's, it is counted towards the next snapshot, pub
 ``db_updates``, makes waiting clients look again, and spoils the transactions of those who watch
 the key. Whoever else wants to hear of changes joins ``listeners``, while he does.
 
-May import: pubsub, session, waiting, dialects.updates.
+May import: audience, pubsub, session, waiting, dialects.updates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from memdbd.audience import Audience
 from memdbd.dialects.updates import update
 from memdbd.pubsub import Registry
 from memdbd.session import Session
@@ -32,7 +33,7 @@ class Changes:
         self.author: Session | None = None
         self.waiting = waiting
         self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
-        self.listeners: list[Listener] = []
+        self.listeners: Audience[Listener] = Audience()
         self._channels = channels
         self._wall_ms = wall_ms
 
@@ -45,7 +46,7 @@ class Changes:
             self._touch(database, key)
         if self.waiting:
             self.waiting.changed(database, key)
-        for listener in self.listeners:
+        for listener in self.listeners.members:
             listener(database, operation, key)
 
     def watch(self, session: Session, database: int, key: bytes) -> None:

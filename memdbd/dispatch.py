@@ -4,7 +4,7 @@ A batch of requests comes in as an iterator and is answered until it ends or som
 what is left stays in the iterator. Nothing raises through: whatever a handler does, its request
 gets one reply, in order.
 
-May import: commands, dialects, engines.interface.
+May import: audience, commands, dialects, engines.interface.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from twisted.logger import Logger
 
+from memdbd.audience import Audience
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Command, Container, Flag, Request
 from memdbd.commands.suggest import Suggestions, unknown_to_redis
@@ -113,7 +114,7 @@ class Dispatcher:
         self._tallies = self.tallies | {each.text: self.tallies[each] for each in every}
         self.errors: dict[str, int] = {}  # replies that say so, by their codes
         self.failures = 0  # exceptions that a handler should not have let out
-        self.attendants: list[Attendant] = []
+        self.attendants: Audience[Attendant] = Audience()
         self.observer: Observer | None = None
         self.observed_from = float("inf")  # seconds that a request takes to be of interest
 
@@ -178,6 +179,8 @@ class Dispatcher:
                             output.append(line)
                             return Stop.END, None
                     except CommandError as error:
+                        if command is not None and not session.resp:
+                            command.explain(error)
                         line = encode(self._refusal(context, error))
                     except ProtocolError as error:
                         line = encode(self._counted(error))
@@ -274,7 +277,7 @@ class Dispatcher:
                     f"Can't execute '{command.full_name}': only (P|S)SUBSCRIBE / "
                     "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
                 )
-            for attendant in self.attendants:
+            for attendant in self.attendants.members:
                 run = partial(self._run_later, context, command, request)
                 reply = attendant.admit(session, command, request, run)
                 if reply is not None:
@@ -314,8 +317,14 @@ class Dispatcher:
         """Run a request and tell the attendants."""
         try:
             return run(context, command, request)
+        except CommandError:
+            raise
+        except Exception:
+            if not nested:
+                raise
+            return self._failed(request)  # of this one alone: what is run beside it goes on
         finally:
-            for attendant in self.attendants:
+            for attendant in self.attendants.members:
                 attendant.saw(context.session, command, request, nested=nested)
 
     def _refusal(self, context: Context, error: CommandError) -> Reply:

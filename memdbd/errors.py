@@ -8,6 +8,14 @@ start. Imports nothing.
 from __future__ import annotations
 
 
+def shown(raw: bytes) -> str:
+    """A word of a request in the text of an error: up to its first NUL, as a text in C ends there.
+
+    What is no UTF-8 is sent back as the bytes that it was.
+    """
+    return raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
 class MemDBError(Exception):
     """What all errors of memdbd have in common."""
 
@@ -48,9 +56,8 @@ class SubcommandFault(CommandError):
     """Arguments that a subcommand does not have; ``given`` is the word by which it was named."""
 
     def __init__(self, container: str, given: bytes, hint: str = "") -> None:
-        shown = given[:128].partition(b"\0")[0].decode("utf-8", "surrogateescape")
         super().__init__(
-            f"unknown subcommand or wrong number of arguments for '{shown}'. "
+            f"unknown subcommand or wrong number of arguments for '{shown(given[:128])}'. "
             f"Try {container.upper()} HELP.",
             hint,
         )

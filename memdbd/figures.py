@@ -97,9 +97,15 @@ class Figures:
         lines = [f"{field}:{value}\r\n" for field, value in self.sections[name]().items()]
         return f"# {title}\r\n{''.join(lines)}"
 
+    def section(self, name: str) -> dict[str, Reply] | None:
+        """The fields of one section, for the text dialect; None where there is none."""
+        section = self.sections.get(name)
+        return None if section is None else dict(section())
+
     def memory_stats(self) -> dict[str, Reply]:
         """What MEMORY STATS tells, of Redis's fields those that mean something here."""
-        used, peak, resident = self._used(), _peak(), _resident()
+        used = _resident()
+        peak = max(_peak(), used)
         keys = sum(map(len, self._engine.databases))
         return {
             "peak.allocated": peak,
@@ -107,8 +113,8 @@ class Figures:
             "keys.count": keys,
             "keys.bytes-per-key": used // keys if keys else 0,
             "peak.percentage": 100 * used / peak if peak else 0.0,
-            "fragmentation": resident / used if used else 1.0,
-            "fragmentation.bytes": resident - used,
+            "fragmentation": 1.0,
+            "fragmentation.bytes": 0,
         }
 
     def command_counts(self) -> Iterable[tuple[str, int, int]]:
@@ -169,31 +175,30 @@ class Figures:
         }
 
     def _memory(self) -> Fields:
-        resident, peak, used = _resident(), _peak(), self._used()
+        used = _resident()
+        peak = max(_peak(), used)
         limit = int(self._parameters["maxmemory"])
         return {
             "used_memory": used,
             "used_memory_human": _human(used),
-            "used_memory_rss": resident,
-            "used_memory_rss_human": _human(resident),
+            "used_memory_rss": used,
+            "used_memory_rss_human": _human(used),
             "used_memory_peak": peak,
             "used_memory_peak_human": _human(peak),
             "used_memory_peak_perc": f"{100 * used / peak:.2f}%" if peak else "0.00%",
+            # What maxmemory is compared with, where there is one.
+            "used_memory_dataset": self._engine.stats().get("memory_counted_bytes", 0),
             "used_memory_lua": 0,
             "total_system_memory": _total(),
             "total_system_memory_human": _human(_total()),
             "maxmemory": limit,
             "maxmemory_human": _human(limit),
             "maxmemory_policy": self._parameters["maxmemory-policy"],
-            "mem_fragmentation_ratio": f"{resident / used:.2f}" if used else "1.00",
+            "mem_fragmentation_ratio": "1.00",  # used is what is resident
             "mem_allocator": "python",
             "active_defrag_running": 0,
             "lazyfree_pending_objects": len(self._graveyard),
         }
-
-    def _used(self) -> int:
-        """Bytes that the keys take, where that is counted; else what the process holds."""
-        return self._engine.stats().get("memory_counted_bytes") or _resident()
 
     def _persistence(self) -> Fields:
         about, counted = self._storage.info(), self._storage.stats()

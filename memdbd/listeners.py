@@ -69,7 +69,7 @@ class Listeners(Service):
         self._factory = factory
         self._ports: list[IListeningPort] = []
         self._bound = False
-        # Called with each TCP port that is listened on.
+        # Called with each TCP port that is listened on for both dialects.
         self.heard: Callable[[int], object] = lambda port: None
 
     def info(self) -> dict[str, Reply]:
@@ -99,7 +99,7 @@ class Listeners(Service):
         self._bound = True
         for text, (each, factory) in self._endpoints.items():
             failed: list[Failure] = []
-            listening = each.listen(factory).addCallback(self._listening)
+            listening = each.listen(factory).addCallback(self._listening, factory)
             if not listening.called:
                 listening.addErrback(self._failed_late, text)
                 continue
@@ -107,15 +107,17 @@ class Listeners(Service):
             if failed:
                 raise ListenError(f"{_cause(failed[0])}: cannot listen on {text}")
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _listening(self, port: IListeningPort, factory: ServerFactory) -> None:
         if not self._bound:  # stopped in the meantime
             port.stopListening()
             return
         self._ports.append(port)
         address = port.getHost()
-        if isinstance(address, (IPv4Address, IPv6Address)):
+        is_main = factory is self._factory
+        if isinstance(address, (IPv4Address, IPv6Address)) and is_main:
             self.heard(address.port)
-        self._log.info("listening on {address}", address=shown(address))
+        speaks = "" if is_main else " for RESP only"
+        self._log.info("listening on {address}{speaks}", address=shown(address), speaks=speaks)
         if isinstance(address, (IPv4Address, IPv6Address)) and not is_loopback(address.host):
             self._log.warn(
                 "{address} is open to the network, and there is no authentication: whoever "

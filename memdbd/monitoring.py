@@ -4,7 +4,7 @@ Strategy: while there are any, they are among the dispatcher's attendants, and s
 it has been run, with what EXEC runs before EXEC itself. What manages the server is not shown, and
 what is secret is blotted out. The lines are those of ``replicationFeedMonitors`` in Redis 7.0.
 
-May import: errors, replies, clients, session, commands.spec, commands.secrets.
+May import: audience, errors, replies, clients, session, commands.spec, commands.secrets.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from memdbd.audience import Audience
 from memdbd.clients import Clients
 from memdbd.commands.secrets import without_secrets
 from memdbd.commands.spec import Command, Flag
@@ -40,11 +41,13 @@ def quoted(word: bytes) -> str:
 class Monitors:
     """All who watch.
 
-    ``wall_us()`` is the wall's time in microseconds; ``attendants`` is the list that it joins while
-    there are any.
+    ``wall_us()`` is the wall's time in microseconds; ``attendants`` is what it joins while there are
+    any.
     """
 
-    def __init__(self, clients: Clients, wall_us: Callable[[], int], attendants: list[Any]) -> None:
+    def __init__(
+        self, clients: Clients, wall_us: Callable[[], int], attendants: Audience[Any]
+    ) -> None:
         self._clients = clients
         self._wall_us = wall_us
         self._attendants = attendants
@@ -54,8 +57,7 @@ class Monitors:
         """Show it all to this client too."""
         session.monitors = True
         self._sessions[session] = None
-        if self not in self._attendants:
-            self._attendants.append(self)
+        self._attendants.join(self)
 
     def leave(self, session: Session) -> None:
         """Show it nothing more; twice is once."""
@@ -63,7 +65,7 @@ class Monitors:
             session.monitors = False
             del self._sessions[session]
             if not self._sessions:
-                self._attendants.remove(self)
+                self._attendants.leave(self)
 
     def admit(
         self, session: Session, command: Command, argv: Sequence[bytes], run: Callable[[], Any]

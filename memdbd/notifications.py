@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from memdbd.audience import Audience
 from memdbd.changes import Changes
 from memdbd.commands.spec import Command
 from memdbd.errors import CommandError
@@ -81,11 +82,11 @@ def canonical(letters: Iterable[str]) -> str:
 class Notifier:
     """Publishes what is wanted on ``channels``, and nothing at first.
 
-    ``attendants`` is the list that it joins while keys that are missed, or new, are wanted: what a
+    ``attendants`` is what it joins while keys that are missed, or new, are wanted: what a
     change does not tell, the requests around it do.
     """
 
-    def __init__(self, channels: Registry, changes: Changes, attendants: list[Any]) -> None:
+    def __init__(self, channels: Registry, changes: Changes, attendants: Audience[Any]) -> None:
         self._channels = channels
         self._changes = changes
         self._attendants = attendants
@@ -158,8 +159,8 @@ class Notifier:
             self._channels.publish(b"__keyevent@%d__:%b" % (database, name), key)
 
 
-def _join_or_leave(those: list[Any], one: object, *, joins: bool) -> None:
-    if joins and one not in those:
-        those.append(one)
-    elif not joins and one in those:
-        those.remove(one)
+def _join_or_leave(those: Audience[Any], one: object, *, joins: bool) -> None:
+    if joins:
+        those.join(one)
+    else:
+        those.leave(one)

@@ -1,10 +1,11 @@
 """Clients that are held up: all of their requests, or those that write, until a time.
 
 Strategy: while there is a pause it is among the dispatcher's attendants, and answers what it holds
-with a reply to come; when it ends, what was held is run in the order in which it came. So nobody
-pays for it but those who are held. The rules are those of CLIENT PAUSE in Redis 7.0 (networking.c).
+with a reply to come. When it ends, what was held is run in the order in which it came, but by the
+reactor: whoever ends it may be in the middle of a transaction. So nobody pays for it but those who
+are held. The rules are those of CLIENT PAUSE in Redis 7.0 (networking.c).
 
-May import: replies, session, waiting, commands.spec.
+May import: audience, replies, session, waiting, commands.spec.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from memdbd.audience import Audience
 from memdbd.commands.spec import Command
 from memdbd.replies import Pending, Reply
 from memdbd.session import Session
@@ -25,14 +27,14 @@ AS_GOOD_AS_WRITES = frozenset({"publish", "spublish", "pfcount"})
 class Pause:
     """The one pause there may be.
 
-    ``ms()`` is the time in milliseconds; ``attendants`` is the list that it joins while it lasts.
+    ``ms()`` is the time in milliseconds; ``attendants`` is what it joins while it lasts.
     """
 
     def __init__(
         self,
         ms: Callable[[], int],
         call_later: CallLater,
-        attendants: list[Any],
+        attendants: Audience[Any],
     ) -> None:
         self._ms = ms
         self._call_later = call_later
@@ -55,16 +57,18 @@ class Pause:
         self._until = max(self._until, now + ms)
         self._stop_timer()
         self._timer = self._call_later((self._until - now) / 1000, self.end)
-        if not self.is_on:
-            self._attendants.append(self)
+        self._attendants.join(self)
 
     def end(self) -> None:
-        """Hold no more, and run what was held."""
+        """Hold no more, and have run soon what was held."""
         if not self.is_on:
             return
-        self._attendants.remove(self)
+        self._attendants.leave(self)
         self._until = 0
         self._stop_timer()
+        self._call_later(0, self._release)
+
+    def _release(self) -> None:
         for pending, (session, command, run) in tuple(self._held.items()):
             if pending in self._held and not (self.is_on and self._holds(session, command)):
                 del self._held[pending]

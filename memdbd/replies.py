@@ -7,7 +7,7 @@ list) or one of these; only dialects make bytes of them. Imports nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 # The neutral replies. Containers hold replies again, so it is as open as Python is.
 Reply = Any
@@ -56,7 +56,8 @@ class Members:
 
 
 class Pairs:
-    """Pairs of fields and values that need not be unique: flat in RESP2, arrays of two in RESP3."""
+    """Pairs of fields and values that need not be unique: flat in RESP2, arrays of two in RESP3;
+    the text dialect names both."""
 
     __slots__ = ("items",)
 
@@ -65,9 +66,29 @@ class Pairs:
 
 
 class Scored(Pairs):
-    """Pairs of members and scores; the text dialect names both."""
+    """Pairs of members and scores."""
 
     __slots__ = ()
+
+
+class Page(NamedTuple):
+    """What a scan found, a list, a dict or Scored, and the cursor behind it.
+
+    Both versions of RESP have it as version 2 would: all in one flat array of strings.
+    """
+
+    cursor: bytes
+    found: Reply
+
+
+class Record:
+    """Fields of which each means something else: in RESP, an array of them in this order; in the
+    text dialect, an object, in which those of a record within it stand among the others."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, **fields: Reply) -> None:
+        self.fields = fields
 
 
 class Double:
@@ -77,6 +98,12 @@ class Double:
 
     def __init__(self, digits: str) -> None:
         self.digits = digits
+
+
+class BulkDouble(Double):
+    """One that is a string in RESP3 too."""
+
+    __slots__ = ()
 
 
 class Verbatim:
@@ -111,7 +138,7 @@ class Results:
 
     __slots__ = ("replies",)
 
-    def __init__(self, replies: Sequence[Reply]) -> None:
+    def __init__(self, replies: list[Reply]) -> None:
         self.replies = replies
 
 

@@ -8,7 +8,7 @@ as nothing in place of keys, when the command has ended that may have emptied se
 While there is anybody who has tracked, this is among the dispatcher's attendants and hears of all
 changes. The rules are those of Redis 7.0 (tracking.c), where a key is the same in all databases.
 
-May import: replies, changes, clients, session, commands.spec.
+May import: audience, replies, changes, clients, session, commands.spec.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from memdbd.audience import Audience
 from memdbd.changes import Changes
 from memdbd.clients import Clients
 from memdbd.commands.spec import Command
@@ -43,13 +44,13 @@ class _Prefix:
 
 class Trackers:
     """All clients that track. ``soon(function)`` calls it at the end of the turn; ``attendants`` is
-    the list that it joins while there are any."""
+    what it joins while there are any."""
 
     def __init__(
         self,
         clients: Clients,
         changes: Changes,
-        attendants: list[Any],
+        attendants: Audience[Any],
         soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self._clients = clients
@@ -75,9 +76,8 @@ class Trackers:
         self._known[session] = None
         for prefix in tracking.prefixes:
             self._prefixes.setdefault(prefix, _Prefix()).sessions[session] = tracking
-        if self not in self._attendants:
-            self._attendants.append(self)
-            self._changes.listeners.append(self.changed)
+        self._attendants.join(self)
+        self._changes.listeners.join(self.changed)
 
     def stop(self, session: Session) -> None:
         """Tell it nothing more; twice is once."""
@@ -95,8 +95,8 @@ class Trackers:
         self.stop(session)
         if self._known.pop(session, self) is None and not self._known:
             self._keys.clear()
-            self._attendants.remove(self)
-            self._changes.listeners.remove(self.changed)
+            self._attendants.leave(self)
+            self._changes.listeners.leave(self.changed)
 
     def admit(
         self, session: Session, command: Command, argv: Sequence[bytes], run: Callable[[], Any]

@@ -22,6 +22,7 @@ PURE = [
     "memdbd.replies",
     "memdbd.structs",
     "memdbd.glob",
+    "memdbd.audience",
     "memdbd.parameters",
     "memdbd.keyspace",
     "memdbd.eviction",
@@ -33,6 +34,7 @@ PURE = [
     "memdbd.changes",
     "memdbd.databases",
     "memdbd.commands",
+    "memdbd.commands.arguments",
     "memdbd.commands.spec",
     "memdbd.commands.secrets",
     "memdbd.pausing",
@@ -142,6 +144,7 @@ PURE_LIBRARIES = {
     "re",
     "sortedcontainers",
     "sys.getsizeof",
+    "types.ModuleType",
     "typing",
     "zlib.crc32",
 }

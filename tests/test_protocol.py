@@ -13,7 +13,7 @@ from harness import House, Peer
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import capturedLogs
 
-from memdbd.commands.table import COMMANDS
+from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.dialects.text import MAX_JSON_LINE, MAX_LINE
 from memdbd.errors import CommandError
 from memdbd.factory import STOP_LIMIT
@@ -177,7 +177,7 @@ class TestTheTableOfReplies:
 
     def test_help_shows_every_command(self, peer: Peer) -> None:
         shown = json.loads(peer.asks(b"help\n"))["result"]
-        assert [usage.split()[0] for usage in shown] == [name.decode() for name in COMMANDS]
+        assert [usage.split()[0].encode() for usage in shown] == [*COMMANDS, *CONTAINERS]
         assert all(shown.values())
 
     @pytest.mark.parametrize("command", [b"exit", b"quit", b"QUIT"])

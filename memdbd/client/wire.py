@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,11 @@ Word = str | bytes | int | float
 MAX_REPLY = 1 << 30
 # More lists in lists than any reply has, and few enough for recursion.
 MAX_DEPTH = 32
+
+# Objects in an array have names that the server gave, such as ``score``; these hold data. So does
+# one of the fields of a scan's page, which is an object of exactly these.
+_DATA = frozenset({"member", "field", "value"})
+_PAGE = frozenset({"cursor", "found"})
 
 _ESCAPED = [
     bytes([code]) if 0x20 <= code < 0x7F and code not in b'"\\' else b"\\x%02x" % code
@@ -115,10 +121,25 @@ def unpack(value: Any, encoding: object) -> Any:
         except (binascii.Error, ValueError) as error:
             raise ProtocolError(f"the server sent damaged base64: {error}") from None
     if isinstance(value, list):
-        return [unpack(item, encoding) for item in value]
+        return [
+            _unpack_named(item, _DATA, encoding)
+            if isinstance(item, dict)
+            else unpack(item, encoding)
+            for item in value
+        ]
     if isinstance(value, dict):
+        if value.keys() == _PAGE:
+            return _unpack_named(value, {"found"}, encoding)
         return {unpack(k, encoding): unpack(v, encoding) for k, v in value.items()}
     return value
+
+
+def _unpack_named(fields: dict[str, Any], data: AbstractSet[str], encoding: object) -> Any:
+    """An object whose names are the server's; only the fields in ``data`` may be encoded."""
+    return {
+        name.encode(): unpack(value, encoding if name in data else None)
+        for name, value in fields.items()
+    }
 
 
 def decode_line(line: bytes) -> Reply | ErrorReply | Message:

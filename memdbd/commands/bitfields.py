@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memdbd.commands.arguments import INT64_MAX, Words, integer
 from memdbd.commands.bits import check_writable, read_offset
 from memdbd.commands.context import Context
-from memdbd.commands.spec import INT64_MAX, KEY, Flag, Tail, Words, command, integer
+from memdbd.commands.spec import KEY, Flag, Tail, command
 from memdbd.commands.strings import STRING
 from memdbd.commands.substrings import LESS_GROWTH
 from memdbd.errors import CommandError, SyntaxFault
@@ -164,7 +165,8 @@ OPERATIONS_TAIL = Tail(
     flags=Flag.WRITE | Flag.GROWS,
     summary="Read and write numbers of 1 to 64 bits anywhere in a value",
     complexity="O(1) an operation; O(n) for all that write, n being the new length in bytes",
-    differs=LESS_GROWTH,
+    differs=f"{LESS_GROWTH} A key that comes to be is announced, whether or not anything could be "
+    "written to it.",
 )
 def bitfield(ctx: Context, key: bytes, *words: bytes) -> list[int | None]:
     operations = _operations(words)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import and_, or_, xor
 
+from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, Flag, Param, Tail, command, integer
+from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.strings import STRING
 from memdbd.commands.substrings import LESS_GROWTH, MAX_VALUE, is_backwards, patched, span
 from memdbd.errors import CommandError, SyntaxFault
@@ -189,7 +190,7 @@ OPERATIONS: dict[bytes, Callable[[int, int], int]] = {b"AND": and_, b"OR": or_, 
 @command(
     "bitop",
     Param("operation"),
-    Param("destination", is_key=True),
+    DESTINATION,
     Param("key", is_key=True, many=True),
     flags=Flag.WRITE | Flag.GROWS,
     summary="Keep the AND, OR, XOR or NOT of values bit by bit; gives the length in bytes",

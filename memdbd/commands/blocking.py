@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil, ldexp
 from typing import Any, TypeVar
 
+from memdbd.commands.arguments import INT64_MAX, Words, at_least, number_of_keys
 from memdbd.commands.context import Context
-from memdbd.commands.spec import INT64_MAX, KeyRange, Tail, Words, integer
+from memdbd.commands.spec import KeyRange, Tail
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import NULL_ARRAY, Reply
 from memdbd.structs import longdouble
@@ -22,6 +23,7 @@ End = TypeVar("End")
 # What follows the name of BLPOP and its like, and where its keys are.
 KEYS_AND_TIMEOUT = Tail("<key> … <timeout>", least=2)
 ALL_BUT_THE_LAST = KeyRange(1, -2)
+_how_many = at_least(1, "count should be greater than 0")
 
 
 def timeout(raw: bytes) -> float:
@@ -55,7 +57,7 @@ def keys_end_and_count(words: Words, ends: Mapping[bytes, End]) -> tuple[Sequenc
 
     Raises CommandError where they are others.
     """
-    numkeys = _at_least_one("numkeys", words.take())
+    numkeys = words.take(number_of_keys)
     if numkeys >= len(words):
         raise SyntaxFault
     keys = [words.take() for _ in range(numkeys)]
@@ -66,17 +68,7 @@ def keys_end_and_count(words: Words, ends: Mapping[bytes, End]) -> tuple[Sequenc
     if words:
         if words.option() != b"COUNT" or not words:
             raise SyntaxFault
-        count = _at_least_one("count", words.take())
+        count = words.take(_how_many)
         if words:
             raise SyntaxFault
     return keys, end, count
-
-
-def _at_least_one(name: str, raw: bytes) -> int:
-    try:
-        number = integer(raw)
-    except CommandError:
-        number = 0
-    if number < 1:
-        raise CommandError(f"{name} should be greater than 0")
-    return number

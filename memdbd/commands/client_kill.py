@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from memdbd.clients import USER, Client, kind
-from memdbd.commands.clients import ADMIN, kind_named
+from memdbd.commands.arguments import Words, at_least
+from memdbd.commands.clients import kind_named
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Tail, Words, at_least, command
-from memdbd.errors import CommandError, SyntaxFault
+from memdbd.commands.spec import ADMIN, Flag, Tail, command
+from memdbd.errors import CommandError, SyntaxFault, shown
 from memdbd.replies import OK, Status
 
 Filter = Callable[[Client], bool]
@@ -44,8 +45,7 @@ def _by_local_address(raw: bytes) -> Filter:
 
 def _by_user(raw: bytes) -> Filter:
     if raw != USER.encode():
-        shown = raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-        raise CommandError(f"No such user '{shown}'")
+        raise CommandError(f"No such user '{shown(raw)}'")
     return lambda client: True
 
 
@@ -97,9 +97,10 @@ def _kill(ctx: Context, filters: Sequence[Filter], *, skipme: bool) -> int:
         "<address>|[ID <id>] [TYPE <type>] [ADDR|LADDR <address>] [USER <name>] [SKIPME YES|NO]",
         least=1,
     ),
-    flags=ADMIN | Flag.DANGEROUS,
+    flags=ADMIN | Flag.CONNECTION,
     summary="Close the connections that all filters fit, or the one from an address",
     complexity="O(n), n being the connections",
+    differs="Who ends himself is closed after CLIENT REPLY OFF too; a reply that is ready is sent.",
 )
 def client_kill(ctx: Context, *words: bytes) -> Status | int:
     if len(words) > 1:

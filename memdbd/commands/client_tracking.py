@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memdbd.commands.arguments import Words, integer
 from memdbd.commands.clients import on_or_off
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, Words, command, integer
-from memdbd.errors import CommandError, SyntaxFault
+from memdbd.commands.spec import Flag, Param, Tail, command
+from memdbd.errors import CommandError, SyntaxFault, shown
 from memdbd.replies import OK, Members, Reply, Status
 from memdbd.session import Mode, Tracking
 
@@ -65,12 +66,8 @@ def _check_prefixes(wanted: Sequence[bytes], existing: Sequence[bytes]) -> None:
         for kind, others in (("an existing", existing), ("another provided", wanted[at + 1 :])):
             for other in others:
                 if prefix.startswith(other) or other.startswith(prefix):
-                    shown = [
-                        each.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-                        for each in (prefix, other)
-                    ]
                     raise CommandError(
-                        f"Prefix '{shown[0]}' overlaps with {kind} prefix '{shown[1]}'. "
+                        f"Prefix '{shown(prefix)}' overlaps with {kind} prefix '{shown(other)}'. "
                         "Prefixes for a single client must not overlap."
                     )
 
@@ -81,6 +78,8 @@ def _check_prefixes(wanted: Sequence[bytes], existing: Sequence[bytes]) -> None:
     flags=Flag.CONNECTION,
     summary="Be told when keys change of which this client may keep copies",
     complexity="O(1)",
+    differs="What a request has made invalid is told behind its reply, also where another client's "
+    "is told; what a flush has, in the version of RESP of whoever is told.",
 )
 def client_tracking(ctx: Context, *words: bytes) -> Status:
     left = Words(words)

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from memdbd.clients import Client, kind, line
+from memdbd.commands.arguments import integer
 from memdbd.commands.connection import check_name, milliseconds
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, command, integer
-from memdbd.errors import CommandError, SyntaxFault
+from memdbd.commands.spec import ADMIN, Flag, Param, Tail, command
+from memdbd.errors import CommandError, SyntaxFault, shown
 from memdbd.replies import NO_REPLY, OK, NoReply, Status, Verbatim
 
-ADMIN = Flag.ADMIN | Flag.CONNECTION
 Fields = dict[str, str | int]
 
 KINDS = {
@@ -31,10 +31,10 @@ KINDS = {
 
 def kind_named(raw: bytes) -> str:
     """A type of client by one of its names. Raises CommandError where there is none."""
-    shown = raw.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-    found = KINDS.get(shown.lower())
+    name = shown(raw)
+    found = KINDS.get(name.lower())
     if found is None:
-        raise CommandError(f"Unknown client type '{shown}'")
+        raise CommandError(f"Unknown client type '{name}'")
     return found
 
 
@@ -124,7 +124,7 @@ def _number(raw: bytes) -> int:
 @command(
     "client list",
     Tail("[TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID <id> …]"),
-    flags=ADMIN | Flag.DANGEROUS,
+    flags=ADMIN | Flag.CONNECTION,
     summary="What is known of all connections, or of some",
     complexity="O(n), n being the connections",
 )
@@ -187,7 +187,7 @@ def client_setinfo(ctx: Context, attribute: bytes, value: bytes) -> Status:
 @command(
     "client no-evict",
     SWITCH,
-    flags=ADMIN | Flag.DANGEROUS,
+    flags=ADMIN | Flag.CONNECTION,
     summary="Do not cut this connection to save memory, or do",
     complexity="O(1)",
     differs="No connection is cut to save memory; CLIENT LIST shows what was said.",
@@ -212,9 +212,10 @@ def client_no_touch(ctx: Context, switch: bool) -> Status:
 @command(
     "client reply",
     Param("ON|OFF|SKIP"),
-    flags=Flag.CONNECTION,
+    flags=Flag.CONNECTION | Flag.ALONE,
     summary="Send no replies from now on, or not the next, or all again",
     complexity="O(1)",
+    differs="Is refused in a transaction, whose replies would be fewer than EXEC's array says.",
 )
 def client_reply(ctx: Context, mode: bytes) -> Status | NoReply:
     session = ctx.session
@@ -238,7 +239,7 @@ def client_reply(ctx: Context, mode: bytes) -> Status | NoReply:
     "client unblock",
     Param("id"),
     Param("TIMEOUT|ERROR", optional=True),
-    flags=ADMIN | Flag.DANGEROUS,
+    flags=ADMIN | Flag.CONNECTION,
     summary="Let a client wait no more, as after its time or with an error: 1 if it did wait",
     complexity="O(1)",
 )
@@ -256,7 +257,7 @@ def client_unblock(ctx: Context, number: bytes, reason: bytes = b"TIMEOUT") -> i
     "client pause",
     Param("milliseconds"),
     Param("WRITE|ALL", optional=True),
-    flags=ADMIN | Flag.DANGEROUS,
+    flags=ADMIN | Flag.CONNECTION,
     summary="Hold all requests, or those that write, for some time",
     complexity="O(1)",
     differs="Keys expire meanwhile.",
@@ -270,7 +271,7 @@ def client_pause(ctx: Context, duration: bytes, mode: bytes = b"ALL") -> Status:
 
 @command(
     "client unpause",
-    flags=ADMIN | Flag.DANGEROUS,
+    flags=ADMIN | Flag.CONNECTION,
     summary="Hold requests no more",
     complexity="O(n), n being the requests held",
 )

@@ -6,11 +6,9 @@ May import: context, spec and what they may import.
 from __future__ import annotations
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, command
+from memdbd.commands.spec import ADMIN, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import OK, Status
-
-ADMIN = Flag.ADMIN | Flag.DANGEROUS
 
 
 @command(
@@ -31,7 +29,8 @@ def config_get(ctx: Context, *patterns: bytes) -> dict[str, str]:
     flags=ADMIN,
     summary="Set parameters, all of them or none, until the daemon stops",
     complexity="O(n), n being the parameters set",
-    differs="Parameters of how Redis stores values are kept and change nothing.",
+    differs="Parameters of how Redis stores values are kept and change nothing; maxmemory-policy "
+    "takes the policies there are.",
 )
 def config_set(ctx: Context, *words: bytes) -> Status:
     if len(words) % 2:

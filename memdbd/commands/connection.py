@@ -8,10 +8,11 @@ May import: transactions, context, spec and what they may import.
 from __future__ import annotations
 
 from memdbd import REDIS_VERSION
+from memdbd.commands.arguments import INT64_MAX, Words, integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import INT64_MAX, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.spec import Flag, Param, Tail, command
 from memdbd.commands.transactions import end_transaction
-from memdbd.errors import CommandError, SyntaxFault
+from memdbd.errors import CommandError, SyntaxFault, shown
 from memdbd.replies import OK, PONG, Reply, Status
 
 SERVER = "redis"  # what clients take this for; of its version are the commands that they try
@@ -54,7 +55,13 @@ def echo(ctx: Context, message: bytes) -> bytes:
 def help_(ctx: Context, name: bytes | None = None) -> dict[str, str]:
     commands = ctx.server.commands
     if name is None:
-        return {command.text.usage: command.summary for command in commands.values()}
+        return {command.text.usage: command.summary for command in commands.values()} | {
+            f"{container.name} <subcommand> …": f"See help {container.name}"
+            for container in ctx.server.containers.values()
+        }
+    container = ctx.server.containers.get(name.lower())
+    if container is not None:
+        return {each.text.usage: each.summary for each in container.commands()}
     found = commands.get(name.lower())
     if found is None:
         raise ctx.server.unknown_command(name)
@@ -131,8 +138,7 @@ def hello(ctx: Context, *words: bytes) -> dict[str, Reply]:
             case b"SETNAME" if left:
                 session.name = check_name(left.take())
             case _:
-                shown = option.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-                raise CommandError(f"Syntax error in HELLO option '{shown}'")
+                raise CommandError(f"Syntax error in HELLO option '{shown(option)}'")
     session.resp = version
     session.settle()
     return {

@@ -5,8 +5,9 @@ May import: strings and what it may import, and structs.longdouble.
 
 from __future__ import annotations
 
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN, integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import INT64_MAX, INT64_MIN, KEY, Flag, Param, command, integer
+from memdbd.commands.spec import KEY, Flag, Param, command
 from memdbd.commands.strings import STRING
 from memdbd.errors import CommandError
 from memdbd.structs import longdouble
@@ -29,7 +30,7 @@ def _add(ctx: Context, key: bytes, step: int, operation: str) -> int:
     "incr",
     KEY,
     flags=COUNTS,
-    summary="Add one to a number; 0 if not set",
+    summary="Add one to a number, counting from 0 where there is none",
     complexity="O(1)",
 )
 def incr(ctx: Context, key: bytes) -> int:
@@ -40,7 +41,7 @@ def incr(ctx: Context, key: bytes) -> int:
     "decr",
     KEY,
     flags=COUNTS,
-    summary="Take one from a number; 0 if not set",
+    summary="Take one from a number, counting from 0 where there is none",
     complexity="O(1)",
 )
 def decr(ctx: Context, key: bytes) -> int:
@@ -52,7 +53,7 @@ def decr(ctx: Context, key: bytes) -> int:
     KEY,
     STEP,
     flags=COUNTS,
-    summary="Add to a number; 0 if not set",
+    summary="Add to a number, counting from 0 where there is none",
     complexity="O(1)",
 )
 def incrby(ctx: Context, key: bytes, step: int) -> int:
@@ -64,7 +65,7 @@ def incrby(ctx: Context, key: bytes, step: int) -> int:
     KEY,
     STEP,
     flags=COUNTS,
-    summary="Take from a number; 0 if not set",
+    summary="Take from a number, counting from 0 where there is none",
     complexity="O(1)",
 )
 def decrby(ctx: Context, key: bytes, step: int) -> int:
@@ -78,7 +79,7 @@ def decrby(ctx: Context, key: bytes, step: int) -> int:
     KEY,
     Param("step"),
     flags=COUNTS,
-    summary="Add to a number that may have a fraction; 0 if not set",
+    summary="Add to a number that may have a fraction, counting from 0 where there is none",
     complexity="O(1)",
 )
 def incrbyfloat(ctx: Context, key: bytes, step: bytes) -> bytes:

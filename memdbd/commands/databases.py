@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memdbd.commands.arguments import FREEING, integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, Flag, Param, Tail, command, integer
+from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Keyspace
 from memdbd.replies import OK, Status
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
-MODES = (b"ASYNC", b"SYNC")
 MODE = Tail("[ASYNC|SYNC]")
 MODE_DIFFERS = "ASYNC and SYNC are the same: what was there is freed in the background."
 
@@ -123,7 +123,7 @@ def flushall(ctx: Context, *mode: bytes) -> Status:
 
 
 def _check_mode(words: Sequence[bytes]) -> None:
-    if len(words) > 1 or any(word.upper() not in MODES for word in words):
+    if len(words) > 1 or any(word.upper() not in FREEING for word in words):
         raise SyntaxFault("ASYNC or SYNC, or neither")
 
 

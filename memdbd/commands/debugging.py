@@ -5,8 +5,9 @@ May import: context, spec and what they may import.
 
 from __future__ import annotations
 
+from memdbd.commands.arguments import Words
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Tail, Words, command
+from memdbd.commands.spec import Flag, Tail, command
 from memdbd.errors import CommandError, SubcommandFault
 from memdbd.replies import OK, Pending, Reply
 

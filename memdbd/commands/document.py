@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from memdbd.commands.spec import Command, Flag
-from memdbd.commands.table import COMMANDS, CONTAINERS, GROUPS
+from memdbd.commands.table import COMMANDS, CONTAINERS, GROUPS, Group
 
 HEAD = """\
 # Commands
@@ -21,7 +21,9 @@ HEAD = """\
 Made from the command table by `python -m memdbd.commands.document`; do not edit by hand.
 
 `<x>` is one argument, `[…]` may be left out, `…` inside the brackets takes the rest of a line in
-the text dialect, and `…` behind them may be repeated. Names are case-insensitive. The replies are
+the text dialect, and `…` behind them may be repeated. A rest that is not quoted takes all that is
+left, words of options too: `set y v ex 10` sets `y` to `v ex 10`, and `set y "v" ex 10` to `v` for
+ten seconds. Names are case-insensitive. The replies are
 in [protocol.md](protocol.md). What is said of no command to differ is as in Redis 7.0. Each word
 that several commands begin with, such as `config`, also has `help`, which lists them.
 
@@ -44,18 +46,18 @@ def _row(command: Command) -> str:
     return f"| {' | '.join(map(_cell, cells))} |"
 
 
-def _about(group: ModuleType) -> str:
+def _about(module: ModuleType) -> str:
     """The first sentence of what the module says of itself."""
-    text = " ".join((group.__doc__ or "").partition("\n\n")[0].split())
+    text = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
     return text.partition(". ")[0].rstrip(".") + "."
 
 
-def _section(group: ModuleType) -> str:
-    title = group.__name__.rpartition(".")[2].replace("_", " ").capitalize()
-    rows = "\n".join(map(_row, group.COMMANDS))
-    differing = [each for each in group.COMMANDS if each.differs]
-    differences = "".join(f"- `{each.name}`: {each.differs}\n" for each in differing)
-    section = f"\n## {title}\n\n{_about(group)}\n\n{TABLE_HEAD}{rows}\n"
+def _section(group: Group) -> str:
+    commands = group.commands()
+    about = " ".join(map(_about, group.modules))
+    rows = "\n".join(map(_row, commands))
+    differences = "".join(f"- `{each.name}`: {each.differs}\n" for each in commands if each.differs)
+    section = f"\n## {group.title}\n\n{about}\n\n{TABLE_HEAD}{rows}\n"
     return f"{section}\nNot as in Redis:\n\n{differences}" if differences else section
 
 

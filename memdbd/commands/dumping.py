@@ -15,9 +15,10 @@ from zlib import crc32
 
 import orjson
 
+from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context, Server
 from memdbd.commands.expiry import MILLISECONDS, MILLISECONDS_AT, deadline_of
-from memdbd.commands.spec import KEY, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
 from memdbd.replies import OK, Status
@@ -49,7 +50,8 @@ def dump(ctx: Context, key: bytes) -> bytes | None:
     flags=Flag.WRITE | Flag.GROWS | Flag.DANGEROUS,
     summary="Set a key to what DUMP gave, to expire in so many milliseconds (0: never)",
     complexity="O(n) with n bytes in the value",
-    differs=f"{DIFFERS} IDLETIME and FREQ are checked, and have no meaning here.",
+    differs=f"{DIFFERS} IDLETIME and FREQ are checked, and have no meaning here. A time beyond 64 "
+    "bits is an error.",
 )
 def restore(ctx: Context, key: bytes, milliseconds: bytes, payload: bytes, *words: bytes) -> Status:
     options = _read(Words(words))
@@ -124,12 +126,9 @@ def value_of(payload: bytes, server: Server) -> Value:
         raise CommandError("DUMP payload version or checksum are wrong")
     try:
         name, dumped = orjson.loads(body[:-1])
-        value = server.type_named(name).load(dumped, _bytes)
+        return server.type_named(name).load(dumped, _bytes)
     except (ValueError, TypeError, LookupError):
         raise CommandError("Bad data format") from None
-    if not value and value.__class__ is not bytes:  # an empty container is no value
-        raise CommandError("Bad data format")
-    return value
 
 
 def _text(data: bytes) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.expiry import (
     MILLISECONDS,
@@ -17,8 +18,8 @@ from memdbd.commands.expiry import (
     deadline_of,
     whole_seconds,
 )
-from memdbd.commands.spec import KEY, Command, Flag, Param, Tail, command, integer
-from memdbd.errors import CommandError
+from memdbd.commands.spec import KEY, Command, Flag, Param, Tail, command
+from memdbd.errors import CommandError, shown
 
 NO_KEY, NO_DEADLINE = -2, -1  # what TTL answers, as in Redis
 
@@ -100,8 +101,7 @@ def _conditions(words: Sequence[bytes]) -> set[bytes]:
     for word in words:
         condition = word.upper()
         if condition not in (b"NX", b"XX", b"GT", b"LT"):
-            shown = word.partition(b"\0")[0]  # as a text in C ends there
-            raise CommandError(f"Unsupported option {shown.decode('utf-8', 'surrogateescape')}")
+            raise CommandError(f"Unsupported option {shown(word)}")
         conditions.add(condition)
     if b"NX" in conditions and len(conditions) > 1:
         raise CommandError("NX and XX, GT or LT options at the same time are not compatible")

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN, Words, integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import INT64_MAX, INT64_MIN, Words, integer
 from memdbd.errors import CommandError, SyntaxFault
 
 

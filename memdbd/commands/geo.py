@@ -13,7 +13,7 @@ from memdbd.commands.doubles import double
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.commands.zsets import ZSET, put_members, split_options
 from memdbd.errors import CommandError, SyntaxFault
-from memdbd.replies import NULL_ARRAY, Double, Reply
+from memdbd.replies import NULL_ARRAY, BulkDouble, Double, Record, Reply
 from memdbd.structs.geohash import (
     LATITUDE_MOST,
     LONGITUDE_MOST,
@@ -45,14 +45,19 @@ def position(longitude: bytes, latitude: bytes) -> tuple[float, float]:
     return x, y
 
 
-def coordinates(longitude: float, latitude: float) -> list[Reply]:
-    """The reply that says where a place is: 17 digits behind the point, but no zeros at the end."""
-    return [Double(f"{each:.17f}".rstrip("0").rstrip(".")) for each in (longitude, latitude)]
+def coordinates(longitude: float, latitude: float) -> Record:
+    """The reply that says where a place is."""
+    return Record(longitude=_coordinate(longitude), latitude=_coordinate(latitude))
 
 
-def shown_distance(metres: float, unit: float) -> bytes:
+def _coordinate(degrees: float) -> Double:
+    """17 digits behind the point, but no zeros at the end."""
+    return Double(f"{degrees:.17f}".rstrip("0").rstrip("."))
+
+
+def shown_distance(metres: float, unit: float) -> BulkDouble:
     """The reply that says how far it is, in a unit of so many metres."""
-    return b"%.4f" % (metres / unit)
+    return BulkDouble(f"{metres / unit:.4f}")
 
 
 def _scores(ctx: Context, key: bytes, members: Sequence[bytes]) -> list[float | None]:
@@ -113,7 +118,9 @@ def geohash(ctx: Context, key: bytes, *members: bytes) -> list[bytes | None]:
     summary="How far it is from one place to another, in metres if nothing else is said",
     complexity="O(1)",
 )
-def geodist(ctx: Context, key: bytes, member: bytes, other: bytes, *unit: bytes) -> bytes | None:
+def geodist(
+    ctx: Context, key: bytes, member: bytes, other: bytes, *unit: bytes
+) -> BulkDouble | None:
     if len(unit) > 1:
         raise SyntaxFault
     metres = metres_of(unit[0]) if unit else 1.0

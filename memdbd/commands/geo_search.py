@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.geo import coordinates, metres_of, position, shown_distance
-from memdbd.commands.spec import KEY, FindKeys, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.spec import DESTINATION, KEY, FindKeys, Flag, Param, Tail, command
 from memdbd.commands.zsets import MEMBER, ZSET, store_result
 from memdbd.errors import CommandError, SyntaxFault
-from memdbd.replies import Reply
+from memdbd.replies import Record, Reply
 from memdbd.structs.geohash import Box, Circle, decode, score_ranges
 from memdbd.structs.sortedset import SortedSet
 
@@ -141,13 +142,13 @@ class Search:
     def _shown(self, place: Place) -> Reply:
         if not self.flags & _SHOWN:
             return place.member
-        shown: list[Reply] = [place.member]
+        shown = Record(member=place.member)
         if b"WITHDIST" in self.flags:
-            shown.append(shown_distance(place.metres, self.unit))
+            shown.fields["distance"] = shown_distance(place.metres, self.unit)
         if b"WITHHASH" in self.flags:
-            shown.append(int(place.score))
+            shown.fields["hash"] = int(place.score)
         if b"WITHCOORD" in self.flags:
-            shown.append(coordinates(place.longitude, place.latitude))
+            shown.fields["position"] = coordinates(place.longitude, place.latitude)
         return shown
 
 
@@ -217,7 +218,7 @@ def geosearch(ctx: Context, key: bytes, *words: bytes) -> Reply:
 
 @command(
     "geosearchstore",
-    Param("destination", is_key=True),
+    DESTINATION,
     Param("source", is_key=True),
     Tail(f"{_SEARCHES} [STOREDIST]", least=5),
     flags=Flag.WRITE | Flag.GROWS,
@@ -326,7 +327,7 @@ def georadius_ro(ctx: Context, key: bytes, *words: bytes) -> Reply:
     UNIT,
     SHOWS_OR_STORES,
     flags=Flag.WRITE | Flag.GROWS,
-    summary="The places around another",
+    summary="The places around a place of the same set",
     complexity=O_SEARCH,
     keys=_keys(5),
 )
@@ -342,7 +343,7 @@ def georadiusbymember(ctx: Context, key: bytes, *words: bytes) -> Reply:
     UNIT,
     SHOWS,
     flags=Flag.READ,
-    summary="The places around another, never stored",
+    summary="The places around a place of the same set, never stored",
     complexity=O_SEARCH,
 )
 def georadiusbymember_ro(ctx: Context, key: bytes, *words: bytes) -> Reply:

@@ -8,24 +8,15 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any
 
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN, integer
 from memdbd.commands.context import Context
 from memdbd.commands.sampling import DIFFERS, chosen, read_options
-from memdbd.commands.scanning import CURSOR, NOTHING_SCANNED, SCAN_OPTIONS, scan, scanned
+from memdbd.commands.scanning import CURSOR, SCAN_OPTIONS, scan
 from memdbd.commands.sizes import sampled
-from memdbd.commands.spec import (
-    INT64_MAX,
-    INT64_MIN,
-    KEY,
-    Command,
-    Flag,
-    Param,
-    Tail,
-    command,
-    integer,
-)
+from memdbd.commands.spec import KEY, VALUE, Command, Flag, Param, Tail, command
 from memdbd.commands.types import DataType, Untext
 from memdbd.errors import CommandError
-from memdbd.replies import OK, Pairs, Reply, Status
+from memdbd.replies import OK, Page, Pairs, Status
 from memdbd.structs.longdouble import LongDouble, add, human, parse
 from memdbd.structs.pooled import PooledDict
 
@@ -62,9 +53,8 @@ HASH: DataType[PooledDict] = DataType(
 
 FIELD = Param("field")
 FIELDS = Param("field", many=True)
-VALUE = Param("value")
 FIELDS_AND_VALUES = Tail("<field> <value> …", least=2)
-GROWS = Flag.WRITE | Flag.GROWS | Flag.FAST
+PUTS = Flag.WRITE | Flag.GROWS | Flag.FAST
 
 
 def _value(ctx: Context, key: bytes, field: bytes) -> bytes | None:
@@ -76,7 +66,7 @@ def _value(ctx: Context, key: bytes, field: bytes) -> bytes | None:
     "hset",
     KEY,
     FIELDS_AND_VALUES,
-    flags=GROWS,
+    flags=PUTS,
     summary="Set fields of a hash; gives how many are new",
     complexity="O(1) a field",
 )
@@ -88,7 +78,7 @@ def hset(ctx: Context, key: bytes, *words: bytes) -> int:
     "hmset",
     KEY,
     FIELDS_AND_VALUES,
-    flags=GROWS,
+    flags=PUTS,
     summary="Set fields of a hash",
     complexity="O(1) a field",
 )
@@ -113,7 +103,7 @@ def _set(ctx: Context, key: bytes, words: tuple[bytes, ...], asked: Command) -> 
     KEY,
     FIELD,
     VALUE,
-    flags=GROWS,
+    flags=PUTS,
     summary="Set a field of a hash, unless it is there: 1, or 0 if it is",
     complexity="O(1)",
 )
@@ -243,7 +233,7 @@ def hstrlen(ctx: Context, key: bytes, field: bytes) -> int:
     KEY,
     FIELD,
     Param("increment", integer),
-    flags=GROWS,
+    flags=PUTS,
     summary="Add to the number that a field holds, 0 if it is not there; gives the sum",
     complexity="O(1)",
 )
@@ -277,7 +267,7 @@ def _finite(raw: bytes) -> LongDouble:
     KEY,
     FIELD,
     Param("increment", _finite),
-    flags=GROWS,
+    flags=PUTS,
     summary="Add a fraction to the number that a field holds, 0 if it is not there; gives the sum",
     complexity="O(1)",
 )
@@ -326,12 +316,12 @@ def hrandfield(ctx: Context, key: bytes, *words: bytes) -> bytes | list[bytes] |
     summary="The next fields of a hash behind a cursor, and the cursor behind them",
     complexity="O(1) a field; once for a hash, when it is first scanned, O(n) of its fields",
 )
-def hscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
+def hscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Page:
     fields = HASH.get(ctx.db, key)
     if fields is None:
-        return NOTHING_SCANNED
-    cursor, names = scan(fields, lambda: fields.pool, cursor, words)
-    return scanned(cursor, [word for name in names for word in (name, fields[name])])
+        return Page(b"0", {})
+    behind, names = scan(fields, lambda: fields.pool, cursor, words)
+    return Page(behind, {name: fields[name] for name in names})
 
 
 COMMANDS = (

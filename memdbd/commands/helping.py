@@ -30,5 +30,5 @@ def help_of(container: str, subcommands: Collection[Command]) -> Command:
     name, first = f"{container} help", next(iter(subcommands))
     flags = first.flags & Flag.CONNECTION or Flag.SERVER
     record = Command(name, show, (), flags, "Show the subcommands", complexity="O(1)")
-    record.group = first.group
+    record.kinds = first.kinds
     return record

@@ -1,8 +1,8 @@
 """COMMAND: the command table, as programs ask for it.
 
-Strategy: everything is derived from the records. Redis's groups and categories are told by the
-module of a command and by its flags; what has no equivalent here (tips, key specifications) is
-empty, which clients take for "not known".
+Strategy: everything is derived from the records. Redis's groups and categories are told by what
+a command works on, which the table says, and by its flags; what has no equivalent here (tips, key
+specifications) is empty, which clients take for "not known".
 
 May import: context, spec and what they may import, and glob.
 """
@@ -155,6 +155,7 @@ def command_count(ctx: Context) -> int:
     flags=ABOUT,
     summary="Describe some commands, for programs",
     complexity="O(1) a command",
+    differs="Without tips, key specifications, and the flags of loading, replicas and modules.",
 )
 def command_info(ctx: Context, *names: bytes) -> list[Reply]:
     if not names:
@@ -206,6 +207,21 @@ def _documentation_group(record: Command) -> str:
     return _GROUPS.get(kinds[0], kinds[0]) if len(kinds) == 1 else "generic"
 
 
+def _argument(param: Param | Tail) -> dict[str, Reply]:
+    """One parameter; of a tail, its usage is its name, which redis-cli shows as a hint."""
+    if isinstance(param, Tail):
+        return {"name": param.usage, "type": "string"}
+    flags = [Status(name) for name in ("optional", "multiple") if getattr(param, _FLAG_OF[name])]
+    return {
+        "name": param.name,
+        "type": "key" if param.is_key else "string",
+        **({"flags": Members(flags)} if flags else {}),
+    }
+
+
+_FLAG_OF = {"optional": "optional", "multiple": "many"}
+
+
 def _documented(record: Command) -> dict[str, Reply]:
     about: dict[str, Reply] = {
         "summary": record.summary,
@@ -213,15 +229,7 @@ def _documented(record: Command) -> dict[str, Reply]:
         "group": _documentation_group(record),
         "complexity": record.complexity,
     }
-    arguments = [
-        {
-            "name": param.name,
-            "type": "key" if param.is_key else "string",
-            **({"flags": Members([Status("optional")])} if param.optional else {}),
-        }
-        for param in record.params
-        if isinstance(param, Param)
-    ]
+    arguments = [_argument(param) for param in record.params]
     if arguments:
         about["arguments"] = arguments
     return about

@@ -5,13 +5,14 @@ May import: context, databases, scanning, spec, types and what they may import.
 
 from __future__ import annotations
 
+from memdbd.commands.arguments import Words
 from memdbd.commands.context import Context
 from memdbd.commands.databases import database, read_index
-from memdbd.commands.scanning import CURSOR, scan_options, scanned
-from memdbd.commands.spec import KEY, KEYS, Flag, Param, Tail, Words, command
+from memdbd.commands.scanning import CURSOR, scan_options
+from memdbd.commands.spec import DESTINATION, KEY, KEYS, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Keyspace
-from memdbd.replies import OK, Reply, Status
+from memdbd.replies import OK, Page, Reply, Status
 
 NEW = Param("new", is_key=True)
 NONE = Status("none")
@@ -36,7 +37,7 @@ def del_(ctx: Context, *keys: bytes) -> int:
     "unlink",
     KEYS,
     flags=Flag.WRITE | Flag.FAST,
-    summary="The same as DEL: what is big is always freed in the background",
+    summary="Delete keys, as del does; gives how many there were",
     complexity="O(n) with n keys, however much they hold",
 )
 def unlink(ctx: Context, *keys: bytes) -> int:
@@ -102,13 +103,13 @@ def keys_in_text(ctx: Context, pattern: bytes = b"*") -> list[bytes]:
     summary="The next cursor, and some keys; from 0 to 0, all that are there throughout",
     complexity="O(1) a call; O(n) for all n keys",
 )
-def scan(ctx: Context, cursor: int, *words: bytes) -> Reply:
+def scan(ctx: Context, cursor: int, *words: bytes) -> Page:
     options = scan_options(words, of_keys=True)
     cursor, page = ctx.db.scan(cursor, options.count)
     found = options.matching(page)
     if options.type is not None:
         found = [key for key in found if _type_of(ctx, key) == options.type]
-    return scanned(cursor, found)
+    return Page(b"%d" % cursor, found)
 
 
 @command("randomkey", flags=Flag.READ, summary="Any of the keys, each as likely", complexity="O(1)")
@@ -223,7 +224,7 @@ def renamenx(ctx: Context, key: bytes, new: bytes) -> int:
 @command(
     "copy",
     KEY,
-    Param("destination", is_key=True),
+    DESTINATION,
     Tail("[DB <index>] [REPLACE]"),
     flags=Flag.WRITE | Flag.GROWS,
     summary="Copy a key's value and deadline: 1, or 0 if there is none or it is there already",

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.commands.strings import STRING
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import Reply

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from memdbd.commands.arguments import Words
 from memdbd.commands.blocking import (
     ALL_BUT_THE_LAST,
     KEYS_AND_TIMEOUT,
@@ -19,7 +20,7 @@ from memdbd.commands.blocking import (
 )
 from memdbd.commands.context import Context
 from memdbd.commands.lists import LEFT, LIST, RIGHT, End, take
-from memdbd.commands.spec import Flag, Param, Tail, Words, command, counted_keys
+from memdbd.commands.spec import DESTINATION, Flag, Param, Tail, command, counted_keys
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import NULL_ARRAY, NullArray, Reply
 
@@ -33,7 +34,7 @@ def _end(raw: bytes) -> End:
         raise SyntaxFault from None
 
 
-SOURCE, DESTINATION = Param("source", is_key=True), Param("destination", is_key=True)
+SOURCE = Param("source", is_key=True)
 FROM, TO = Param("LEFT|RIGHT", _end), Param("LEFT|RIGHT", _end)
 TIMEOUT = Param("timeout", timeout)
 FOREVER = "a timeout of 0 seconds is as long as it takes"

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import compress, count, islice
 
+from memdbd.commands.arguments import INT64_MIN, Words, at_least, integer
 from memdbd.commands.context import Context
-from memdbd.commands.lists import LIST, List, not_negative
-from memdbd.commands.spec import INT64_MIN, KEY, VALUE, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.lists import LIST, List
+from memdbd.commands.spec import KEY, VALUE, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 
 
@@ -89,6 +90,10 @@ def _remove(items: List, value: bytes, most: int) -> None:
     items.extend(kept)
 
 
+_count = at_least(0, "COUNT can't be negative")
+_maxlen = at_least(0, "MAXLEN can't be negative")
+
+
 @dataclass(slots=True)
 class _Search:
     """Which of an element's places LPOS gives: see its options."""
@@ -103,9 +108,9 @@ class _Search:
             if option == b"RANK":
                 self.rank = _rank(words.take())
             elif option == b"COUNT":
-                self.count = not_negative(words.take(), "COUNT can't be negative")
+                self.count = words.take(_count)
             elif option == b"MAXLEN":
-                self.maxlen = not_negative(words.take(), "MAXLEN can't be negative")
+                self.maxlen = words.take(_maxlen)
             else:
                 raise SyntaxFault
 

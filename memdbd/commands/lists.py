@@ -16,21 +16,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from sys import getsizeof
+from typing import Any
 
+from memdbd.commands.arguments import integer, natural
 from memdbd.commands.context import Context
 from memdbd.commands.sizes import sampled
-from memdbd.commands.spec import KEY, VALUE, Flag, Param, command, integer
-from memdbd.commands.types import DataType
+from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
+from memdbd.commands.types import DataType, Untext
 from memdbd.errors import CommandError
 from memdbd.replies import NULL_ARRAY, OK, NullArray, Status
 
 List = deque[bytes]
 
+
+def _load(dumped: Any, untext: Untext) -> List:
+    if not isinstance(dumped, list) or not dumped:
+        raise TypeError("a list is an array of elements")
+    return deque(map(untext, dumped))
+
+
 LIST: DataType[List] = DataType(
     name="list",
     python=deque,
     dump=lambda items, text: list(map(text, items)),
-    load=lambda dumped, untext: deque(map(untext, dumped)),
+    load=_load,
     size=lambda items: getsizeof(items) + sampled(len(items), items),
     copy=deque.copy,
     encoding=lambda items: "quicklist",
@@ -99,7 +108,7 @@ def rpush(ctx: Context, key: bytes, *elements: bytes) -> int:
     KEY,
     ELEMENTS,
     flags=PUSH,
-    summary="The same as lpush where there is such a list; else 0, and nothing is done",
+    summary="Put elements in front of a list; gives its new length, or 0 if there is none",
     complexity="O(1) an element",
 )
 def lpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
@@ -111,25 +120,14 @@ def lpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
     KEY,
     ELEMENTS,
     flags=PUSH,
-    summary="The same as rpush where there is such a list; else 0, and nothing is done",
+    summary="Put elements behind a list; gives its new length, or 0 if there is none",
     complexity="O(1) an element",
 )
 def rpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
     return 0 if LIST.get(ctx.db, key) is None else rpush.handler(ctx, key, *elements)
 
 
-def not_negative(raw: bytes, otherwise: str = "value is out of range, must be positive") -> int:
-    """An integer from 0 on; CommandError with the text ``otherwise`` for anything else."""
-    try:
-        number = integer(raw)
-    except CommandError:
-        number = -1
-    if number < 0:
-        raise CommandError(otherwise)
-    return number
-
-
-POPS = Param("count", not_negative, optional=True)
+POPS = Param("count", natural, optional=True)
 
 
 @command(

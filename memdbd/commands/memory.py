@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from sys import getsizeof
 
+from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, Flag, Tail, Words, command, integer
+from memdbd.commands.spec import KEY, Flag, Tail, command
 from memdbd.errors import SyntaxFault
 from memdbd.eviction import KEY_OVERHEAD
 from memdbd.replies import OK, Reply, Status, Verbatim

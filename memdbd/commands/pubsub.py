@@ -98,7 +98,7 @@ def subscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
     "unsubscribe",
     ANY_CHANNELS,
     flags=LISTENS,
-    summary="Have them sent no more; without a channel, none at all",
+    summary="Have the messages of channels sent no more; without a channel, of none",
     complexity="O(1) a channel",
 )
 def unsubscribe(ctx: Context, *channels: bytes) -> Several:
@@ -114,7 +114,7 @@ def unsubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
     "psubscribe",
     PATTERNS,
     flags=LISTENS,
-    summary="The same for all channels that match a pattern",
+    summary="Have the messages of channels that match a pattern sent on this connection",
     complexity="O(1) a pattern",
 )
 def psubscribe(ctx: Context, *patterns: bytes) -> Several:
@@ -130,7 +130,7 @@ def psubscribe_in_text(ctx: Context, *patterns: bytes) -> Fields:
     "punsubscribe",
     ANY_PATTERNS,
     flags=LISTENS,
-    summary="Have them sent no more; without a pattern, none at all",
+    summary="Have the messages for patterns sent no more; without a pattern, for none",
     complexity="O(1) a pattern",
 )
 def punsubscribe(ctx: Context, *patterns: bytes) -> Several:
@@ -162,7 +162,7 @@ def ssubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
     "sunsubscribe",
     ANY_CHANNELS,
     flags=LISTENS,
-    summary="Have them sent no more; without a channel, none at all",
+    summary="Have the messages of shard channels sent no more; without a channel, of none",
     complexity="O(1) a channel",
 )
 def sunsubscribe(ctx: Context, *channels: bytes) -> Several:
@@ -197,7 +197,7 @@ def publish_in_text(ctx: Context, channel: bytes, message: bytes) -> Status:
     CHANNEL,
     Param("message", rest=True),
     flags=Flag.PUBSUB | Flag.FAST,
-    summary="The same for a shard channel",
+    summary="Send a message to all subscribers of a shard channel; gives how many they are",
     complexity="O(n), n being the subscribers",
 )
 def spublish(ctx: Context, channel: bytes, message: bytes) -> int:

@@ -4,14 +4,14 @@ A positive count asks for so many different members; a negative one for so many 
 same, however few there are. Redis streams the latter without end; here they are a list, so their
 number has a bound.
 
-May import: spec and what it may import, pool.
+May import: arguments, errors, pool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from memdbd.commands.spec import INT64_MAX, integer
+from memdbd.commands.arguments import INT64_MAX, integer
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.structs.pool import Pool, Random
 

@@ -7,11 +7,10 @@ bigger one gets a pool, which knows what a cursor is. Those three are written as
     def sscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
         members = SET.get(ctx.db, key)
         if members is None:  # before the options are looked at, as in Redis
-            return NOTHING_SCANNED
-        cursor, found = scan(members, lambda: members.pool, cursor, words)
-        return scanned(cursor, found)
+            return Page(b"0", [])
+        return Page(*scan(members, lambda: members.pool, cursor, words))
 
-May import: glob, spec, structs.pool.
+May import: arguments, glob, spec, structs.pool.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from memdbd.commands.spec import Param, Tail, Words, integer
+from memdbd.commands.arguments import Words, integer
+from memdbd.commands.spec import Param, Tail
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.glob import matcher
 from memdbd.structs.pool import Pool
@@ -85,7 +85,7 @@ def scan(
     pool: Callable[[], Pool[bytes]],
     cursor: int,
     words: Sequence[bytes],
-) -> tuple[int, list[bytes]]:
+) -> tuple[bytes, list[bytes]]:
     """The next cursor, 0 at the end, and those of the next page of ``names`` that match.
 
     ``pool()`` gives the pool of the same names; it is only called where they are many. Raises
@@ -93,14 +93,6 @@ def scan(
     """
     options = scan_options(words)
     if len(names) <= WHOLE:
-        return 0, options.matching(names)
+        return b"0", options.matching(names)
     cursor, page = pool().page(cursor, options.count)
-    return cursor, options.matching(page)
-
-
-def scanned(cursor: int, items: list[bytes]) -> list[bytes | list[bytes]]:
-    """The reply of a scan: ``items`` are names, or names and values by turns."""
-    return [b"%d" % cursor, items]
-
-
-NOTHING_SCANNED = scanned(0, [])
+    return b"%d" % cursor, options.matching(page)

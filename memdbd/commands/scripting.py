@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memdbd.commands.arguments import FREEING, Words
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, Words, command, counted_keys
-from memdbd.errors import CommandError
+from memdbd.commands.spec import Flag, Param, Tail, command, counted_keys
+from memdbd.errors import CommandError, shown
 from memdbd.replies import OK, Status
-
-MODES = (b"ASYNC", b"SYNC")
 
 
 def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
@@ -27,7 +26,7 @@ def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
     complexity="O(1)",
 )
 def script_flush(ctx: Context, *words: bytes) -> Status:
-    if len(words) > 1 or (words and words[0].upper() not in MODES):
+    if len(words) > 1 or (words and words[0].upper() not in FREEING):
         raise CommandError("SCRIPT FLUSH only support SYNC|ASYNC option")
     return OK
 
@@ -51,7 +50,7 @@ def script_exists(ctx: Context, *digests: bytes) -> list[int]:
     complexity="O(1)",
 )
 def function_flush(ctx: Context, mode: bytes = b"SYNC") -> Status:
-    if mode.upper() not in MODES:
+    if mode.upper() not in FREEING:
         raise CommandError("FUNCTION FLUSH only supports SYNC|ASYNC option")
     return OK
 
@@ -69,8 +68,7 @@ def function_list(ctx: Context, *arguments: bytes) -> list[bytes]:
         option = words.option()
         if option in seen or option not in (b"WITHCODE", b"LIBRARYNAME"):
             words.back()
-            shown = words.take().decode("utf-8", "surrogateescape")
-            raise CommandError(f"Unknown argument {shown}")
+            raise CommandError(f"Unknown argument {shown(words.take())}")
         seen.add(option)
         if option == b"LIBRARYNAME":
             if not words:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memdbd import REDIS_VERSION, __version__
+from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, command, integer
+from memdbd.commands.spec import ADMIN, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import NO_REPLY, OK, Pending, Reply, Status, Verbatim
-
-ADMIN = Flag.ADMIN | Flag.DANGEROUS
 
 
 @command(
@@ -43,8 +42,19 @@ def info(ctx: Context, *sections: bytes) -> Verbatim:
 @info.in_text(Param("section", many=True, optional=True))
 def info_in_text(ctx: Context, *sections: bytes) -> dict[str, Reply]:
     told = ctx.server.info()
-    names = {section.decode("latin-1").lower() for section in sections}
-    return {name: told[name] for name in told if not names or name in names}
+    if not sections:
+        return told
+    asked: dict[str, Reply] = {}
+    for name in (section.decode("utf-8", "backslashreplace").lower() for section in sections):
+        found = told.get(name) or ctx.server.figures.section(name)
+        if found is None:
+            raise CommandError(
+                f"there is no section '{name}'",
+                "there are server, persistence, stats, and those of Redis: clients, memory, "
+                "replication, cpu, commandstats, errorstats, keyspace",
+            )
+        asked[name] = found
+    return asked
 
 
 @command(
@@ -78,6 +88,9 @@ def save(ctx: Context) -> Pending:
 def bgsave(ctx: Context, *words: bytes) -> Status:
     if words and [word.upper() for word in words] != [b"SCHEDULE"]:
         raise SyntaxFault
+    if not ctx.may_wait:  # a snapshot has no half of a transaction
+        ctx.server.call_later(0, ctx.server.save)
+        return Status("Background saving scheduled")
     ctx.server.save()
     return Status("Background saving started")
 

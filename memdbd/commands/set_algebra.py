@@ -10,31 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import filterfalse, islice
 
+from memdbd.commands.arguments import Words, limit_of_count, number_of_keys
 from memdbd.commands.context import Context
 from memdbd.commands.sets import SET
-from memdbd.commands.spec import (
-    KEYS,
-    Flag,
-    Param,
-    Tail,
-    Words,
-    at_least,
-    command,
-    counted_keys,
-    number_of_keys,
-)
+from memdbd.commands.spec import DESTINATION, KEYS, STORES, Flag, Param, Tail, command, counted_keys
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Members
 from memdbd.structs.pooled import PooledSet
 
-DESTINATION = Param("destination", is_key=True)
-STORES = Flag.WRITE | Flag.GROWS
-
 O_INTERSECTION = "O(n k), n being the members of the smallest of k sets"
 O_UNION = "O(n), n being the members of all sets"
 O_DIFFERENCE = "O(n k), n being the members of the first of k sets"
-
-_limit = at_least(0, "LIMIT can't be negative")
 
 
 def _sets(ctx: Context, keys: Iterable[bytes]) -> list[AbstractSet[bytes]]:
@@ -118,7 +104,7 @@ def _read_limit(words: Sequence[bytes]) -> int:
     while left:
         if left.option() != b"LIMIT":
             raise SyntaxFault("only LIMIT may follow the keys")
-        limit = left.take(_limit)
+        limit = left.take(limit_of_count)
     return limit
 
 

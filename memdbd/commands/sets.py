@@ -8,14 +8,15 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any
 
+from memdbd.commands.arguments import integer, natural
 from memdbd.commands.context import Context
 from memdbd.commands.sampling import DIFFERS, chosen, read_count
-from memdbd.commands.scanning import CURSOR, NOTHING_SCANNED, SCAN_OPTIONS, scan, scanned
+from memdbd.commands.scanning import CURSOR, SCAN_OPTIONS, scan
 from memdbd.commands.sizes import sampled
-from memdbd.commands.spec import KEY, Flag, Param, Tail, command, integer, natural
+from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.types import DataType, Untext
 from memdbd.errors import CommandError, SyntaxFault
-from memdbd.replies import Members, Reply
+from memdbd.replies import Members, Page
 from memdbd.structs.pooled import PooledSet
 
 INTSET = 512  # members up to which Redis keeps a set of integers packed
@@ -89,7 +90,7 @@ def srem(ctx: Context, key: bytes, *members: bytes) -> int:
 @command(
     "smove",
     Param("source", is_key=True),
-    Param("destination", is_key=True),
+    DESTINATION,
     MEMBER,
     flags=Flag.WRITE | Flag.FAST,
     summary="Move a member to another set: 1, or 0 if it is not there",
@@ -220,11 +221,11 @@ def srandmember(ctx: Context, key: bytes, *words: bytes) -> bytes | list[bytes] 
     summary="The next members of a set behind a cursor, and the cursor behind them",
     complexity="O(1) a member; once for a set, when it is first scanned, O(n) of its members",
 )
-def sscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
+def sscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Page:
     there = SET.get(ctx.db, key)
     if there is None:
-        return NOTHING_SCANNED
-    return scanned(*scan(there, lambda: there.pool, cursor, words))
+        return Page(b"0", [])
+    return Page(*scan(there, lambda: there.pool, cursor, words))
 
 
 COMMANDS = (

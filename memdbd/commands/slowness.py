@@ -5,23 +5,14 @@ May import: context, spec and what they may import.
 
 from __future__ import annotations
 
+from memdbd.commands.arguments import at_least
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, command, integer
+from memdbd.commands.spec import ADMIN, Param, command
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Reply, Status, Verbatim
 
-ADMIN = Flag.ADMIN | Flag.DANGEROUS
 USUAL_COUNT = 10
-
-
-def _count(raw: bytes) -> int:
-    try:
-        count = integer(raw)
-    except CommandError:
-        count = -2
-    if count < -1:
-        raise CommandError("count should be greater than or equal to -1")
-    return count
+_count = at_least(-1, "count should be greater than or equal to -1")
 
 
 @command(

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.hashes import HASH
 from memdbd.commands.lists import LIST
 from memdbd.commands.sets import SET
-from memdbd.commands.spec import KEY, Flag, Tail, Words, command, integer
+from memdbd.commands.spec import KEY, Flag, Tail, command
 from memdbd.commands.zsets import ZSET
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.keyspace import Value
@@ -25,7 +26,10 @@ from memdbd.keyspace import Value
 Lookup = Callable[[bytes], bytes | None]  # what a pattern leads to for an element
 
 _USAGE = "[BY <pattern>] [LIMIT <offset> <count>] [GET <pattern> …] [ASC|DESC] [ALPHA]"
-_DIFFERS = "ALPHA compares all bytes; Redis, without STORE, those up to a zero byte."
+_DIFFERS = (
+    "ALPHA compares all bytes; Redis, without STORE, those up to a zero byte. No good number is "
+    "refused; Redis refuses all after one that was too small, in whatever command."
+)
 _COMPLEXITY = "O(n + m log m) with n elements, and m if they are sorted"
 
 NOT_NUMBERS = "One or more scores can't be converted into double"

@@ -14,7 +14,7 @@ raises :class:`~memdbd.errors.CommandError`; it never touches a socket, a file o
 Where the text dialect answers with more than the bare value (``get`` adds ``ttl_remaining``) or
 takes other arguments, the command carries a second record, given with ``@name.in_text``.
 
-May import: errors, replies.
+May import: arguments, errors, replies.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memdbd.errors import CommandError, ProtocolError, SubcommandFault, SyntaxFault
+from memdbd.commands.arguments import Converter, integer
+from memdbd.errors import CommandError, ProtocolError, SubcommandFault, shown
 from memdbd.replies import Reply
-
-# Longer integers are refused before they are parsed: int() of 10 MB of digits holds the loop.
-MAX_INTEGER_DIGITS = 20
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 class Flag(enum.Flag):
@@ -55,46 +52,15 @@ class Flag(enum.Flag):
     SECRET = enum.auto()  # its arguments are shown to nobody
 
 
+# What makes a new value of those of other keys; what an administrator does.
+STORES = Flag.WRITE | Flag.GROWS
+ADMIN = Flag.ADMIN | Flag.DANGEROUS
+
 # The words of a request, its command's name first; or the error that answers what cannot be read.
 # After a ProtocolError there are no more.
 Request = list[bytes] | CommandError | ProtocolError
 
 Handler = Callable[..., Reply]
-Converter = Callable[[bytes], Any]
-
-NOT_AN_INTEGER = "value is not an integer or out of range"
-
-
-def integer(raw: bytes) -> int:
-    """A signed 64-bit decimal integer, as Redis reads one: no blanks, no plus sign, no zeros."""
-    if len(raw) <= MAX_INTEGER_DIGITS:
-        try:
-            number = int(raw)
-        except ValueError:
-            pass
-        else:
-            if INT64_MIN <= number <= INT64_MAX and b"%d" % number == raw:
-                return number
-    raise CommandError(NOT_AN_INTEGER)
-
-
-def at_least(least: int, otherwise: str) -> Callable[[bytes], int]:
-    """A converter to an integer that is ``least`` or more; for all else it has one error."""
-
-    def convert(raw: bytes) -> int:
-        try:
-            number = integer(raw)
-        except CommandError:
-            number = least - 1
-        if number < least:
-            raise CommandError(otherwise)
-        return number
-
-    return convert
-
-
-natural = at_least(0, "value is out of range, must be positive")
-number_of_keys = at_least(1, "numkeys should be greater than 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +107,7 @@ class Tail:
 KEY = Param("key", is_key=True)
 KEYS = Param("key", is_key=True, many=True)
 VALUE = Param("value", rest=True)
+DESTINATION = Param("destination", is_key=True)
 
 # Where the keys of a request are.
 FindKeys = Callable[[Sequence[bytes]], Sequence[bytes]]
@@ -177,28 +144,17 @@ def counted_keys(at: int, *more: int) -> FindKeys:
     return find
 
 
-# Redis's categories for what the commands of our modules work on.
-_CATEGORIES = {
-    **dict.fromkeys(("strings", "substrings", "counters", "lcs"), "string"),
-    **dict.fromkeys(("bits", "bitfields"), "bitmap"),
-    **dict.fromkeys(("keys", "expiration", "databases", "dumping"), "keyspace"),
-    "sorting": "list set sortedset",
-    **dict.fromkeys(("lists", "list_values", "list_moves"), "list"),
-    **dict.fromkeys(("sets", "set_algebra"), "set"),
-    "hashes": "hash",
-    **dict.fromkeys(("zsets", "zset_ranges", "zset_algebra", "zset_pops"), "sortedset"),
-    "hyperloglogs": "hyperloglog",
-    **dict.fromkeys(("geo", "geo_search"), "geo"),
-    "scripting": "scripting",
-}
+# What errors about arguments begin with.
+_OF_ARGUMENTS = ("syntax error", "min or max", "timeout is not")
 
 
 class Command:
-    """The record of one command. Built by :func:`command`; all attributes are read-only.
+    """The record of one command. Built by :func:`command`; the table adds its ``kinds``.
 
     ``handler(ctx, *arguments)`` is what runs it; ``text`` the record of the same command for the
     text dialect (mostly itself). ``arguments(argv)`` checks the arity and converts. A name of two
-    words (``config get``) is a subcommand's.
+    words (``config get``) is a subcommand's. ``kinds`` is what the command works on, by the names
+    of Redis's categories, as the table says of its group; empty for no type.
     """
 
     __slots__ = (
@@ -209,9 +165,9 @@ class Command:
         "ends",
         "find_keys",
         "flags",
-        "group",
         "grows",
         "handler",
+        "kinds",
         "max_words",
         "min_words",
         "name",
@@ -239,7 +195,7 @@ class Command:
     ) -> None:
         self.name = name
         self.words = name.count(" ") + 1  # of the name itself
-        self.group = handler.__module__.rpartition(".")[2]
+        self.kinds: tuple[str, ...] = ()
         self.handler = handler
         self.text = self
         self.params = tuple(params)
@@ -273,6 +229,7 @@ class Command:
                 self.summary,
                 keys=None if params else self.find_keys,
                 complexity=self.complexity,
+                differs=self.differs,
             )
             return self.text
 
@@ -296,11 +253,6 @@ class Command:
         """Where the keys are, as far as that can be said of all requests."""
         found = self.find_keys
         return found if isinstance(found, KeyRange) else self._range_of_keys()
-
-    @property
-    def kinds(self) -> list[str]:
-        """What the command works on, by the names of Redis's categories; empty for no type."""
-        return [] if self.flags & Flag.CONNECTION else _CATEGORIES.get(self.group, "").split()
 
     @property
     def usage(self) -> str:
@@ -333,6 +285,12 @@ class Command:
         if self.words == 2 and len(argv) > self.max_words > self.min_words:
             return SubcommandFault(self.name.split()[0], argv[1], hint)
         return CommandError(f"wrong number of arguments for '{self.full_name}' command", hint)
+
+    def explain(self, error: CommandError) -> None:
+        """Say how the command is used, where an error is about its arguments and says nothing of
+        that: for people, in the text dialect."""
+        if not error.hint and str(error).startswith(_OF_ARGUMENTS):
+            error.hint = f"usage: {self.usage}"
 
     def arguments(self, argv: Sequence[bytes]) -> Sequence[Any]:
         """The handler's arguments for a request.
@@ -393,48 +351,6 @@ def command(
     )
 
 
-class Words:
-    """The words of a :class:`Tail`, read from left to right.
-
-    ``take()`` gives the next as it is, ``take(integer)`` converted; where there is none, the
-    request has a syntax error. ``option()`` gives the next in upper case, for comparison, and
-    ``back()`` lays the last one back.
-    """
-
-    __slots__ = ("_at", "_words")
-
-    def __init__(self, words: Sequence[bytes]) -> None:
-        self._words = words
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        """Whether there are more."""
-        return self._at < len(self._words)
-
-    def __len__(self) -> int:
-        return len(self._words) - self._at
-
-    def take(self, convert: Converter | None = None) -> Any:
-        if self._at >= len(self._words):
-            raise SyntaxFault
-        word = self._words[self._at]
-        self._at += 1
-        return word if convert is None else convert(word)
-
-    def option(self) -> bytes:
-        word: bytes = self.take()
-        return word.upper()
-
-    def back(self) -> None:
-        self._at -= 1
-
-    def rest(self) -> Sequence[bytes]:
-        """All that are left."""
-        rest = self._words[self._at :]
-        self._at = len(self._words)
-        return rest
-
-
 @dataclass(frozen=True, slots=True)
 class Container:
     """A word that is no command but the first of several: ``config`` of ``config get``.
@@ -457,9 +373,8 @@ class Container:
             )
         found = self.subcommands.get(argv[1].lower())
         if found is None:
-            shown = argv[1][:128].partition(b"\0")[0].decode("utf-8", "surrogateescape")
             raise CommandError(
-                f"unknown subcommand '{shown}'. Try {self.name.upper()} HELP.",
+                f"unknown subcommand '{shown(argv[1][:128])}'. Try {self.name.upper()} HELP.",
                 f"it is followed by one of {', '.join(self.names())}",
             )
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getsizeof
 
+from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.expiry import (
     MILLISECONDS,
@@ -20,17 +21,7 @@ from memdbd.commands.expiry import (
     read_options,
     whole_seconds,
 )
-from memdbd.commands.spec import (
-    KEY,
-    KEYS,
-    VALUE,
-    Flag,
-    KeyRange,
-    Param,
-    Tail,
-    command,
-    integer,
-)
+from memdbd.commands.spec import KEY, KEYS, VALUE, Flag, KeyRange, Param, Tail, command
 from memdbd.commands.types import DataType
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Fields, Found, Status

@@ -5,8 +5,9 @@ May import: strings and what it may import.
 
 from __future__ import annotations
 
+from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, VALUE, Flag, Param, command, integer
+from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.strings import STRING
 from memdbd.errors import CommandError
 

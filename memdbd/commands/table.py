@@ -6,6 +6,9 @@ commands.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from memdbd.commands import (
@@ -49,74 +52,73 @@ from memdbd.commands import (
     zsets,
 )
 from memdbd.commands.helping import help_of
-from memdbd.commands.spec import Command, Container
+from memdbd.commands.spec import Command, Container, Flag
 from memdbd.commands.types import DataType
 
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands that belong together: a section of the documentation, whatever modules it takes.
+
+    ``kinds`` are what they work on, by the names of Redis's categories; empty for no type.
+    """
+
+    title: str
+    modules: tuple[ModuleType, ...]
+    kinds: tuple[str, ...] = ()
+
+    def commands(self) -> list[Command]:
+        return [command for module in self.modules for command in module.COMMANDS]
+
+
 GROUPS = (
-    strings,
-    substrings,
-    counters,
-    bits,
-    bitfields,
-    lcs,
-    hyperloglogs,
-    keys,
-    expiration,
-    databases,
-    sorting,
-    dumping,
-    lists,
-    list_values,
-    list_moves,
-    sets,
-    set_algebra,
-    hashes,
-    zsets,
-    zset_ranges,
-    zset_algebra,
-    zset_pops,
-    geo,
-    geo_search,
-    pubsub,
-    transactions,
-    connection,
-    clients,
-    client_kill,
-    client_tracking,
-    server,
-    configuration,
-    slowness,
-    memory,
-    scripting,
-    debugging,
-    monitoring,
-    introspection,
+    Group("Strings", (strings, substrings, counters, lcs), ("string",)),
+    Group("Bits", (bits, bitfields), ("bitmap",)),
+    Group("HyperLogLogs", (hyperloglogs,), ("hyperloglog",)),
+    Group("Keys", (keys, expiration, databases, dumping), ("keyspace",)),
+    Group("Sorting", (sorting,), ("list", "set", "sortedset")),
+    Group("Lists", (lists, list_values, list_moves), ("list",)),
+    Group("Sets", (sets, set_algebra), ("set",)),
+    Group("Hashes", (hashes,), ("hash",)),
+    Group("Sorted sets", (zsets, zset_ranges, zset_algebra, zset_pops), ("sortedset",)),
+    Group("Geo", (geo, geo_search), ("geo",)),
+    Group("Publish and subscribe", (pubsub,)),
+    Group("Transactions", (transactions,)),
+    Group("Connection", (connection,)),
+    Group("Clients", (clients, client_kill, client_tracking)),
+    Group("Scripting", (scripting,), ("scripting",)),
+    Group("Server", (server, configuration, slowness, memory, monitoring, debugging)),
+    Group("The command table", (introspection,)),
 )
 
-_EVERY: tuple[Command, ...] = tuple(command for group in GROUPS for command in group.COMMANDS)
 
-# By the name as it is sent, in lower case.
-COMMANDS: dict[bytes, Command] = {
-    command.name.encode(): command for command in _EVERY if command.words == 1
-}
+def _every(groups: Sequence[Group]) -> Iterator[Command]:
+    """The commands of all groups, each told what it works on."""
+    for group in groups:
+        for command in group.commands():
+            if not command.flags & Flag.CONNECTION:
+                command.kinds = group.kinds
+            yield command
 
 
-def _containers() -> dict[bytes, Container]:
-    subcommands: dict[str, dict[bytes, Command]] = {}
-    for command in _EVERY:
-        if command.words == 2:
-            first, second = command.name.split(" ")
-            subcommands.setdefault(first, {})[second.encode()] = command
-    for name, behind in subcommands.items():
+def _by_name(every: Iterable[Command]) -> tuple[dict[bytes, Command], dict[bytes, Container]]:
+    """Commands by their names, and those of two words, with their help, behind the first."""
+    commands: dict[bytes, Command] = {}
+    subcommands: dict[bytes, dict[bytes, Command]] = {}
+    for command in every:
+        first, blank, second = command.name.encode().partition(b" ")
+        (subcommands.setdefault(first, {}) if blank else commands)[second or first] = command
+    containers = {}
+    for first, behind in subcommands.items():
+        name = first.decode()
         behind[b"help"] = help_of(name, behind.values())
-    return {
-        name.encode(): Container(name, behind, COMMANDS.pop(name.encode(), None))
-        for name, behind in subcommands.items()
-    }
+        containers[first] = Container(name, behind, commands.get(first))
+    alone = {name: found for name, found in commands.items() if name not in containers}
+    return alone, containers
 
 
-# Those of two words, by the first.
-CONTAINERS: dict[bytes, Container] = _containers()
+# By the name as it is sent, in lower case: commands, and the first words of those that have two.
+COMMANDS, CONTAINERS = _by_name(_every(GROUPS))
 
 TYPES: tuple[DataType[Any], ...] = (
     strings.STRING,

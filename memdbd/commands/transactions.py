@@ -84,6 +84,7 @@ exec_ = _Exec(
     Flag.TRANSACTION | Flag.AT_ONCE,
     "Run what was queued since MULTI, unless a watched key has changed",
     complexity="that of the commands",
+    differs="What it sends to its own connection is in front of the array or behind, not inside.",
 )
 
 

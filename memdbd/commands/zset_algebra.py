@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import islice
 from math import isnan
 
+from memdbd.commands.arguments import Words, integer, limit_of_count
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.sets import SET
-from memdbd.commands.spec import Flag, Param, Tail, Words, at_least, command, counted_keys, integer
+from memdbd.commands.spec import DESTINATION, STORES, Flag, Param, Tail, command, counted_keys
 from memdbd.commands.zsets import ZSET, scored, store_result
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import Reply, Scored
@@ -183,12 +184,10 @@ def _store(
     return store_result(ctx, destination, scores, name)
 
 
-DESTINATION = Param("destination", is_key=True)
 NUMKEYS = Param("numkeys", integer)
 _WEIGHED = "<key> … [WEIGHTS <weight> …] [AGGREGATE SUM|MIN|MAX]"
 WEIGHED = Tail(_WEIGHED, least=1)
 WEIGHED_OR_SCORED = Tail(f"{_WEIGHED} [WITHSCORES]", least=1)
-STORES = Flag.WRITE | Flag.GROWS
 
 O_UNION = "O(n log n), n being the members of all sources"
 O_INTERSECTION = "O(n k + m log m), n being the members of the smallest of k sources, m the result"
@@ -234,9 +233,6 @@ def zdiff(ctx: Context, numkeys: int, *words: bytes) -> Reply:
     return _list(ctx, "zdiff", _difference, numkeys, words)
 
 
-_limit = at_least(0, "LIMIT can't be negative")
-
-
 @command(
     "zintercard",
     NUMKEYS,
@@ -252,7 +248,7 @@ def zintercard(ctx: Context, numkeys: int, *words: bytes) -> int:
     while left:
         if left.option() != b"LIMIT":
             raise SyntaxFault
-        limit = left.take(_limit)
+        limit = left.take(limit_of_count)
     return sum(1 for _ in islice(_common(sources), limit or None))
 
 

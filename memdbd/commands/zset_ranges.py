@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import c_double
-from memdbd.commands.spec import KEY, Flag, Param, Tail, Words, command, integer
+from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.zsets import READS_FAST, ZSET, scored, store_result
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Reply, Scored
-from memdbd.structs.sortedset import Entry, SortedSet
+from memdbd.structs.sortedset import PACKED_ENTRIES, PACKED_MEMBER, Entry, SortedSet
 
 Span = Callable[[SortedSet], tuple[int, int]]  # where a range starts and stops
 Kind = Callable[[bytes, bytes], Span]  # from how its ends are written
@@ -128,7 +129,7 @@ def zlexcount(ctx: Context, key: bytes, low: bytes, high: bytes) -> int:
     START,
     STOP,
     flags=Flag.WRITE,
-    summary="Remove the members at these positions",
+    summary="Remove the members of a sorted set from one rank to another",
     complexity=O_REMOVAL,
 )
 def zremrangebyrank(ctx: Context, key: bytes, start: bytes, stop: bytes) -> int:
@@ -262,7 +263,7 @@ def zrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *words: bytes) -
 
 @command(
     "zrangestore",
-    Param("destination", is_key=True),
+    DESTINATION,
     Param("source", is_key=True),
     START,
     STOP,
@@ -275,9 +276,19 @@ def zrangestore(
     ctx: Context, destination: bytes, source: bytes, start: bytes, stop: bytes, *words: bytes
 ) -> int:
     entries = _found(ctx, source, _query(words, stores=True), start, stop)
-    return store_result(
-        ctx, destination, {member: score for score, member in entries}, "zrangestore"
-    )
+    return store_result(ctx, destination, _added_in_turn(entries), "zrangestore")
+
+
+def _added_in_turn(entries: Sequence[Entry]) -> dict[bytes, float]:
+    """Members and scores as Redis has them that adds one after the other: what stands before a
+    long member is packed by then, where -0 becomes 0."""
+    scores = {member: score for score, member in entries}
+    if len(scores) <= PACKED_ENTRIES:
+        for member, score in scores.items():
+            if len(member) > PACKED_MEMBER:
+                break
+            scores[member] = score or 0.0
+    return scores
 
 
 @command(
@@ -287,7 +298,7 @@ def zrangestore(
     STOP,
     Tail("[WITHSCORES]"),
     flags=Flag.READ,
-    summary="The members at these positions, counted from the highest score",
+    summary="The members from one rank to another, counted from the highest score",
     complexity=O_RANGE,
 )
 def zrevrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *words: bytes) -> Reply:

@@ -16,12 +16,12 @@ from typing import Any
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.sampling import DIFFERS, chosen, read_options
-from memdbd.commands.scanning import CURSOR, NOTHING_SCANNED, SCAN_OPTIONS, scan, scanned
+from memdbd.commands.scanning import CURSOR, SCAN_OPTIONS, scan
 from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.commands.types import DataType, Text, Untext
 from memdbd.errors import CommandError, SyntaxFault
-from memdbd.replies import Reply, Scored
+from memdbd.replies import Double, Page, Reply, Scored
 from memdbd.structs.sortedset import Entry, SortedSet
 
 # What a member costs beside itself: its score, and its place in the order.
@@ -37,7 +37,9 @@ def _dump(value: SortedSet, text: Text) -> list[list[object]]:
     return [[text(member), repr(score)] for score, member in value]
 
 
-def _load(dumped: list[list[str]], untext: Untext) -> SortedSet:
+def _load(dumped: Any, untext: Untext) -> SortedSet:
+    if not isinstance(dumped, list):
+        raise TypeError("a sorted set is an array of members with their scores")
     scores = {untext(member): _loaded_score(score) for member, score in dumped}
     if not scores or len(scores) < len(dumped):
         raise ValueError("no members, or one of them twice")
@@ -324,26 +326,19 @@ def zrandmember(ctx: Context, key: bytes, *words: bytes) -> Reply:
     summary="The next members of a sorted set behind a cursor, and the cursor behind them",
     complexity="O(1) a member; once for a sorted set, when it is first scanned, O(n)",
 )
-def zscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Reply:
+def zscan(ctx: Context, key: bytes, cursor: int, *words: bytes) -> Page:
     zset = ZSET.get(ctx.db, key)
     if zset is None:
-        return NOTHING_SCANNED
-    cursor, members = scan(zset.scores, lambda: zset.pool, cursor, words)
-    return scanned(
-        cursor,
-        [
-            word
-            for member in members
-            for word in (member, _scanned_score(zset.scores[member], zset.is_packed))
-        ],
-    )
+        return Page(b"0", [])
+    behind, members = scan(zset.scores, lambda: zset.pool, cursor, words)
+    scores, is_packed = zset.scores, zset.is_packed
+    return Page(behind, Scored([(each, _scanned(scores[each], is_packed)) for each in members]))
 
 
-def _scanned_score(score: float, is_packed: bool) -> bytes:
-    """A score as ZSCAN shows it: where Redis keeps it packed, integers have all their digits."""
-    if is_packed and 0 < abs(score) <= 2**62 and score.is_integer():
-        return b"%d" % int(score)
-    return b"%.17g" % score  # -0 too
+def _scanned(score: float, is_packed: bool) -> float | Double:
+    """A score as ZSCAN shows it: where Redis keeps it packed, an integer of more than 17 digits has
+    them all."""
+    return Double(str(int(score))) if is_packed and 1e17 <= abs(score) <= 2**62 else score
 
 
 COMMANDS = (

@@ -9,14 +9,14 @@ May import: errors, replies, streams.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from math import isfinite
 from typing import Any
 
 import orjson
 
-from memdbd.dialects.streams import LONG, PIECE, emptied
+from memdbd.dialects.streams import PIECE, emptied, held, is_streamed, nested
 from memdbd.errors import CommandError
 from memdbd.replies import (
     Double,
@@ -24,8 +24,10 @@ from memdbd.replies import (
     Found,
     Members,
     NullArray,
+    Page,
     Pairs,
     Push,
+    Record,
     Reply,
     Scored,
     Several,
@@ -34,6 +36,9 @@ from memdbd.replies import (
 )
 
 Text = Callable[[bytes], str]
+
+# How each pair is written.
+_PAIR = {Pairs: b'{"field": %s, "value": %s}', Scored: b'{"member": %s, "score": %s}'}
 
 
 def _base64(data: bytes) -> str:
@@ -61,43 +66,49 @@ def marked(mark: str, reply: Reply) -> bytes:
 
 
 def pieces(reply: Any) -> Iterator[bytes] | None:
-    """The JSON of a long list, dict or pairs, and its mark, in pieces of which some are empty; None
-    for one that is better made at once."""
-    kind = type(reply)
-    if kind in (Members, Pairs):
-        kind, reply = list, reply.items
-    elif kind is Scored:
-        reply = reply.items
-    if len(reply) < LONG:
-        return None
-    # What each piece is made of: as short as a piece, and of the kind of the whole.
-    items = reply.items() if kind is dict else reply
-    brackets = b"{}" if kind is dict else b"[]"
-    return chain(_pieces(lambda: (kind(part) for part in _parts(items)), brackets), emptied(reply))
+    """The JSON of a long reply, and its mark, in pieces of which some are empty; None for one that
+    is better made at once."""
+    return chain(_marked(reply), emptied(reply)) if is_streamed(reply) else None
 
 
-def _parts(items: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while part := list(islice(iterator, PIECE)):
-        yield part
-
-
-def _pieces(parts: Callable[[], Iterator[Any]], brackets: bytes) -> Iterator[bytes]:
+def _marked(reply: Reply) -> Iterator[bytes]:
     text: Text = bytes.decode
     mark = b""
-    for part in parts():
-        try:
-            _json(part, text)
-        except UnicodeDecodeError:
-            text, mark = _base64, b', "encoding": "base64"'
-            break
-        yield b""
-    between = brackets[:1]
-    for part in parts():
+    try:
+        for _ in _pieces(reply, text):
+            yield b""
+    except UnicodeDecodeError:
+        text, mark = _base64, b', "encoding": "base64"'
+    yield from _pieces(reply, text)
+    yield mark
+
+
+def _pieces(reply: Reply, text: Text) -> Iterator[bytes]:
+    within = nested(reply)
+    if not is_streamed(reply):
+        yield _json(reply, text)
+    elif within is None:
+        yield from _pieces_of_items(reply, text)
+    else:
+        between = b"["
+        for each in within:
+            yield between
+            yield from _pieces(each, text)
+            between = b", "
+        yield b"]"
+
+
+def _pieces_of_items(reply: Reply, text: Text) -> Iterator[bytes]:
+    items = reply.items() if isinstance(reply, dict) else held(reply)
+    # What each piece is made of: as short as a piece, and of the kind of the whole.
+    kind: Any = list if isinstance(reply, Members) else reply.__class__
+    between, end = (b"{", b"}") if kind is dict else (b"[", b"]")
+    left = iter(items)
+    while part := list(islice(left, PIECE)):
         yield between
-        yield _json(part, text)[1:-1]
+        yield _json(kind(part), text)[1:-1]
         between = b", "
-    yield brackets[1:] + mark
+    yield end
 
 
 def _json_strings(items: Sequence[bytes], text: Text) -> bytes:
@@ -117,6 +128,8 @@ def _json(reply: Reply, text: Text) -> bytes:
             return orjson.dumps(text(reply))
         case str():  # ours; half a character may be in it, of a file's name that is not UTF-8
             return orjson.dumps(reply.encode("utf-8", "backslashreplace").decode())
+        case Page():  # the cursor is ours, and never base64
+            return b'{"cursor": "%s", "found": %s}' % (reply.cursor, _json(reply.found, text))
         case list() | tuple():
             try:
                 return b"[%s]" % _json_strings(reply, text)
@@ -137,14 +150,14 @@ def _rarely(reply: Reply, text: Text) -> bytes:
     match reply:
         case Status() | Verbatim():
             return orjson.dumps(reply.text)
-        case Scored():
+        case Pairs():
+            pair = _PAIR[reply.__class__]
             return b"[%s]" % b", ".join(
-                [
-                    b'{"member": %s, "score": %s}' % (_json(member, text), _json(score, text))
-                    for member, score in reply.items
-                ]
+                [pair % (_json(one, text), _json(other, text)) for one, other in reply.items]
             )
-        case Members() | Pairs() | Push():
+        case Record():
+            return _json(_flat(reply), text)
+        case Members() | Push():
             return _json(list(reply.items), text)
         case Several():
             return _json(reply.replies, text)
@@ -158,3 +171,10 @@ def _rarely(reply: Reply, text: Text) -> bytes:
             return b'{"error": %s}' % error_text(reply)
         case _:
             return orjson.dumps(reply)
+
+
+def _flat(record: Record) -> dict[str, Reply]:
+    fields: dict[str, Reply] = {}
+    for name, value in record.fields.items():
+        fields |= _flat(value) if isinstance(value, Record) else {name: value}
+    return fields

@@ -9,21 +9,24 @@ May import: errors, replies, streams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from memdbd.dialects.streams import LONG, PIECE, Stream, emptied
+from memdbd.dialects.streams import PIECE, Stream, emptied, held, is_streamed, nested
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
+    BulkDouble,
     Double,
     Fields,
     Members,
     Message,
     NoReply,
     NullArray,
+    Page,
     Pairs,
     Push,
+    Record,
     Reply,
     Results,
     Scored,
@@ -59,6 +62,8 @@ class RespEncoder:
             ProtocolError: _error,
             NullArray: lambda reply: self._null_array,
             NoReply: lambda reply: b"",
+            Record: lambda reply: self._array(list(reply.fields.values())),
+            BulkDouble: lambda reply: _bulk(reply.digits.encode()),
             Results: lambda reply: self._array(reply.replies),
             Several: lambda reply: b"".join(map(self.encode, reply.replies)),
             Fields: lambda reply: self.encode(reply.result),
@@ -68,6 +73,7 @@ class RespEncoder:
                 bool: lambda reply: b":%d\r\n" % reply,
                 float: lambda reply: _bulk(_digits(reply)),
                 dict: lambda reply: self._flat(reply.items()),
+                Page: self._array,
                 Members: lambda reply: self._array(reply.items),
                 Pairs: lambda reply: self._flat(reply.items),
                 Scored: lambda reply: self._flat(reply.items),
@@ -80,6 +86,7 @@ class RespEncoder:
                 bool: lambda reply: b"#t\r\n" if reply else b"#f\r\n",
                 float: lambda reply: b",%b\r\n" % _digits(reply),
                 dict: self._map,
+                Page: lambda reply: ENCODERS[2].encode(reply),
                 Members: lambda reply: self._items(b"~", reply.items),
                 Pairs: lambda reply: self._array(reply.items),
                 Scored: lambda reply: self._array(reply.items),
@@ -97,26 +104,12 @@ class RespEncoder:
             return _error(reply)
         raise TypeError(f"no reply: {type(reply).__name__}")
 
-    def stream(self, reply: Sequence[Reply] | dict[Any, Reply] | Members | Pairs) -> Stream | None:
+    def stream(self, reply: Reply) -> Stream | None:
         """The pieces of a long reply; None for one that is better encoded as a whole.
 
         It is emptied when it is sent.
         """
-        owned: Any = reply.items if isinstance(reply, (Members, Pairs)) else reply
-        items, size = owned, len(owned)
-        if size < LONG:
-            return None
-        kind, flat = b"*", False
-        if isinstance(reply, dict):
-            items, flat = reply.items(), True
-        elif isinstance(reply, Pairs):
-            flat = self.version == 2
-        if self.version == 3:
-            kind = _KINDS.get(reply.__class__, kind)
-        elif flat:
-            size *= 2
-        pieces = self._pieces(b"%b%d\r\n" % (kind, size), items, flat=flat)
-        return Stream(chain(pieces, emptied(owned)))
+        return Stream(chain(self._pieces(reply), emptied(reply))) if is_streamed(reply) else None
 
     def message(self, message: Message) -> bytes:
         """The bytes that push a message, made once for all who listen in this version."""
@@ -144,8 +137,29 @@ class RespEncoder:
         encode = self.encode
         return b"".join([encode(one) for pair in pairs for one in pair])
 
-    def _pieces(self, start: bytes, items: Iterable[Any], *, flat: bool) -> Iterator[bytes]:
-        yield start
+    def _pieces(self, reply: Reply) -> Iterator[bytes]:
+        within = nested(reply)
+        if not is_streamed(reply):
+            yield self.encode(reply)
+        elif within is None:
+            yield from self._pieces_of_items(reply)
+        else:
+            yield b"*%d\r\n" % len(within)
+            for each in within:
+                yield from self._pieces(each)
+
+    def _pieces_of_items(self, reply: Reply) -> Iterator[bytes]:
+        items = held(reply)
+        kind, size, flat = b"*", len(items), False
+        if isinstance(reply, dict):
+            items, flat = reply.items(), True
+        elif isinstance(reply, Pairs):
+            flat = self.version == 2
+        if self.version == 3:
+            kind = _KINDS.get(reply.__class__, kind)
+        elif flat:
+            size *= 2
+        yield b"%b%d\r\n" % (kind, size)
         left = iter(items)
         while piece := list(islice(left, PIECE)):
             yield self._joined(piece) if flat else b"".join(map(self.encode, piece))

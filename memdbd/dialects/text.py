@@ -11,7 +11,7 @@ without quotes and brackets (nearly all) is split on blanks; only a line of more
 command usually has, and lines of other buffers, go word by word. Nothing here raises for anything
 that a peer can send.
 
-May import: errors, commands.spec.
+May import: errors, commands.arguments, commands.spec.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import orjson
 
-from memdbd.commands.spec import Command, Request, integer
+from memdbd.commands.arguments import integer
+from memdbd.commands.spec import Command, Request
 from memdbd.errors import CommandError, ProtocolError
 
 MAX_LINE = 64 * 1024  # bytes of a line of words

@@ -8,13 +8,14 @@ May import: errors, replies, structs, json_values, streams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
 
 from memdbd.dialects.json_values import error_text, marked, pieces
-from memdbd.dialects.streams import STREAMED, Stream
+from memdbd.dialects.streams import STREAMED, Stream, emptied, is_streamed
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
     OK,
@@ -55,7 +56,7 @@ class TextEncoder:
         self._cache: LRU[bytes, tuple[bytes, bytes, bytes]] = LRU(cache_capacity, self.CACHED_MOST)
         self.hits = 0
         self.misses = 0
-        self._by_class: dict[type, Callable[[Any], bytes]] = {
+        self._by_class: dict[type, Callable[[Any], bytes | Stream]] = {
             Found: self._found,
             Fields: _fields,
             Results: self._results,
@@ -117,15 +118,22 @@ class TextEncoder:
             line = _RESULT + _string(value) + end
         return line if reply.ttl is None else line + b', "ttl_remaining": %d}\n' % reply.ttl
 
-    def _results(self, reply: Results) -> bytes:
-        return b'{"result": [%s]}\n' % b", ".join(map(self._whole, reply.replies))
+    def _results(self, reply: Results) -> bytes | Stream:
+        pieces = self._objects(reply.replies)
+        if not is_streamed(reply):
+            return b"".join(pieces)
+        return Stream(chain(pieces, emptied(reply)))
 
-    def _whole(self, reply: Reply) -> bytes:
-        """The object that answers one command of a transaction."""
-        line = self.encode(reply)
-        if isinstance(line, Stream):
-            line = b"".join(line.pieces)
-        return line.rstrip(b"\n")
+    def _objects(self, replies: Sequence[Reply]) -> Iterator[bytes]:
+        """The line of a transaction: an array of the objects that each command would have got."""
+        yield b'{"result": ['
+        for at, reply in enumerate(replies):
+            if at:
+                yield b", "
+            line = self.encode(reply)
+            for piece in line.pieces if isinstance(line, Stream) else (line,):
+                yield piece.rstrip(b"\n")
+        yield b"]}\n"
 
     def _cached(self, key: bytes, value: bytes, end: bytes) -> bytes:
         entry = self._cache.get(key)

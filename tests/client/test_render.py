@@ -31,6 +31,13 @@ def test_base64_is_shown_as_bytes() -> None:
     assert shown(b"get k", line) == r"{'result': b'\xffa', 'ttl_remaining': None}"
 
 
+def test_a_page_is_a_dict_whatever_bytes_it_has() -> None:
+    line = b'{"result": {"cursor": "12", "found": {"name": "john"}}}'
+    assert shown(b"hscan h 0", line) == "{'result': {'cursor': '12', 'found': {'name': 'john'}}}"
+    line = b'{"result": {"cursor": "12", "found": ["/w=="]}, "encoding": "base64"}'
+    assert shown(b"sscan s 0", line) == r"{'result': {'cursor': '12', 'found': [b'\xff']}}"
+
+
 def test_subscribing_is_a_sentence_a_channel() -> None:
     line = b'{"result": "OK", "action": "subscribe", "channel": "notifications"}'
     assert shown(b"subscribe notifications", line) == "Subscribed to channel: notifications"

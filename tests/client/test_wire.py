@@ -64,6 +64,31 @@ class TestReplies:
         assert reply == {"result": {b"\xff": [b"\xff"]}, "ttl_remaining": 5}
         assert reply.line == line
 
+    @pytest.mark.parametrize(
+        ("result", "unpacked"),
+        [
+            (
+                b'[{"member": "/w==", "score": "-inf"}, {"member": "YQ==", "score": 1.5}]',
+                [{b"member": b"\xff", b"score": b"-inf"}, {b"member": b"a", b"score": 1.5}],
+            ),
+            (b'[{"field": "/w==", "value": "YQ=="}]', [{b"field": b"\xff", b"value": b"a"}]),
+            (b'[{"member": "/w==", "hash": 7}, null]', [{b"member": b"\xff", b"hash": 7}, None]),
+            (
+                b'{"cursor": "12", "found": {"hash": "/w=="}}',
+                {b"cursor": b"12", b"found": {b"\x85\xab!": b"\xff"}},
+            ),
+            (
+                b'["YQ==", [{"member": "/w==", "score": "inf"}]]',
+                [b"a", [{b"member": b"\xff", b"score": b"inf"}]],
+            ),
+        ],
+    )
+    def test_names_that_the_server_gave_are_as_they_are(
+        self, result: bytes, unpacked: object
+    ) -> None:
+        reply = decode_line(b'{"result": %b, "encoding": "base64"}' % result)
+        assert reply == {"result": unpacked}
+
     def test_a_channel_in_a_reply_has_an_encoding_of_its_own(self) -> None:
         line = b'{"result": "OK", "channel": "/w==", "channel_encoding": "base64"}'
         assert decode_line(line) == {"result": b"OK", "channel": b"\xff"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers_pure import World
+from helpers_pure import World, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN
 from memdbd.commands.bitfields import FAIL, SATURATE, WRAP, Field
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
 from memdbd.commands.substrings import MAX_VALUE
 from memdbd.errors import CommandError, WrongType
 
@@ -27,9 +27,7 @@ def ask(world: World, line: str) -> Any:
 
 def refused(world: World, line: str) -> str:
     """The error that answers it."""
-    with pytest.raises(CommandError) as refusal:
-        ask(world, line)
-    return str(refusal.value)
+    return refusal(world, b"bitfield", b"k", *line.encode().split())
 
 
 @st.composite
@@ -117,25 +115,25 @@ class TestBitfield:
             *(
                 (
                     f"get {kind} 0",
-                    "Invalid bitfield type. Use something like i16 u8. "
+                    "ERR Invalid bitfield type. Use something like i16 u8. "
                     "Note that u64 is not supported but i64 is.",
                 )
                 for kind in ("u64", "i65", "u0", "I8", "x8", "i", "u+1")
             ),
             *(
-                (f"get u8 {offset}", "bit offset is not an integer or out of range")
+                (f"get u8 {offset}", "ERR bit offset is not an integer or out of range")
                 for offset in ("-1", "a", "#", "##1", "4294967296", "#536870912")
             ),
             (
                 f"set u8 {8 * MAX_VALUE} 1",
-                "bit offset is not an integer or out of range",
+                "ERR bit offset is not an integer or out of range",
             ),
-            ("set u8 0 a", "value is not an integer or out of range"),
-            ("overflow never", "Invalid OVERFLOW type specified"),
-            ("overflow", "syntax error"),
-            ("get u8", "syntax error"),
-            ("set u8 0", "syntax error"),
-            ("get u8 0 put u8 0 1", "syntax error"),
+            ("set u8 0 a", "ERR value is not an integer or out of range"),
+            ("overflow never", "ERR Invalid OVERFLOW type specified"),
+            ("overflow", "ERR syntax error"),
+            ("get u8", "ERR syntax error"),
+            ("set u8 0", "ERR syntax error"),
+            ("get u8 0 put u8 0 1", "ERR syntax error"),
         ],
     )
     def test_what_is_wrong_is_refused_and_nothing_is_done(

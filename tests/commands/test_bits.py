@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from helpers_pure import World
+from helpers_pure import World, refusal
 
 from memdbd.commands.substrings import MAX_VALUE
-from memdbd.errors import CommandError, SyntaxFault, WrongType
+from memdbd.errors import SyntaxFault, WrongType
 
 
 @pytest.fixture
@@ -14,15 +14,8 @@ def world() -> World:
     return World()
 
 
-NO_OFFSET = "bit offset is not an integer or out of range"
-NO_INTEGER = "value is not an integer or out of range"
-
-
-def refused(world: World, *argv: bytes) -> str:
-    """The error that answers a request."""
-    with pytest.raises(CommandError) as refusal:
-        world.run(*argv)
-    return str(refusal.value)
+NO_OFFSET = "ERR bit offset is not an integer or out of range"
+NO_INTEGER = "ERR value is not an integer or out of range"
 
 
 class TestSetbit:
@@ -47,7 +40,7 @@ class TestSetbit:
 
     @pytest.mark.parametrize("offset", [b"-1", b"one", b"", b"4294967296", b"%d" % (8 * MAX_VALUE)])
     def test_an_offset_out_of_range_is_refused(self, world: World, offset: bytes) -> None:
-        assert refused(world, b"setbit", b"k", offset, b"1") == NO_OFFSET
+        assert refusal(world, b"setbit", b"k", offset, b"1") == NO_OFFSET
 
     def test_the_last_bit_of_the_longest_value_can_be_set(self, world: World) -> None:
         assert world.run(b"setbit", b"k", b"%d" % (8 * MAX_VALUE - 1), b"1") == 0
@@ -55,8 +48,8 @@ class TestSetbit:
 
     @pytest.mark.parametrize("bit", [b"2", b"-1", b"on", b"01"])
     def test_a_bit_is_0_or_1(self, world: World, bit: bytes) -> None:
-        error = "bit is not an integer or out of range"
-        assert refused(world, b"setbit", b"k", b"0", bit) == error
+        error = "ERR bit is not an integer or out of range"
+        assert refusal(world, b"setbit", b"k", b"0", bit) == error
 
 
 class TestGetbit:
@@ -67,7 +60,7 @@ class TestGetbit:
 
     def test_it_may_be_farther_than_a_value_can_reach(self, world: World) -> None:
         assert world.run(b"getbit", b"k", b"4294967295") == 0
-        assert refused(world, b"getbit", b"k", b"4294967296") == NO_OFFSET
+        assert refusal(world, b"getbit", b"k", b"4294967296") == NO_OFFSET
 
 
 class TestBitcount:
@@ -107,7 +100,7 @@ class TestBitcount:
         for words in ([b"0"], [b"0", b"1", b"BITS"], [b"0", b"1", b"BIT", b"x"]):
             with pytest.raises(SyntaxFault):
                 world.run(b"bitcount", b"k", *words)
-        assert refused(world, b"bitcount", b"k", b"0", b"a", b"BITS") == NO_INTEGER
+        assert refusal(world, b"bitcount", b"k", b"0", b"a", b"BITS") == NO_INTEGER
 
 
 class TestBitpos:
@@ -144,12 +137,12 @@ class TestBitpos:
 
     def test_errors_come_in_the_order_of_redis(self, world: World) -> None:
         world.run(b"set", b"k", b"foobar")
-        assert refused(world, b"bitpos", b"k", b"2") == "The bit argument must be 1 or 0."
-        assert refused(world, b"bitpos", b"k", b"a") == NO_INTEGER
-        assert refused(world, b"bitpos", b"k", b"1", b"a", b"0", b"BITS") == NO_INTEGER
-        assert refused(world, b"bitpos", b"k", b"1", b"0", b"a", b"BITS") == "syntax error"
-        assert refused(world, b"bitpos", b"k", b"1", b"0", b"a") == NO_INTEGER
-        assert refused(world, b"bitpos", b"k", b"1", b"0", b"0", b"BIT", b"x") == "syntax error"
+        assert refusal(world, b"bitpos", b"k", b"2") == "ERR The bit argument must be 1 or 0."
+        assert refusal(world, b"bitpos", b"k", b"a") == NO_INTEGER
+        assert refusal(world, b"bitpos", b"k", b"1", b"a", b"0", b"BITS") == NO_INTEGER
+        assert refusal(world, b"bitpos", b"k", b"1", b"0", b"a", b"BITS") == "ERR syntax error"
+        assert refusal(world, b"bitpos", b"k", b"1", b"0", b"a") == NO_INTEGER
+        assert refusal(world, b"bitpos", b"k", b"1", b"0", b"0", b"BIT", b"x") == "ERR syntax error"
 
 
 class TestBitop:
@@ -172,8 +165,8 @@ class TestBitop:
         world.run(b"set", b"a", b"\x0f\xff")
         assert world.run(b"bitop", b"NOT", b"a", b"a") == 2
         assert world.run(b"get", b"a") == b"\xf0\x00"
-        error = "BITOP NOT must be called with a single source key."
-        assert refused(world, b"bitop", b"NOT", b"a", b"a", b"a") == error
+        error = "ERR BITOP NOT must be called with a single source key."
+        assert refusal(world, b"bitop", b"NOT", b"a", b"a", b"a") == error
 
     def test_of_nothing_comes_nothing(self, world: World) -> None:
         world.run(b"set", b"c", b"old")

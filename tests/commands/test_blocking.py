@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from memdbd.commands.arguments import Words
 from memdbd.commands.blocking import keys_end_and_count, timeout
-from memdbd.commands.spec import Words
 from memdbd.errors import CommandError
 
 NO_FLOAT = "timeout is not a float or out of range"
@@ -87,7 +87,7 @@ def test_keys_behind_their_number_an_end_and_a_count(
         (b"1 a LEFT COUNT 1 COUNT 0", ""),
     ],
 )
-def test_what_is_wrong_with_them(words: bytes, error: str) -> None:
+def test_other_words_than_these_are_refused_in_redis_s_words(words: bytes, error: str) -> None:
     with pytest.raises(CommandError) as caught:
         keys_end_and_count(Words(words.split()), ENDS)
     expected = f"{error} should be greater than 0" if error else "syntax error"

@@ -216,6 +216,12 @@ class TestReply:
             b: :1
         """)
 
+    def test_is_refused_in_a_transaction(self, party: Party) -> None:
+        party.says("a", "MULTI")
+        assert party.says("a", "CLIENT REPLY OFF") == [
+            "-ERR Command not allowed inside a transaction"
+        ]
+
     def test_is_one_of_three(self, party: Party) -> None:
         assert party.says("a", "CLIENT REPLY NONE") == ["-ERR syntax error"]
 

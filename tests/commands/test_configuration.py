@@ -50,7 +50,9 @@ def test_set_takes_several_at_once(world: World) -> None:
         ((), "ERR wrong number of arguments for 'config' command"),
     ],
 )
-def test_errors_are_redis_s(world: World, arguments: tuple[bytes, ...], error: str) -> None:
+def test_wrong_arguments_are_refused_in_redis_s_words(
+    world: World, arguments: tuple[bytes, ...], error: str
+) -> None:
     assert refusal(world, b"config", *arguments) == error
 
 

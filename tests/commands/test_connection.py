@@ -7,7 +7,7 @@ from helpers_pure import World, conversation
 from parties import Party
 
 from memdbd.commands.spec import Flag
-from memdbd.commands.table import COMMANDS
+from memdbd.commands.table import COMMANDS, CONTAINERS
 
 SELF = (
     '"server": "redis", "version": "7.0.15", "proto": :{proto}, "id": :1, "mode": "standalone", '
@@ -86,12 +86,18 @@ def test_echo_answers_the_message(world: World) -> None:
 class TestHelp:
     def test_shows_all_commands_with_their_summaries(self, world: World) -> None:
         shown = world.ask("help")["result"]
-        assert shown == {command.text.usage: command.summary for command in COMMANDS.values()}
+        commands = {command.text.usage: command.summary for command in COMMANDS.values()}
+        assert shown.items() >= commands.items()
+        assert len(shown) == len(commands) + len(CONTAINERS)
         assert shown["echo <message…>"] == "Answer the message"
 
     @pytest.mark.parametrize("name", ["get", "GET", "Get"])
     def test_shows_one_command_whatever_its_case(self, world: World, name: str) -> None:
         assert world.say(f"help {name}") == '{"result": {"get <key>": "The value of a key"}}'
+
+    def test_shows_what_stands_behind_a_word(self, world: World) -> None:
+        assert world.ask("help client")["result"]["client getname"]
+        assert world.ask("help")["result"]["client <subcommand> …"] == "See help client"
 
     def test_knows_what_was_meant(self, world: World) -> None:
         assert world.ask("help gte") == {"error": "unknown command 'gte', did you mean 'get'?"}

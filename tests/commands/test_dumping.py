@@ -10,8 +10,8 @@ from helpers_pure import NOW, World, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memdbd.commands.arguments import INT64_MAX
 from memdbd.commands.dumping import VERSION
-from memdbd.commands.spec import INT64_MAX
 from memdbd.structs.sortedset import SortedSet
 
 WRONG = "ERR DUMP payload version or checksum are wrong"

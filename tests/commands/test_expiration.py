@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers_pure import NOW, World, conversation, refusal
 
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN
 
 WRONG_TIME = "ERR invalid expire time in '%s' command"
 

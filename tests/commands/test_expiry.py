@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from helpers_pure import NOW, World
 
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN
 from memdbd.commands.expiry import (
     MILLISECONDS,
     MILLISECONDS_AT,
@@ -15,7 +16,6 @@ from memdbd.commands.expiry import (
     deadline_of,
     whole_seconds,
 )
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
 from memdbd.errors import CommandError
 
 

@@ -29,11 +29,11 @@ def test_places_in_a_conversation(world: World) -> None:
         > geoadd sicily 14.01 37.49 Enna 13.58 37.31 Agrigento
         {"result": 2}
         > geodist sicily Palermo Catania km
-        {"result": "166.2742"}
+        {"result": 166.2742}
         > geohash sicily Palermo nowhere
         {"result": ["sqc8b49rny0", null]}
         > geopos sicily Palermo nowhere
-        {"result": [[13.36138933897018433, 38.11555639549629859], null]}
+        {"result": [{"longitude": 13.36138933897018433, "latitude": 38.11555639549629859}, null]}
         > geodist sicily Palermo Catania parsec
         {"error": "unsupported unit provided. please use M, KM, FT, MI"}
         """,
@@ -88,16 +88,21 @@ class TestAdd:
 @pytest.mark.parametrize(
     ("unit", "distance"),
     [
-        ("", b"166274.1516"),
-        ("m", b"166274.1516"),
-        ("km", b"166.2742"),
-        ("Mi", b"103.3182"),
-        ("FT", b"545518.8700"),
+        ("", "166274.1516"),
+        ("m", "166274.1516"),
+        ("km", "166.2742"),
+        ("Mi", "103.3182"),
+        ("FT", "545518.8700"),
     ],
 )
-def test_a_distance_is_in_any_unit(world: World, unit: str, distance: bytes) -> None:
+def test_a_distance_is_in_any_unit(world: World, unit: str, distance: str) -> None:
     line = f"geodist sicily Palermo Catania {unit}"
-    assert world.run(*line.encode().split()) == distance
+    assert world.run(*line.encode().split()).digits == distance
+
+
+def test_a_distance_is_a_string_in_both_versions_of_resp(world: World) -> None:
+    reply = world.run(*b"geodist sicily Palermo Catania km".split())
+    assert ENCODERS[2].encode(reply) == ENCODERS[3].encode(reply) == b"$8\r\n166.2742\r\n"
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,10 @@ def test_what_is_wanted_is_shown_in_a_fixed_order(world: World) -> None:
     assert ENCODERS[3].encode(reply) == (
         start + b",15.08726745843887329\r\n,37.50266842333162032\r\n"
     )
-    assert world.run(*b"georadius k 15 37 100 km withdist".split()) == [[b"b", b"56.4413"]]
-    assert world.run(*b"georadius k 15 37 100 km withhash".split()) == [[b"b", 3479447370796909]]
+    (place,) = world.run(*b"georadius k 15 37 100 km withdist".split())
+    assert ENCODERS[3].encode(place) == b"*2\r\n$1\r\nb\r\n$7\r\n56.4413\r\n"
+    (place,) = world.run(*b"georadius k 15 37 100 km withhash".split())
+    assert place.fields == {"member": b"b", "hash": 3479447370796909}
 
 
 class TestStore:
@@ -225,7 +227,11 @@ def test_it_is_spoken_in_text_too(world: World) -> None:
         world,
         """
         > geosearch k fromlonlat 15 37 byradius 150 km asc withdist
-        {"result": [["b", "56.4413"], ["c", "130.4235"]]}
+        {"result": [{"member": "b", "distance": 56.4413}, {"member": "c", "distance": 130.4235}]}
+        > geosearch k fromlonlat 15 37 byradius 100 km withcoord
+        {"result": [{"member": "b", "longitude": 15.08726745843887329, "latitude": 37.50266842333162032}]}
+        > georadiusbymember k b 1 m withhash
+        {"result": [{"member": "b", "hash": 3479447370796909}]}
         > geosearch k fromlonlat 15 37 bybox 400 400 km count 1
         {"result": ["b"]}
         """,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from helpers_pure import World, conversation
+from helpers_pure import World, conversation, refusal
 
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN
 from memdbd.commands.hashes import HASH
 from memdbd.commands.sampling import MAX_REPEATED
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
-from memdbd.errors import CommandError, WrongType
+from memdbd.dialects.resp_replies import ENCODERS
+from memdbd.errors import WrongType
 from memdbd.replies import OK, Pairs
 from memdbd.structs.pooled import PooledDict
 
@@ -29,11 +30,16 @@ def fill(world: World, key: bytes, fields: dict[bytes, bytes]) -> None:
     world.heard()
 
 
-def refusal(world: World, *argv: bytes) -> str:
-    """The text of the error that answers a request."""
-    with pytest.raises(CommandError) as caught:
-        world.run(*argv)
-    return str(caught.value)
+def test_in_text_the_value_of_hsetnx_is_the_rest_of_the_line(world: World) -> None:
+    conversation(
+        world,
+        """
+        > hsetnx u n John Smith
+        {"result": 1}
+        > hget u n
+        {"result": "John Smith"}
+        """,
+    )
 
 
 def test_a_hash_in_a_conversation(world: World) -> None:
@@ -93,7 +99,7 @@ def test_a_hash_in_a_conversation(world: World) -> None:
         ([b"hrandfield", b"x"], None),
         ([b"hrandfield", b"x", b"2"], []),
         ([b"hrandfield", b"x", b"-2", b"WITHVALUES"], []),
-        ([b"hscan", b"x", b"0", b"NONSENSE"], [b"0", []]),
+        ([b"hscan", b"x", b"0", b"NONSENSE"], (b"0", {})),
     ],
 )
 def test_a_key_that_is_not_there_is_an_empty_hash(
@@ -125,7 +131,7 @@ def test_a_key_that_is_not_there_is_an_empty_hash(
         [b"hscan", b"s", b"0", b"NONSENSE"],
     ],
 )
-def test_a_value_of_another_type_is_refused(world: World, argv: list[bytes]) -> None:
+def test_a_value_of_another_type_is_refusal(world: World, argv: list[bytes]) -> None:
     world.run(b"set", b"s", b"v")
     world.heard()
     with pytest.raises(WrongType):
@@ -139,7 +145,7 @@ class TestSet:
         self, world: World, name: bytes
     ) -> None:
         world.run(b"set", b"s", b"v")
-        error = f"wrong number of arguments for '{name.decode()}' command"
+        error = f"ERR wrong number of arguments for '{name.decode()}' command"
         assert refusal(world, name, b"s", b"f", b"v", b"g") == error
 
     def test_a_field_that_is_given_twice_is_one(self, world: World) -> None:
@@ -216,20 +222,20 @@ class TestIncrease:
     @pytest.mark.parametrize(
         ("name", "value", "increment", "error"),
         [
-            ("hincrby", "1", "x", "value is not an integer or out of range"),
-            ("hincrby", "x", "x", "value is not an integer or out of range"),
-            ("hincrby", "x", "1", "hash value is not an integer"),
-            ("hincrby", "01", "1", "hash value is not an integer"),
-            ("hincrby", str(INT64_MAX), "1", "increment or decrement would overflow"),
-            ("hincrby", str(INT64_MIN), "-1", "increment or decrement would overflow"),
-            ("hincrbyfloat", "1", "x", "value is not a valid float"),
-            ("hincrbyfloat", "1", "nan", "value is not a valid float"),
-            ("hincrbyfloat", "1", "1e5000", "value is not a valid float"),
-            ("hincrbyfloat", "x", "-inf", "value is NaN or Infinity"),
-            ("hincrbyfloat", "x", "1", "hash value is not a float"),
-            ("hincrbyfloat", " 1", "1", "hash value is not a float"),
-            ("hincrbyfloat", "inf", "1", "increment would produce NaN or Infinity"),
-            ("hincrbyfloat", "1e4932", "1e4932", "increment would produce NaN or Infinity"),
+            ("hincrby", "1", "x", "ERR value is not an integer or out of range"),
+            ("hincrby", "x", "x", "ERR value is not an integer or out of range"),
+            ("hincrby", "x", "1", "ERR hash value is not an integer"),
+            ("hincrby", "01", "1", "ERR hash value is not an integer"),
+            ("hincrby", str(INT64_MAX), "1", "ERR increment or decrement would overflow"),
+            ("hincrby", str(INT64_MIN), "-1", "ERR increment or decrement would overflow"),
+            ("hincrbyfloat", "1", "x", "ERR value is not a valid float"),
+            ("hincrbyfloat", "1", "nan", "ERR value is not a valid float"),
+            ("hincrbyfloat", "1", "1e5000", "ERR value is not a valid float"),
+            ("hincrbyfloat", "x", "-inf", "ERR value is NaN or Infinity"),
+            ("hincrbyfloat", "x", "1", "ERR hash value is not a float"),
+            ("hincrbyfloat", " 1", "1", "ERR hash value is not a float"),
+            ("hincrbyfloat", "inf", "1", "ERR increment would produce NaN or Infinity"),
+            ("hincrbyfloat", "1e4932", "1e4932", "ERR increment would produce NaN or Infinity"),
         ],
     )
     def test_what_cannot_be_added_is_refused(
@@ -243,7 +249,7 @@ class TestIncrease:
     @pytest.mark.parametrize("name", [b"hincrby", b"hincrbyfloat"])
     def test_the_increment_is_read_before_the_type(self, world: World, name: bytes) -> None:
         world.run(b"set", b"s", b"v")
-        assert refusal(world, name, b"s", b"f", b"x").startswith("value is not a")
+        assert refusal(world, name, b"s", b"f", b"x").startswith("ERR value is not a")
 
 
 class TestRandom:
@@ -277,29 +283,29 @@ class TestRandom:
     def test_more_repeated_ones_than_memory_should_hold_are_refused(self, world: World) -> None:
         fill(world, b"h", numbered(1))
         too_many = b"%d" % (-MAX_REPEATED - 1)
-        assert refusal(world, b"hrandfield", b"h", too_many) == "value is out of range"
+        assert refusal(world, b"hrandfield", b"h", too_many) == "ERR value is out of range"
         too_many = b"-%d" % (2**62 - 1)
         assert refusal(world, b"hrandfield", b"h", too_many, b"WITHVALUES") == (
-            "value is out of range"
+            "ERR value is out of range"
         )
 
     @pytest.mark.parametrize(
         ("words", "error"),
         [
-            ("x", "value is not an integer or out of range"),
-            ("x WITHVALUES y", "value is not an integer or out of range"),
+            ("x", "ERR value is not an integer or out of range"),
+            ("x WITHVALUES y", "ERR value is not an integer or out of range"),
             (
                 "-9223372036854775808",
-                "value is out of range, value must between "
+                "ERR value is out of range, value must between "
                 "-9223372036854775807 and 9223372036854775807",
             ),
-            ("9223372036854775807 x", "syntax error"),
-            ("1 WITHVALUES y", "syntax error"),
-            ("4611686018427387904 WITHVALUES", "value is out of range"),
-            ("-4611686018427387904 WITHVALUES", "value is out of range"),
+            ("9223372036854775807 x", "ERR syntax error"),
+            ("1 WITHVALUES y", "ERR syntax error"),
+            ("4611686018427387904 WITHVALUES", "ERR value is out of range"),
+            ("-4611686018427387904 WITHVALUES", "ERR value is out of range"),
             (
                 "4611686018427387903 WITHVALUES",
-                "Operation against a key holding the wrong kind of value",
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
             ),
         ],
     )
@@ -311,23 +317,38 @@ class TestRandom:
 
 
 class TestScan:
-    def test_fields_and_values_stand_by_turns(self, world: World) -> None:
-        fill(world, b"h", numbered(3))
-        cursor, words = world.run(b"hscan", b"h", b"0")
-        assert cursor == b"0"
-        assert dict(zip(words[::2], words[1::2], strict=True)) == numbered(3)
+    def test_fields_and_values_stand_by_turns_in_resp(self, world: World) -> None:
+        fill(world, b"h", {b"f": b"v"})
+        page = world.run(b"hscan", b"h", b"0")
+        assert page == (b"0", {b"f": b"v"})
+        flat = b"*2\r\n$1\r\n0\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n"
+        assert ENCODERS[2].encode(page) == ENCODERS[3].encode(page) == flat
+
+    def test_and_are_an_object_in_text(self, world: World) -> None:
+        fill(world, b"h", {b"f": b"v"})
+        conversation(
+            world,
+            """
+            > hscan h 0
+            {"result": {"cursor": "0", "found": {"f": "v"}}}
+            > hscan nothing 0
+            {"result": {"cursor": "0", "found": {}}}
+            > hrandfield h 1 withvalues
+            {"result": [{"field": "f", "value": "v"}]}
+            """,
+        )
 
     def test_a_pattern_is_for_the_fields(self, world: World) -> None:
         fill(world, b"h", {b"ab": b"v", b"b": b"ab"})
-        assert world.run(b"hscan", b"h", b"0", b"MATCH", b"a*") == [b"0", [b"ab", b"v"]]
+        assert world.run(b"hscan", b"h", b"0", b"MATCH", b"a*") == (b"0", {b"ab": b"v"})
 
     def test_a_big_one_comes_in_pages_and_what_stays_is_returned(self, world: World) -> None:
         fill(world, b"h", numbered(1000))
         found: dict[bytes, bytes] = {}
         cursor = b"0"
         for step in range(100):
-            cursor, words = world.run(b"hscan", b"h", cursor, b"COUNT", b"30")
-            found |= dict(zip(words[::2], words[1::2], strict=True))
+            cursor, page = world.run(b"hscan", b"h", cursor, b"COUNT", b"30")
+            found |= page
             world.run(b"hdel", b"h", b"%d" % step)
             world.run(b"hset", b"h", b"new%d" % step, b"v")
             if cursor == b"0":
@@ -338,9 +359,9 @@ class TestScan:
 
     def test_a_wrong_cursor_comes_before_the_type_and_options_after(self, world: World) -> None:
         world.run(b"set", b"s", b"v")
-        assert refusal(world, b"hscan", b"s", b"x", b"NONSENSE") == "invalid cursor"
+        assert refusal(world, b"hscan", b"s", b"x", b"NONSENSE") == "ERR invalid cursor"
         fill(world, b"h", numbered(1))
-        assert refusal(world, b"hscan", b"h", b"0", b"NONSENSE") == "syntax error"
+        assert refusal(world, b"hscan", b"h", b"0", b"NONSENSE") == "ERR syntax error"
 
 
 class TestType:

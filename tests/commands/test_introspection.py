@@ -128,7 +128,9 @@ class TestGetkeys:
             (b"get", "ERR wrong number of arguments for 'command|getkeys' command"),
         ],
     )
-    def test_errors_are_redis_s(self, world: World, request_: bytes, error: str) -> None:
+    def test_refuses_what_is_no_request_with_keys_in_redis_s_words(
+        self, world: World, request_: bytes, error: str
+    ) -> None:
         assert refusal(world, b"command", b"getkeys", *request_.split()) == error
 
     def test_with_flags_says_whether_they_are_written(self, world: World) -> None:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from helpers_pure import World
+from helpers_pure import World, refusal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memdbd.commands.lcs import MAX_LENGTH
-from memdbd.errors import CommandError
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def refused(world: World, *argv: bytes) -> str:
-    """The error that answers a request."""
-    with pytest.raises(CommandError) as refusal:
-        world.run(*argv)
-    return str(refusal.value)
 
 
 def by_table(a: bytes, b: bytes) -> bytes:
@@ -82,19 +74,19 @@ class TestLCS:
     def test_what_is_wrong_is_refused_in_the_order_of_redis(self, world: World) -> None:
         world.run(b"rpush", b"l", b"x")
         world.run(b"set", b"a", b"text")
-        no_string = "The specified keys must contain string values"
-        assert refused(world, b"lcs", b"a", b"l", b"nonsense") == no_string
-        assert refused(world, b"lcs", b"a", b"a", b"LEN", b"IDX", b"nonsense") == "syntax error"
-        both = "If you want both the length and indexes, please just use IDX."
-        assert refused(world, b"lcs", b"a", b"a", b"LEN", b"IDX") == both
-        assert refused(world, b"lcs", b"a", b"a", b"MINMATCHLEN") == "syntax error"
-        no_integer = "value is not an integer or out of range"
-        assert refused(world, b"lcs", b"a", b"a", b"MINMATCHLEN", b"a") == no_integer
+        no_string = "ERR The specified keys must contain string values"
+        assert refusal(world, b"lcs", b"a", b"l", b"nonsense") == no_string
+        assert refusal(world, b"lcs", b"a", b"a", b"LEN", b"IDX", b"nonsense") == "ERR syntax error"
+        both = "ERR If you want both the length and indexes, please just use IDX."
+        assert refusal(world, b"lcs", b"a", b"a", b"LEN", b"IDX") == both
+        assert refusal(world, b"lcs", b"a", b"a", b"MINMATCHLEN") == "ERR syntax error"
+        no_integer = "ERR value is not an integer or out of range"
+        assert refusal(world, b"lcs", b"a", b"a", b"MINMATCHLEN", b"a") == no_integer
 
     def test_it_does_not_hold_up_the_others_for_huge_values(self, world: World) -> None:
         world.run(b"set", b"a", bytes(MAX_LENGTH + 1))
-        assert refused(world, b"lcs", b"a", b"nothing") == "String too long for LCS"
+        assert refusal(world, b"lcs", b"a", b"nothing") == "ERR String too long for LCS"
         world.run(b"set", b"a", bytes(12_000))
-        assert refused(world, b"lcs", b"a", b"a") == (
-            "Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
+        assert refusal(world, b"lcs", b"a", b"a") == (
+            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
         )

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers_pure import World, conversation
+from helpers_pure import World, conversation, refusal
 
 from memdbd.commands.table import COMMANDS
-from memdbd.errors import CommandError, WrongType
+from memdbd.errors import WrongType
 from memdbd.replies import NULL_ARRAY, Pending
 
 
@@ -32,17 +32,10 @@ def run(world: World, request: str) -> Any:
     return world.run(*request.encode().split())
 
 
-def refusal(world: World, request: str) -> str:
-    """The text of the error that answers a request."""
-    with pytest.raises(CommandError) as caught:
-        run(world, request)
-    return f"{caught.value.code} {caught.value}"
-
-
 WRONG_TYPE = f"WRONGTYPE {WrongType()}"
 
 
-def test_in_a_conversation(world: World) -> None:
+def test_in_text_elements_go_from_list_to_list_and_are_taken_with_their_key(world: World) -> None:
     conversation(
         world,
         """
@@ -127,8 +120,8 @@ class TestMove:
         world.run(b"set", b"s", b"text")
         world.heard()
         request_ = blocking + request_ + (" 0" if blocking else "")
-        assert refusal(world, request_.format("s", "k")) == WRONG_TYPE
-        assert refusal(world, request_.format("k", "s")) == WRONG_TYPE
+        assert refusal(world, *request_.format("s", "k").encode().split()) == WRONG_TYPE
+        assert refusal(world, *request_.format("k", "s").encode().split()) == WRONG_TYPE
         assert letters(world, b"k") == b"ab"
         assert world.heard() == []
 
@@ -147,7 +140,7 @@ class TestMove:
         self, world: World, request_: str, error: str
     ) -> None:
         world.run(b"set", b"s", b"text")
-        assert refusal(world, request_) == error
+        assert refusal(world, *request_.encode().split()) == error
 
 
 class TestPopOfTheFirst:
@@ -185,9 +178,9 @@ class TestPopOfTheFirst:
         self, world: World, request_: str
     ) -> None:
         world.run(b"set", b"s", b"text")
-        assert refusal(world, request_.format("missing s")) == WRONG_TYPE
+        assert refusal(world, *request_.format("missing s").encode().split()) == WRONG_TYPE
         fill(world, b"k", b"ab")
-        assert refusal(world, request_.format("s k")) == WRONG_TYPE
+        assert refusal(world, *request_.format("s k").encode().split()) == WRONG_TYPE
         assert letters(world, b"k") == b"ab"
         assert run(world, request_.format("k s"))[0] == b"k"
 
@@ -209,7 +202,7 @@ class TestPopOfTheFirst:
         self, world: World, request_: str, error: str
     ) -> None:
         world.run(b"set", b"s", b"text")
-        assert refusal(world, request_) == error
+        assert refusal(world, *request_.encode().split()) == error
 
 
 @pytest.mark.parametrize(

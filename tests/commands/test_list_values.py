@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from helpers_pure import World, conversation
+from helpers_pure import World, conversation, refusal
 
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
-from memdbd.errors import CommandError, WrongType
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN
+from memdbd.errors import WrongType
 
 NO_RANK = (
-    "RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... "
     "or use negative to start from the end of the list"
 )
 
@@ -30,14 +30,7 @@ def letters(world: World) -> bytes:
     return b"".join(world.run(b"lrange", b"k", b"0", b"-1"))
 
 
-def refusal(world: World, *argv: bytes) -> str:
-    """The text of the error that answers a request."""
-    with pytest.raises(CommandError) as caught:
-        world.run(*argv)
-    return str(caught.value)
-
-
-def test_in_a_conversation(world: World) -> None:
+def test_in_text_a_value_with_blanks_is_inserted_found_and_removed(world: World) -> None:
     conversation(
         world,
         """
@@ -124,7 +117,7 @@ class TestRemove:
     def test_the_count_is_looked_at_before_the_key(self, world: World) -> None:
         world.run(b"set", b"k", b"text")
         error = refusal(world, b"lrem", b"k", b"x", b"a")
-        assert error == "value is not an integer or out of range"
+        assert error == "ERR value is not an integer or out of range"
 
 
 class TestPosition:
@@ -176,16 +169,16 @@ class TestPosition:
     @pytest.mark.parametrize(
         ("options", "error"),
         [
-            ("RANK", "syntax error"),
-            ("COUNT", "syntax error"),
-            ("SOME 1", "syntax error"),
+            ("RANK", "ERR syntax error"),
+            ("COUNT", "ERR syntax error"),
+            ("SOME 1", "ERR syntax error"),
             ("RANK 0", NO_RANK),
-            ("RANK x", "value is not an integer or out of range"),
-            ("COUNT -1", "COUNT can't be negative"),
-            ("COUNT x", "COUNT can't be negative"),
-            ("MAXLEN -1", "MAXLEN can't be negative"),
-            ("MAXLEN x", "MAXLEN can't be negative"),
-            ("COUNT -1 SOME", "COUNT can't be negative"),
+            ("RANK x", "ERR value is not an integer or out of range"),
+            ("COUNT -1", "ERR COUNT can't be negative"),
+            ("COUNT x", "ERR COUNT can't be negative"),
+            ("MAXLEN -1", "ERR MAXLEN can't be negative"),
+            ("MAXLEN x", "ERR MAXLEN can't be negative"),
+            ("COUNT -1 SOME", "ERR COUNT can't be negative"),
         ],
     )
     def test_what_is_wrong_is_said_before_the_key_is_looked_at(
@@ -196,7 +189,7 @@ class TestPosition:
 
 
 @pytest.mark.parametrize("request_", ["linsert k before a b", "lrem k 0 a", "lpos k a"])
-def test_another_type_is_refused(world: World, request_: str) -> None:
+def test_another_type_is_refusal(world: World, request_: str) -> None:
     world.run(b"set", b"k", b"text")
     with pytest.raises(WrongType):
         world.run(*request_.encode().split())
@@ -205,4 +198,4 @@ def test_another_type_is_refused(world: World, request_: str) -> None:
 
 def test_linsert_looks_at_its_side_before_the_key(world: World) -> None:
     world.run(b"set", b"k", b"text")
-    assert refusal(world, b"linsert", b"k", b"aside", b"a", b"b") == "syntax error"
+    assert refusal(world, b"linsert", b"k", b"aside", b"a", b"b") == "ERR syntax error"

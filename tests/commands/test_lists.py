@@ -6,11 +6,11 @@ from collections import deque
 from random import Random
 
 import pytest
-from helpers_pure import World, conversation
+from helpers_pure import World, conversation, refusal
 
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN
 from memdbd.commands.lists import BLOCK, LIST
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
-from memdbd.errors import CommandError, WrongType
+from memdbd.errors import WrongType
 from memdbd.replies import NULL_ARRAY, OK
 
 SIZES = [0, 1, 2, 3, BLOCK - 1, BLOCK, 3 * BLOCK, 10 * BLOCK + 7]
@@ -36,13 +36,6 @@ def fill(world: World, *elements: bytes) -> None:
 def elements(world: World, key: bytes = b"k") -> list[bytes]:
     found: list[bytes] = world.run(b"lrange", key, b"0", b"-1")
     return found
-
-
-def refusal(world: World, *argv: bytes) -> str:
-    """The text of the error that answers a request."""
-    with pytest.raises(CommandError) as caught:
-        world.run(*argv)
-    return str(caught.value)
 
 
 def test_a_list_in_a_conversation(world: World) -> None:
@@ -150,7 +143,7 @@ class TestPop:
     @pytest.mark.parametrize("count", [b"-1", b"x", b"", b"9223372036854775808"])
     def test_a_count_is_not_negative(self, world: World, name: bytes, count: bytes) -> None:
         world.run(b"set", b"k", b"text")  # which is of no interest before that
-        assert refusal(world, name, b"k", count) == "value is out of range, must be positive"
+        assert refusal(world, name, b"k", count) == "ERR value is out of range, must be positive"
 
 
 class TestRange:
@@ -172,7 +165,7 @@ class TestRange:
         for name in (b"lrange", b"ltrim"):
             for key in (b"s", b"missing"):
                 error = refusal(world, name, key, b"0", b"x")
-                assert error == "value is not an integer or out of range"
+                assert error == "ERR value is not an integer or out of range"
 
 
 class TestIndex:
@@ -185,7 +178,9 @@ class TestIndex:
     def test_a_missing_key_comes_before_a_number(self, world: World) -> None:
         assert world.run(b"lindex", b"k", b"x") is None
         fill(world, b"a")
-        assert refusal(world, b"lindex", b"k", b"x") == "value is not an integer or out of range"
+        assert (
+            refusal(world, b"lindex", b"k", b"x") == "ERR value is not an integer or out of range"
+        )
 
 
 class TestSet:
@@ -197,13 +192,13 @@ class TestSet:
         assert world.heard() == [("lset", b"k")] * 2
 
     def test_what_can_be_wrong(self, world: World) -> None:
-        assert refusal(world, b"lset", b"k", b"x", b"v") == "no such key"
+        assert refusal(world, b"lset", b"k", b"x", b"v") == "ERR no such key"
         fill(world, b"a")
         assert refusal(world, b"lset", b"k", b"x", b"v") == (
-            "value is not an integer or out of range"
+            "ERR value is not an integer or out of range"
         )
         for index in (b"1", b"-2", b"%d" % INT64_MAX, b"%d" % INT64_MIN):
-            assert refusal(world, b"lset", b"k", index, b"v") == "index out of range"
+            assert refusal(world, b"lset", b"k", index, b"v") == "ERR index out of range"
         assert world.heard() == []
 
 
@@ -256,7 +251,7 @@ class TestTrim:
         "ltrim k 0 1",
     ],
 )
-def test_another_type_is_refused(world: World, request_: str) -> None:
+def test_another_type_is_refusal(world: World, request_: str) -> None:
     world.run(b"set", b"k", b"text")
     world.heard()
     with pytest.raises(WrongType):

@@ -55,7 +55,9 @@ class TestUsage:
             ((b"samples", b"x"), "ERR value is not an integer or out of range"),
         ],
     )
-    def test_errors_are_redis_s(self, world: World, options: tuple[bytes, ...], error: str) -> None:
+    def test_refuses_wrong_options_in_redis_s_words(
+        self, world: World, options: tuple[bytes, ...], error: str
+    ) -> None:
         assert refusal(world, b"memory", b"usage", b"k", *options) == error
 
 

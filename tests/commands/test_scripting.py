@@ -19,7 +19,7 @@ def test_flush_is_ok(world: World, container: bytes, mode: tuple[bytes, ...]) ->
     assert world.run(container, b"flush", *mode) == OK
 
 
-def test_there_is_none(world: World) -> None:
+def test_no_script_and_no_function_is_ever_found(world: World) -> None:
     assert world.run(b"script", b"exists", b"a", b"b") == [0, 0]
     for options in ((), (b"withcode",), (b"LIBRARYNAME", b"*", b"WITHCODE")):
         assert world.run(b"function", b"list", *options) == []
@@ -43,5 +43,7 @@ def test_there_is_none(world: World) -> None:
         ((b"evalsha", b"x"), "ERR wrong number of arguments for 'evalsha' command"),
     ],
 )
-def test_errors_are_redis_s(world: World, argv: tuple[bytes, ...], error: str) -> None:
+def test_wrong_arguments_are_refused_in_redis_s_words(
+    world: World, argv: tuple[bytes, ...], error: str
+) -> None:
     assert refusal(world, *argv) == error

@@ -31,7 +31,9 @@ class TestInfo:
             '"persistence": {"last_save": null}'
         )  # fmt: skip
         assert world.say("info") == f'{{"result": {{{server}, {persistence}}}}}'
-        assert world.say("info SERVER nosuch") == f'{{"result": {{{server}}}}}'
+        assert world.say("info SERVER") == f'{{"result": {{{server}}}}}'
+        assert world.ask("info cluster") == {"result": {"cluster": {"cluster_enabled": 0}}}
+        assert "there is no section 'nosuch'" in world.ask("info nosuch")["error"]
 
     def test_is_redis_s_text_for_redis_clients(self, world: World) -> None:
         assert world.run(b"info", b"Cluster").text == "# Cluster\r\ncluster_enabled:0\r\n"
@@ -67,6 +69,18 @@ class TestSnapshots:
         world.daemon.saver = save
         assert world.run(b"bgsave", *options).text == "Background saving started"
         assert len(begun) == 1
+
+    def test_bgsave_in_a_transaction_is_begun_behind_it(self) -> None:
+        house, saved = House(), []
+
+        def save() -> Pending:
+            saved.append(list(house.engine.databases[0].keys()))
+            return Pending()
+
+        house.server.saver = save
+        said = house.connect().asks(b"multi\nset a 1\nbgsave\nset b 2\nexec\n")
+        assert b'{"result": "Background saving scheduled"}' in said
+        assert saved == [[b"a", b"b"]]
 
     def test_bgsave_takes_no_other_word(self, world: World) -> None:
         assert refusal(world, b"bgsave", b"x") == "ERR syntax error"

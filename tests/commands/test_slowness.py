@@ -51,7 +51,7 @@ class TestSlowlog:
             ((b"len", b"1"), "ERR wrong number of arguments for 'slowlog|len' command"),
         ],
     )
-    def test_errors_are_redis_s(
+    def test_refuses_wrong_arguments_in_redis_s_words(
         self, world: World, arguments: tuple[bytes, ...], error: str
     ) -> None:
         assert refusal(world, b"slowlog", *arguments) == error

@@ -74,7 +74,9 @@ def ordered(world: World, request: bytes) -> bytes:
         (b"l ALPHA GET h_* GET w_*->f GET h_*->x GET h_*-> LIMIT 0 1", b"(nil) (nil) (nil) (nil)"),
     ],
 )
-def test_an_order(world: World, request_: bytes, answer: bytes) -> None:
+def test_elements_come_in_the_order_the_part_and_the_form_that_are_asked_for(
+    world: World, request_: bytes, answer: bytes
+) -> None:
     assert ordered(world, request_) == answer
 
 
@@ -166,7 +168,9 @@ class TestStore:
         (b"sort l", NOT_NUMBERS),
     ],
 )
-def test_what_is_refused(world: World, request_: bytes, error: str) -> None:
+def test_what_redis_refuses_is_refused_in_its_words_and_stores_nothing(
+    world: World, request_: bytes, error: str
+) -> None:
     assert refusal(world, *request_.split()) == error
     assert world.heard() == []
 
@@ -186,7 +190,7 @@ def test_its_keys_are_the_source_and_the_last_destination(request_: bytes, keys:
     assert list(COMMANDS[b"sort"].keys_of(request_.split())) == keys.split()
 
 
-def test_in_a_conversation(world: World) -> None:
+def test_in_text_it_answers_with_the_elements_or_with_how_many_were_stored(world: World) -> None:
     conversation(
         world,
         """

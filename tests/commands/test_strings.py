@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from helpers_pure import NOW, World, conversation
+from helpers_pure import NOW, World, conversation, refusal
 
-from memdbd.commands.spec import INT64_MAX, INT64_MIN
+from memdbd.commands.arguments import INT64_MAX, INT64_MIN
 from memdbd.commands.strings import STRING
-from memdbd.errors import CommandError, SyntaxFault, WrongType
+from memdbd.errors import SyntaxFault, WrongType
 from memdbd.replies import OK
 
 
@@ -16,14 +16,7 @@ def world() -> World:
     return World()
 
 
-NO_INTEGER = "value is not an integer or out of range"
-
-
-def refused(world: World, *argv: bytes) -> str:
-    """The error that answers a request."""
-    with pytest.raises(CommandError) as refusal:
-        world.run(*argv)
-    return str(refusal.value)
+NO_INTEGER = "ERR value is not an integer or out of range"
 
 
 class TestGet:
@@ -174,17 +167,17 @@ class TestSet:
         ("option", "number", "error"),
         [
             (b"EX", b"ten", NO_INTEGER),
-            (b"EX", b"0", "invalid expire time in 'set' command"),
-            (b"PXAT", b"-1", "invalid expire time in 'set' command"),
-            (b"EX", b"9223372036854775807", "invalid expire time in 'set' command"),
-            (b"EXAT", b"9223372036854775807", "invalid expire time in 'set' command"),
-            (b"PX", b"9223372036854775807", "invalid expire time in 'set' command"),
+            (b"EX", b"0", "ERR invalid expire time in 'set' command"),
+            (b"PXAT", b"-1", "ERR invalid expire time in 'set' command"),
+            (b"EX", b"9223372036854775807", "ERR invalid expire time in 'set' command"),
+            (b"EXAT", b"9223372036854775807", "ERR invalid expire time in 'set' command"),
+            (b"PX", b"9223372036854775807", "ERR invalid expire time in 'set' command"),
         ],
     )
     def test_a_time_out_of_range_is_refused(
         self, world: World, option: bytes, number: bytes, error: str
     ) -> None:
-        assert refused(world, b"set", b"k", b"v", b"NX", option, number) == error
+        assert refusal(world, b"set", b"k", b"v", b"NX", option, number) == error
 
     def test_the_last_millisecond_there_is_may_be_said(self, world: World) -> None:
         world.run(b"set", b"k", b"v", b"PXAT", b"9223372036854775807")
@@ -200,9 +193,9 @@ class TestSetex:
 
     @pytest.mark.parametrize("name", [b"setex", b"psetex"])
     def test_a_time_that_is_none_is_refused_in_its_name(self, world: World, name: bytes) -> None:
-        error = f"invalid expire time in '{name.decode()}' command"
-        assert refused(world, name, b"k", b"0", b"v") == error
-        assert refused(world, name, b"k", b"soon", b"v") == NO_INTEGER
+        error = f"ERR invalid expire time in '{name.decode()}' command"
+        assert refusal(world, name, b"k", b"0", b"v") == error
+        assert refusal(world, name, b"k", b"soon", b"v") == NO_INTEGER
 
     def test_in_a_line_the_value_is_the_rest(self, world: World) -> None:
         world.say("setex k 5 two words")
@@ -233,8 +226,8 @@ class TestSeveral:
 
     @pytest.mark.parametrize("name", [b"mset", b"msetnx"])
     def test_a_key_without_a_value_is_one_word_too_many(self, world: World, name: bytes) -> None:
-        error = f"wrong number of arguments for '{name.decode()}' command"
-        assert refused(world, name, b"a", b"1", b"b") == error
+        error = f"ERR wrong number of arguments for '{name.decode()}' command"
+        assert refusal(world, name, b"a", b"1", b"b") == error
         assert world.heard() == []
 
     def test_setnx_sets_what_is_not_there(self, world: World) -> None:
@@ -277,9 +270,9 @@ class TestGettingAndMore:
     def test_getex_looks_at_the_time_only_where_there_is_a_value(self, world: World) -> None:
         assert world.run(b"getex", b"k", b"EX", b"soon") is None
         world.run(b"set", b"k", b"v")
-        assert refused(world, b"getex", b"k", b"EX", b"soon") == NO_INTEGER
-        error = "invalid expire time in 'getex' command"
-        assert refused(world, b"getex", b"k", b"EX", b"0") == error
+        assert refusal(world, b"getex", b"k", b"EX", b"soon") == NO_INTEGER
+        error = "ERR invalid expire time in 'getex' command"
+        assert refusal(world, b"getex", b"k", b"EX", b"0") == error
 
     @pytest.mark.parametrize("options", [(b"NX",), (b"KEEPTTL",), (b"PERSIST", b"EX", b"1")])
     def test_getex_has_not_all_options_of_set(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
+from importlib import import_module
+from types import ModuleType
 
 import pytest
 
+import memdbd.commands
+from memdbd.commands.introspection import CATEGORIES
 from memdbd.commands.spec import Command, Flag, Param
 from memdbd.commands.table import COMMANDS, CONTAINERS, GROUPS, TYPES
 
-DECLARED = [command for group in GROUPS for command in group.COMMANDS]
+DECLARED = [command for group in GROUPS for command in group.commands()]
+MODULES = [module for group in GROUPS for module in group.modules]
 EACH = pytest.mark.parametrize("command", DECLARED, ids=lambda command: command.full_name)
 
 OWN = (
@@ -56,11 +62,27 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-def test_each_group_lists_every_command_that_is_declared_in_it() -> None:
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_each_module_lists_every_command_that_is_declared_in_it(module: ModuleType) -> None:
     of_text = {command.text for command in DECLARED if command.text is not command}
+    declared = {one for one in vars(module).values() if isinstance(one, Command)}
+    assert declared - of_text == set(module.COMMANDS)
+
+
+def test_every_module_of_commands_is_in_one_group() -> None:
+    every = [
+        import_module(f"memdbd.commands.{found.name}")
+        for found in pkgutil.iter_modules(memdbd.commands.__path__)
+    ]
+    those = [module.__name__ for module in every if isinstance(vars(module).get("COMMANDS"), tuple)]
+    assert those == sorted(module.__name__ for module in MODULES)
+
+
+def test_a_group_works_on_kinds_that_redis_has_categories_for() -> None:
+    assert {kind for group in GROUPS for kind in group.kinds} <= set(CATEGORIES)
     for group in GROUPS:
-        declared = {one for one in vars(group).values() if isinstance(one, Command)}
-        assert declared - of_text == set(group.COMMANDS), group.__name__
+        told = {command.kinds for command in group.commands()}
+        assert told <= {group.kinds, ()}
 
 
 @EACH
@@ -78,10 +100,9 @@ def test_a_word_that_several_commands_begin_with_has_help(name: bytes) -> None:
 
 
 @EACH
-def test_every_command_has_a_summary_a_group_a_flag_and_its_cost(command: Command) -> None:
+def test_every_command_has_a_summary_a_flag_and_its_cost(command: Command) -> None:
     assert command.summary[0].isupper() or not command.summary[0].isalpha()
     assert not command.summary.endswith(".")
-    assert command.group in {group.__name__.rpartition(".")[2] for group in GROUPS}
     assert command.flags
     assert command.complexity.startswith(("O(", "that of "))
 
@@ -113,3 +134,15 @@ def test_optional_parameters_stand_behind_the_others_and_a_repeated_one_at_the_e
 
 def test_types_have_different_names_and_classes() -> None:
     assert len({kind.name for kind in TYPES}) == len({kind.python for kind in TYPES}) == len(TYPES)
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_what_no_dump_can_be_is_not_loaded(name: str) -> None:
+    """Nor anything empty but a string: an empty container is no value."""
+    kind = TYPES[name]
+    for dumped in ([], {}, 7, None, *([] if kind.python is bytes else ["", "ab"])):
+        with pytest.raises((ValueError, TypeError)):
+            kind.load(dumped, str.encode)
+    for dumped in ([["a"]], {"a": 1}, {"a": ["b"]}):
+        with pytest.raises((ValueError, TypeError)):
+            kind.load(dumped, str.encode)

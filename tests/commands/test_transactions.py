@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 from harness import House, Peer
+from twisted.logger import capturedLogs
+
+from memdbd.commands.context import Context
+from memdbd.commands.table import COMMANDS
 
 QUEUED = '{"result": "QUEUED"}'
 OK = '{"result": "OK"}'
+DEFECT = '{"error": "internal error, the server\'s log has the details"}'
 ABORTED = '{"error": "EXECABORT Transaction discarded because of previous errors."}'
 
 
@@ -88,6 +93,33 @@ def test_an_error_in_the_middle_keeps_none_of_the_others(peer: Peer) -> None:
 {{"error": "WRONGTYPE Operation against a key holding the wrong kind of value"}}, {OK}]}}
         """,
     )
+
+
+def test_a_defect_in_the_middle_keeps_none_of_the_others(
+    house: House, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(ctx: Context, key: bytes) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(COMMANDS[b"llen"], "handler", broken)
+    with capturedLogs() as events:
+        converse(
+            peer,
+            f"""
+            > multi
+            {OK}
+            > set k v
+            {QUEUED}
+            > llen k
+            {QUEUED}
+            > incr n
+            {QUEUED}
+            > exec
+            {{"result": [{OK}, {DEFECT}, {{"result": 1}}]}}
+            """,
+        )
+    assert [event["log_failure"].type for event in events] == [ZeroDivisionError]
+    assert house.dispatcher.failures == 1
 
 
 def test_to_a_redis_client_it_is_an_array(peer: Peer) -> None:

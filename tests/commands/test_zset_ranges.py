@@ -249,3 +249,14 @@ def test_a_page_behind_many_members_is_found_at_once(world: World) -> None:
     line = "zrangebyscore big -inf +inf limit 19990 2 withscores"
     assert listed(world, line) == "m1999019990m1999119991"
     assert listed(world, "zrange big 19990 19991") == "m19990m19991"
+
+
+def test_what_is_stored_is_packed_up_to_its_first_long_member(world: World) -> None:
+    world.run(b"zadd", b"from", b"0", b"l" * 65, b"-0", b"before", b"-0", b"then")
+    world.run(b"zrangestore", b"to", b"from", b"0", b"-1")
+    scores = world.db.values[b"to"].scores
+    assert {member[:6]: score.hex() for member, score in scores.items()} == {
+        b"before": "0x0.0p+0",
+        b"llllll": "0x0.0p+0",
+        b"then": "-0x0.0p+0",
+    }

@@ -8,9 +8,10 @@ import pytest
 
 from memdbd.dialects.json_values import marked
 from memdbd.dialects.resp_replies import ENCODERS
-from memdbd.dialects.streams import LONG, PIECE, Stream
+from memdbd.dialects.streams import LONG, PIECE, Stream, weight
 from memdbd.dialects.text_replies import TextEncoder
-from memdbd.replies import Members, Pairs, Reply, Scored
+from memdbd.errors import CommandError
+from memdbd.replies import OK, Members, Page, Pairs, Reply, Results, Scored
 
 WORDS = [b"%d" % number for number in range(LONG + PIECE // 2)]
 LONG_REPLIES = [
@@ -62,3 +63,73 @@ def test_in_the_text_dialect_too(reply: Reply, last: bytes) -> None:
     pieces = list(stream.pieces)
     assert b"".join(pieces) == whole
     assert max(map(len, pieces)) < 40 * PIECE
+
+
+NESTED = [
+    Results([OK, WORDS, 7, Members(WORDS), None]),
+    Results([{b"f": b"v"}, [b"k", WORDS], CommandError("no")]),
+    Results([WORDS[:PIECE], WORDS[:PIECE], WORDS[:PIECE]]),
+    Results([Page(b"7", dict.fromkeys(WORDS, b"v")), OK]),
+    Results([b"v"] * LONG),
+    [b"k", WORDS],
+    [b"k", Scored([(word, 1.5) for word in WORDS])],
+    [b"k", [[word, 1.5] for word in WORDS]],
+]
+NAMES = [
+    "long among short",
+    "lmpop in exec",
+    "many that are long together",
+    "page",
+    "many short",
+    "lmpop",
+    "zmpop in text",
+    "zmpop",
+]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("reply", NESTED, ids=NAMES)
+def test_what_is_nested_comes_in_pieces_too(reply: Reply, version: int) -> None:
+    reply = copy.deepcopy(reply)
+    whole = ENCODERS[version].encode(reply)
+    stream = ENCODERS[version].stream(reply)
+    assert isinstance(stream, Stream)
+    pieces = list(stream.pieces)
+    assert b"".join(pieces) == whole
+    if Page not in map(type, getattr(reply, "replies", ())):  # those are never very long
+        assert max(map(len, pieces)) < 30 * PIECE
+    assert weight(reply) < LONG  # it was emptied
+
+
+@pytest.mark.parametrize("reply", NESTED, ids=NAMES)
+@pytest.mark.parametrize("last", [b"text", b"\xff"], ids=["text", "base64"])
+def test_and_in_the_text_dialect(reply: Reply, last: bytes) -> None:
+    reply = copy.deepcopy(reply)
+    if isinstance(reply, Results):
+        reply.replies.append([last, list(WORDS)])
+        whole = b'{"result": [%b]}\n' % b", ".join(map(object_alone, reply.replies))
+    else:
+        reply[0] = last
+        whole = b'{"result": %b}\n' % marked("encoding", reply)
+    stream = TextEncoder(0).encode(reply)
+    assert isinstance(stream, Stream)
+    pieces = list(stream.pieces)
+    assert b"".join(pieces) == whole
+    if Page not in map(type, getattr(reply, "replies", ())):
+        assert max(map(len, pieces)) < 40 * PIECE
+    assert weight(reply) < LONG
+
+
+def object_alone(reply: Reply) -> bytes:
+    """What answers one command that is not in a transaction, without the end of its line."""
+    line = TextEncoder(0).encode(copy.deepcopy(reply))
+    return (b"".join(line.pieces) if isinstance(line, Stream) else line).rstrip(b"\n")
+
+
+def test_what_is_short_within_is_not_emptied() -> None:
+    """It may be a constant."""
+    short = [b"a"]
+    stream = ENCODERS[2].stream(Results([short, list(WORDS)]))
+    assert isinstance(stream, Stream)
+    assert len(list(stream.pieces)) > 2
+    assert short == [b"a"]

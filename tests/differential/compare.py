@@ -106,23 +106,30 @@ def stepped(
                 if witness is not None:
                     witness(request, replies[-1])
             asked = request if client == request.client else None
-            if not same_chunk(asked, *pair, transactions[client]):
+            odd = _odd_replies(asked, *pair, transactions[client])
+            if odd is None:
                 yield _heard_otherwise(at, request, client, *pair)
+            else:
+                yield from (_difference(at, *exchange) for exchange in odd)
 
 
 def same_chunk(asked: Request | None, one: bytes, other: bytes, transaction: Transaction) -> bool:
     """Whether a client heard the same in a step, where it had asked this or nothing."""
+    return _odd_replies(asked, one, other, transaction) == []
+
+
+def _odd_replies(
+    asked: Request | None, one: bytes, other: bytes, transaction: Transaction
+) -> list[Exchange] | None:
+    """What differs in the reply, if the client asked; None where it is not that alone."""
     if one == other:
-        return True
+        return []
     ours, theirs = _canonical(_replies(one)), _canonical(_replies(other))
     if len(ours) != len(theirs):
-        return False
-    last = len(ours) - 1
-    return all(
-        mine.raw == yours.raw
-        or (at == last and asked is not None and not transaction.odd_ones(asked, mine, yours))
-        for at, (mine, yours) in enumerate(zip(ours, theirs, strict=True))
-    )
+        return None
+    pairs = list(zip(ours, theirs, strict=True))
+    odd = [] if asked is None else transaction.odd_ones(asked, *pairs.pop())
+    return odd if all(mine.raw == yours.raw for mine, yours in pairs) else None
 
 
 def _canonical(replies: list[Reply]) -> list[Reply]:

@@ -116,6 +116,12 @@ DELIBERATE: Sequence[Deliberate] = (
         memdbd=_CLOSED,
     ),
     Deliberate(
+        r"client reply .*",
+        "in a transaction it is refused: items would be missing in EXEC's array",
+        redis=rb"\+QUEUED\r\n",
+        memdbd=rb"-ERR Command not allowed inside a transaction\r\n",
+    ),
+    Deliberate(
         r"config set .*maxmemory-policy .*",
         "what is not evicted by is not accepted",
         redis=rb"\+OK\r\n",
@@ -132,7 +138,7 @@ DELIBERATE: Sequence[Deliberate] = (
         memdbd=rb"-ERR Invalid command specified\r\n",
     ),
     Deliberate(
-        r"command getkeys .*",
+        r"command getkeys(andflags)? .*",
         "a number of keys is read as the command itself reads it",
         redis=rb"\*.*",
         memdbd=rb"-ERR Invalid arguments specified for command\r\n",
