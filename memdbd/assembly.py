@@ -92,6 +92,7 @@ def assemble(
     daemon.notifier = Notifier(channels, engine.changes, attendants)
     daemon.pause = Pause(clock.ms, reactor.callLater, attendants)
     daemon.trackers = Trackers(clients, engine.changes, attendants, soon)
+    engine.waiting.failed = dispatcher.failed_later
     clients.leaving += [daemon.monitors.leave, daemon.trackers.forget]
     encoder = TextEncoder(settings.cache_capacity)
     dialects = Dialects(COMMANDS, CONTAINERS, encoder)

@@ -140,23 +140,25 @@ class Dispatcher:
         and the reply that is waited for or streamed where that is why.
         """
         commands, encode = dialect.commands, dialect.encode
-        tallies, execute, session = self._tallies, self._engine.execute, context.session
-        seconds = self._seconds
+        execute, session = self._engine.execute, context.session
+        attendants, seconds = self.attendants, self._seconds
         now = seconds()
         end = now + self.SLICE_SECONDS
         size = 0
+        request: Any  # a Request
         line: Any  # bytes; or a Stream, and then it ends here
         last: Command | None = None
+        stop: Stop | None = None
+        awaited: Any = None
         try:  # for what is noted once a batch, however it ends
             for count, request in enumerate(requests, 1):
-                command = tally = None
+                command = plain = None
                 if isinstance(request, Exception):
                     # Not raised to be caught below: its traceback would know this frame, which
                     # knows it, and only the collector would find it.
                     line = encode(self._counted(request))
                     if isinstance(request, ProtocolError):
-                        output.append(line)
-                        return Stop.BROKEN, None
+                        stop = Stop.BROKEN
                 else:
                     try:
                         try:
@@ -164,57 +166,60 @@ class Dispatcher:
                         except KeyError:  # in mixed case, or of two words, or there is none
                             command = self._find(context, dialect, request)
                         last = command
-                        tally = tallies[command]
-                        tally.calls += 1
-                        if session.special or self.attendants:
+                        if session.special or attendants.members:
                             reply = self._specially(context, command, request)
                         else:
+                            plain = command
                             reply = execute(context, command, request)
                         if reply.__class__ is Pending:
-                            return Stop.WAIT, reply
-                        line = encode(reply)
-                        if line.__class__ is Stream:
-                            return Stop.STREAM, line
-                        if command.ends:
-                            output.append(line)
-                            return Stop.END, None
+                            stop, awaited = Stop.WAIT, reply
+                        else:
+                            line = encode(reply)
+                            if line.__class__ is Stream:
+                                stop, awaited = Stop.STREAM, line
+                            elif command.ends:
+                                stop = Stop.END
                     except CommandError as error:
                         if command is not None and not session.resp:
                             command.explain(error)
                         line = encode(self._refusal(context, error))
                     except ProtocolError as error:
                         line = encode(self._counted(error))
-                        output.append(line)
-                        return Stop.BROKEN, None
+                        stop = Stop.BROKEN
                     except Exception:
                         line = encode(self._failed(request))
-                output.append(line)
+                before, now = now, seconds()
+                if plain is not None:  # all others are counted where they are run, if they are
+                    self._tally(session, plain, request, now - before)
+                if awaited is None:
+                    output.append(line)
+                if stop is not None:
+                    break
                 if behind:
                     output += behind
                     behind.clear()
                 size += len(line)
-                before, now = now, seconds()
-                if tally is not None:
-                    tally.seconds += now - before
-                    if now - before >= self.observed_from:
-                        self._observe(session, command, request, now - before)
                 if (
                     count >= self.SLICE_REQUESTS
                     or size >= self.SLICE_OUTPUT
                     # Read once a request: 256 times `keys` would be seconds.
                     or now >= end
                 ):
-                    return Stop.SLICE, None
-            return Stop.EXHAUSTED, None
+                    stop = Stop.SLICE
+                    break
+            return stop or Stop.EXHAUSTED, awaited
         finally:
             if last is not None:
                 session.last = last
 
-    def _observe(
-        self, session: Session, command: Command | None, request: Request, seconds: float
+    def _tally(
+        self, session: Session, command: Command, request: Sequence[bytes], seconds: float
     ) -> None:
-        """Tell of a request that took long."""
-        if self.observer is not None and command is not None and isinstance(request, list):
+        """Count a request that was run and took so long."""
+        tally = self._tallies[command]
+        tally.calls += 1
+        tally.seconds += seconds
+        if seconds >= self.observed_from and self.observer is not None:
             self.observer(session, command, request, seconds)
 
     def _find(self, context: Context, dialect: Dialect, request: Sequence[bytes]) -> Command:
@@ -301,7 +306,7 @@ class Dispatcher:
         try:
             return self._run_or_queue(context, command, request)
         except CommandError as error:
-            return self._refusal(context, error)
+            return self._refusal(context, error.bare())
         except Exception:
             return self._failed(request)
 
@@ -314,7 +319,8 @@ class Dispatcher:
         *,
         nested: bool,
     ) -> Reply:
-        """Run a request and tell the attendants."""
+        """Run a request, count it and tell the attendants."""
+        before = self._seconds()
         try:
             return run(context, command, request)
         except CommandError:
@@ -324,6 +330,7 @@ class Dispatcher:
                 raise
             return self._failed(request)  # of this one alone: what is run beside it goes on
         finally:
+            self._tally(context.session, command, request, self._seconds() - before)
             for attendant in self.attendants.members:
                 attendant.saw(context.session, command, request, nested=nested)
 
@@ -349,6 +356,10 @@ class Dispatcher:
             self._log.warn(
                 "HTTP was sent to this port: if not by mistake, a web page tries to give commands"
             )
+
+    def failed_later(self, session: Session) -> CommandError:
+        """The reply for which a session waited, where a defect kept it from being made."""
+        return self._failed([session.last.full_name.encode() if session.last else b""])
 
     def _failed(self, request: Sequence[bytes]) -> CommandError:
         """The answer to a request whose handler let out what it should not."""

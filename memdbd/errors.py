@@ -7,6 +7,8 @@ start. Imports nothing.
 
 from __future__ import annotations
 
+from typing import Self
+
 
 def shown(raw: bytes) -> str:
     """A word of a request in the text of an error: up to its first NUL, as a text in C ends there.
@@ -34,6 +36,12 @@ class CommandError(MemDBError):
         self.hint = hint
         if code:
             self.code = code
+
+    def bare(self) -> Self:
+        """This error as a reply that is kept: without the frames that it came through. Where one of
+        them keeps the reply, only the collector would find the two."""
+        self.__context__ = None
+        return self.with_traceback(None)
 
 
 class WrongType(CommandError):

@@ -271,7 +271,7 @@ class Keyspace:
     def take_over(self, other: Keyspace) -> None:
         """Take the keys and the counts of another keyspace, in whose place this one is from now on.
         Nobody is told."""
-        for name in (*Keyspace._swapped, "expired", "evicted"):
+        for name in (*Keyspace._swapped, "expired", "evicted", "hits", "misses"):
             setattr(self, name, getattr(other, name))
 
     # The only ways in and out of the three containers

@@ -41,8 +41,8 @@ def quoted(word: bytes) -> str:
 class Monitors:
     """All who watch.
 
-    ``wall_us()`` is the wall's time in microseconds; ``attendants`` is what it joins while there are
-    any.
+    ``wall_us()`` is the wall's time in microseconds; ``attendants`` is what it joins while
+    there are any.
     """
 
     def __init__(

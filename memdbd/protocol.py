@@ -117,8 +117,9 @@ class MemDBProtocol(Protocol):
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
         self._output: list[bytes] = []
         self._owed = 0  # bytes in output
-        self._own: list[bytes] = []  # messages to itself, that go out behind the reply
-        self._answering = False  # a reply is being made, and _own goes behind it
+        self._own: list[bytes] = []  # messages that go out behind the reply that is made or sent
+        self._held = 0  # bytes in own, while a reply is sent
+        self._answering = False  # a reply is being made
         self._requests: Iterator[Request] | None = None  # left over; None: not busy
         self._pending: Pending | None = None  # busy until this reply is there
         self._stream: Iterator[bytes] | None = None  # busy until this reply is sent
@@ -161,7 +162,7 @@ class MemDBProtocol(Protocol):
 
     @property
     def unsent(self) -> int:
-        return self._owed
+        return self._owed + self._held
 
     @property
     def waits(self) -> bool:
@@ -269,7 +270,9 @@ class MemDBProtocol(Protocol):
         if len(output) > had:
             self._owed += sum(map(len, output[had:] if had else output))
             self.factory.turn.owe(self)
-        if stop is Stop.END or (self.session.over and awaited is None):
+        if self._ending:  # by one of the requests
+            self._stop(awaited)
+        elif stop is Stop.END or (self.session.over and awaited is None):
             self.end()
         elif stop is Stop.EXHAUSTED:
             if self._requests is not None:
@@ -283,14 +286,20 @@ class MemDBProtocol(Protocol):
             else:
                 if isinstance(awaited, Stream):
                     self._stream = awaited.pieces
-                    self._answering = True
+                    self._held = sum(map(len, self._own))
                 self._read_or_not()
                 self.factory.turn.unfinished(self)
 
+    def _stop(self, awaited: Pending | Stream | None) -> None:
+        """Forget the request at which the connection ended."""
+        if isinstance(awaited, Pending):
+            awaited.abandon()
+        if self._lost:
+            self._forget()
+
     def _wait(self, pending: Pending) -> None:
         self._pending = pending
-        # Behind the request that waits: what it brought to this connection comes after the reply.
-        self._answering = bool(self._own)
+        self._put_own()  # nobody knows when the reply comes
         if self._heard_all and self._waits_for_others:
             self.end()
             return
@@ -336,20 +345,24 @@ class MemDBProtocol(Protocol):
 
     def _put_own(self) -> None:
         """Send what had to wait for the end of a reply."""
-        self._answering = False
         own, self._own = self._own, []
+        self._held = 0
         for line in own:
             self._put(line)
 
     def _resolved(self, reply: Reply) -> None:
         self._pending = None
-        if not self._ending:
+        if self._ending:
+            return
+        try:
             encoded = self._dialect.encode(reply)
-            if isinstance(encoded, Stream):
-                encoded = b"".join(encoded.pieces)
+        except Exception:  # not to be raised through whoever gave the reply
+            encoded = self._dialect.encode(self.factory.dispatcher.failed_later(self.session))
+        if isinstance(encoded, Stream):
+            self._stream = encoded.pieces
+        else:
             self._put(encoded)
-            self._put_own()
-            self.factory.turn.unfinished(self)
+        self.factory.turn.unfinished(self)
 
     # Bytes out, at the end of a turn only
 
@@ -358,7 +371,7 @@ class MemDBProtocol(Protocol):
         if self._ending:
             return
         line = self._dialect.message(message)
-        if self._dialect.messages_first and self._is_running:
+        if self._dialect.messages_first and self._answering:
             self._output.append(line)  # in front of the reply, with which it is counted
         else:
             self._deliver(line)
@@ -368,18 +381,17 @@ class MemDBProtocol(Protocol):
         if not self._ending:
             self._deliver(self._dialect.push(push))
 
-    @property
-    def _is_running(self) -> bool:
-        """Whether a request is being run just now, so that its reply has not begun."""
-        return self._answering and self._pending is None and self._stream is None
-
     def _deliver(self, line: bytes) -> None:
         if self._answering:
             self._own.append(line)
             return
-        self._put(line)
+        if self._stream is None:
+            self._put(line)
+        else:
+            self._own.append(line)
+            self._held += len(line)
         # One that reads gets all of this at the end of the turn.
-        if self._full and self._owed > self.factory.subscriber_buffer:
+        if self._full and self.unsent > self.factory.subscriber_buffer:
             self._cut()
 
     def _put(self, line: bytes) -> None:
@@ -491,7 +503,7 @@ class MemDBProtocol(Protocol):
             "(subscriber_buffer is {limit})",
             number=self.session.number,
             peer=self.transport.getPeer(),
-            owed=self._owed,
+            owed=self.unsent,
             limit=self.factory.subscriber_buffer,
         )
         self.factory.cut += 1
@@ -501,6 +513,9 @@ class MemDBProtocol(Protocol):
         """Ask nothing more, and wait for nothing."""
         self.factory.clients.remove(self)
         self.factory.engine.close(self.session)
+        # One of its own requests may have ended it; those behind are not to be run.
+        self.session.over = True
+        self.session.settle()
         self._requests = None
         self._stream = None
         pending, self._pending = self._pending, None
@@ -511,6 +526,7 @@ class MemDBProtocol(Protocol):
         self._leave()
         self._unparsed.clear()
         self._own.clear()
+        self._held = 0
         self._output.clear()
         self._owed = 0
 

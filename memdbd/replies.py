@@ -208,7 +208,7 @@ class Pending:
 
     def __init__(self, abandoned: Callable[[], object] | None = None) -> None:
         self.abandoned = abandoned
-        self.is_deserted: Callable[[], bool] = lambda: False
+        self.is_deserted: Callable[[], bool] = _is_never
         self._reply: Any = self._UNSET
         self._then: Callable[[Any], None] | None = None
 
@@ -221,14 +221,18 @@ class Pending:
         if self.is_resolved:
             return
         self._reply = reply
-        if self._then is not None:
-            self._then(reply)
+        then = self._then
+        self._forget()
+        if then is not None:
+            then(reply)
 
     def then(self, callback: Callable[[Any], None]) -> None:
         """Call ``callback(reply)`` as soon as there is one."""
-        self._then = callback
         if self.is_resolved:
+            self._forget()
             callback(self._reply)
+        else:
+            self._then = callback
 
     def stand_for(self, other: Pending, make: Callable[[Any], Any] = lambda reply: reply) -> None:
         """Be resolved with what ``make`` makes of the reply of ``other``, for which whoever waits
@@ -242,7 +246,17 @@ class Pending:
 
     def abandon(self) -> None:
         """Nobody waits for it any more."""
-        self._then = None
-        if not self.is_resolved and self.abandoned is not None:
+        abandoned = self.abandoned
+        self._forget()
+        if not self.is_resolved and abandoned is not None:
             self._reply = None
-            self.abandoned()
+            abandoned()
+
+    def _forget(self) -> None:
+        """Know nobody any more who knows this reply: only the collector would find the two."""
+        self.abandoned = self._then = None
+        self.is_deserted = _is_never
+
+
+def _is_never() -> bool:
+    return False

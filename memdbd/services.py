@@ -71,7 +71,10 @@ class Periodic(Service):
 
 
 class Sweeper(Periodic):
-    """Takes expired keys out, in slices that hold the loop no longer than SLICE."""
+    """Takes expired keys out, in slices that hold the loop no longer than SLICE.
+
+    It goes round the keyspaces, so that none waits for one in which there is ever more.
+    """
 
     SLICE = 0.005  # seconds
     BATCH = 100  # keys between two looks at the clock
@@ -82,6 +85,7 @@ class Sweeper(Periodic):
         super().__init__(reactor, interval, self._sweep)
         self._reactor = reactor
         self._keyspaces = keyspaces
+        self._first = 0  # of the keyspaces, in the next slice
         self._next: IDelayedCall | None = None
 
     def stopService(self) -> None:
@@ -97,9 +101,12 @@ class Sweeper(Periodic):
     def _slice(self) -> None:
         self._next = None
         end = self._reactor.seconds() + self.SLICE
-        for keyspace in self._keyspaces:
-            while keyspace.sweep(self.BATCH) == self.BATCH:
+        keyspaces = tuple(self._keyspaces)
+        round_ = (*range(self._first, len(keyspaces)), *range(self._first))
+        for number in round_:
+            while keyspaces[number].sweep(self.BATCH) == self.BATCH:
                 if self._reactor.seconds() >= end:
+                    self._first = (number + 1) % len(keyspaces)
                     # More at once than a slice can take. As long again is for others; without it,
                     # a subscriber of db_updates could not be sent a million events as fast as they
                     # come.

@@ -141,6 +141,7 @@ class Watch:
         when = self._wall_ms() // 1000
         client = self._clients.get(session.number)
         peer = client.peer if client else ""
-        self.slowlog.add(without_secrets(command, argv), seconds, when, peer, session.name)
+        if command.name != "exec":  # what took long in it is there itself
+            self.slowlog.add(without_secrets(command, argv), seconds, when, peer, session.name)
         event = "fast-command" if command.flags & Flag.FAST else "command"
         self.latency.add(event, seconds, when)

@@ -58,10 +58,11 @@ class Waiting:
     """All clients that wait for keys.
 
     ``is_there(place)`` tells whether there is such a key; ``serving(session)`` is called before
-    what is done is done for that client.
+    what is done is done for that client; ``failed(session)`` is called where that raises what it
+    should not, for the reply.
     """
 
-    __slots__ = ("_queues", "_ready", "_waiters", "is_there", "serving")
+    __slots__ = ("_queues", "_ready", "_waiters", "failed", "is_there", "serving")
 
     def __init__(
         self, is_there: Callable[[Place], bool], serving: Callable[[Session], None]
@@ -72,6 +73,7 @@ class Waiting:
         self._ready: dict[Place, None] = {}
         self.is_there = is_there
         self.serving = serving
+        self.failed: Callable[[Session], CommandError] = _failed
 
     def __len__(self) -> int:
         """How many clients wait."""
@@ -152,7 +154,9 @@ class Waiting:
             except WrongType:
                 reply = None
             except CommandError as error:
-                reply = error
+                reply = error.bare()
+            except Exception:  # it is his request that fails, not that of whoever made the key
+                reply = self.failed(waiter.session)
             if reply is None:
                 skipped += 1
             else:
@@ -160,12 +164,12 @@ class Waiting:
 
     def _end(self, waiter: _Waiter, reply: Reply) -> None:
         self._leave(waiter)
-        waiter.pending.abandoned = None  # which knows the waiter, who knows the pending reply
         waiter.pending.resolve(reply)
 
     def _leave(self, waiter: _Waiter) -> None:
         if waiter.timer is not None and waiter.timer.active():
             waiter.timer.cancel()
+        waiter.timer = None  # which knows the waiter
         self._waiters.pop(waiter.session, None)
         for place in waiter.places:
             queue = self._queues.get(place)
@@ -173,3 +177,8 @@ class Waiting:
                 queue.pop(waiter, None)
                 if not queue:
                     del self._queues[place]
+
+
+def _failed(session: Session) -> CommandError:
+    """The reply where nobody else has a better one."""
+    return CommandError("internal error")

@@ -21,7 +21,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from pathlib import Path
 from random import Random
 from typing import Any, Self
@@ -288,6 +288,29 @@ class House:
         self.settle()
         self.clock.passes(seconds)
         self.settle()
+
+    def remains(self) -> dict[str, int]:
+        """Let all peers go, and tell what is kept for them all the same: nothing, one hopes."""
+        for peer in self.peers:
+            if not peer.closed:
+                peer.vanishes()
+        self.settle()
+        engine, daemon, channels = self.engine, self.server, self.channels
+        kept: dict[str, Sized] = {
+            "clients": [*daemon.clients],
+            "connections": self.factory.connections,
+            "channels": channels.channels,
+            "patterns": channels.patterns,
+            "shards": channels.shards,
+            "watchers": engine.changes.watchers,
+            "waiters": engine.waiting,
+            "queues": engine.waiting._queues,
+            "held": daemon.pause._held,
+            "monitors": daemon.monitors._sessions,
+            "trackers": daemon.trackers._known,
+            "prefixes": daemon.trackers._prefixes,
+        }
+        return {what: len(those) for what, those in kept.items() if those}
 
     def _save(self) -> Pending:
         self.saves.append(Pending())

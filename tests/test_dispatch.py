@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from harness import House
@@ -11,6 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Command, Flag, Param, Request, command
 from memdbd.dialects.interface import Table
+from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, ProtocolError
@@ -22,6 +24,8 @@ INTERNAL = "CommandError('internal error, the server's log has the details')"
 
 def shown(reply: Reply) -> bytes:
     """An encoder that says what it was given."""
+    if isinstance(reply, Stream):
+        return reply  # type: ignore[return-value] # as encoders of long replies do
     if isinstance(reply, Exception):
         return f"{type(reply).__name__}('{reply}')".encode()
     return repr(reply).encode()
@@ -74,9 +78,21 @@ def write(ctx: Context, key: bytes, value: bytes) -> Reply:
     return OK
 
 
+@command("stream", summary="Reply at length")
+def stream(ctx: Context) -> Reply:
+    return Stream(iter([b"a", b"b"]))
+
+
+class Idle:
+    """One who attends and does nothing."""
+
+    def admit(self, *request: object) -> None: ...
+    def saw(self, *request: object, nested: bool) -> None: ...
+
+
 TABLE: dict[bytes, Command] = {
     record.name.encode(): record
-    for record in (say, refuse, break_, wait, end, publish, shout, write)
+    for record in (say, refuse, break_, wait, end, publish, shout, write, stream)
 }
 
 
@@ -290,6 +306,47 @@ def test_stats_count_what_was_run_and_what_was_refused(talk: Conversation) -> No
     assert talk.dispatcher.stats() == {"commands": 4, "errors": 3, "internal_errors": 0}
     calls = {record.name: tally.calls for record, tally in talk.dispatcher.tallies.items()}
     assert {name: count for name, count in calls.items() if count} == {"say": 3, "refuse": 1}
+
+
+def calls(talk: Conversation) -> dict[str, int]:
+    """How often each command was run."""
+    return {name: calls for name, (calls, _) in talk.dispatcher.counts().items() if calls}
+
+
+def test_what_is_queued_is_counted_when_it_is_run(talk: Conversation) -> None:
+    context = talk.dispatcher.context(talk.session)
+    talk.session.queue = []
+    talk.session.settle()
+    talk.asks([b"say", b"a"], [b"refuse"])
+    assert calls(talk) == {}
+    queue = talk.session.queue
+    talk.session.end_transaction()
+    for queued, argv in queue:
+        with suppress(CommandError):
+            context.execute(context, queued, argv)
+    assert calls(talk) == {"say": 1, "refuse": 1}
+
+
+@pytest.mark.parametrize("name", [b"say", b"wait", b"end", b"refuse", b"break", b"stream"])
+@pytest.mark.parametrize("special", [False, True])
+def test_whatever_comes_of_a_request_it_is_timed_and_counted_once(
+    talk: Conversation, name: bytes, special: bool
+) -> None:
+    slow = list[tuple[str, float]]()
+    talk.dispatcher.observer = lambda _, command, argv, took: slow.append((command.name, took))
+    talk.dispatcher.observed_from = 1
+    if special:
+        talk.dispatcher.attendants.join(Idle())
+
+    def seconds() -> float:
+        talk.now += 1
+        return talk.now
+
+    talk.dispatcher._seconds = seconds
+    with capturedLogs():
+        talk.asks([name, b"x"] if name == b"say" else [name])
+    assert calls(talk) == {name.decode(): 1}
+    assert slow == [(name.decode(), 1)]
 
 
 @pytest.mark.parametrize("line", [[b"POST", b"/", b"HTTP/1.1"], [b"Host:", b"localhost:65432"]])

@@ -173,7 +173,7 @@ class TestTheTableOfReplies:
             (b"help get", b'{"result": {"get <key>": "The value of a key"}}'),
         )
         stats = json.loads(peer.asks(b"stats\n"))["result"]
-        assert (stats["connections"], stats["commands"], stats["keys"]) == (1, 7, 0)
+        assert (stats["connections"], stats["commands"], stats["keys"]) == (1, 6, 0)
 
     def test_help_shows_every_command(self, peer: Peer) -> None:
         shown = json.loads(peer.asks(b"help\n"))["result"]
@@ -480,6 +480,16 @@ class TestPublishAndSubscribe:
         )
 
 
+class TestAReplyThatIsPending:
+    def test_keeps_no_message_back_that_its_own_request_has_brought(
+        self, peer: Peer, house: House
+    ) -> None:
+        peer.asks(b"subscribe db_updates\nset_with_ttl k v 1\n")
+        house.clock.passes(1)
+        (line,) = peer.asks(b"blpop k 0\n").splitlines()  # finds that the key has expired
+        assert json.loads(json.loads(line)["message"])["operation"] == "expire"
+
+
 class TestTheEnd:
     def test_a_peer_that_has_said_all_gets_all_replies_and_is_closed(self, peer: Peer) -> None:
         peer.sends(b"set k v\nget k\n")
@@ -496,6 +506,17 @@ class TestTheEnd:
         peer.ends()
         assert peer.hears() == (PONG + b"\n") * (count + 1)
         assert peer.wire.closed is ConnectionDone
+
+    def test_which_is_long_is_sent_piece_by_piece_though_it_was_pending(
+        self, peer: Peer, house: House
+    ) -> None:
+        peer.sends(b"save\nping\n")
+        house.settle()
+        house.saves[0].resolve([b"x"] * 100_000)
+        assert len(peer.protocol._output) == 0
+        reply, pong = peer.hears().splitlines()
+        assert json.loads(reply) == {"result": ["x"] * 100_000}
+        assert pong == PONG
 
     def test_even_if_one_of_them_is_pending(self, peer: Peer, house: House) -> None:
         peer.sends(b"save\nping\n")
@@ -516,6 +537,24 @@ class TestTheEnd:
         house.passes(0.1)
         assert peer.wire.closed is ConnectionAborted
         assert house.clock.getDelayedCalls() == []
+
+    def test_nothing_is_run_behind_a_request_that_has_ended_the_connection(
+        self, peer: Peer, house: House
+    ) -> None:
+        house.engine.changes.listeners.join(lambda *change: peer.protocol.kill())
+        peer.asks(b"set k v\nset k w\nmonitor\nclient tracking on\nsubscribe ch\nblpop l 0\n")
+        assert peer.closed
+        assert house.engine.databases[0].values == {b"k": b"v"}
+        assert house.remains() == {}
+
+    def test_nor_is_waited_for_a_reply_in_which_it_has_ended(self, house: House) -> None:
+        peer = house.connect()
+        peer.asks(b"subscribe db_updates\nset_with_ttl k v 1\n")
+        house.clock.passes(1)
+        peer.protocol.session.deliver = lambda message: peer.protocol.kill()
+        peer.asks(b"blpop k 0\n")  # which finds that the key has expired
+        assert peer.closed
+        assert house.remains() == {}
 
     def test_a_closed_connection_leaves_no_timer(self, peer: Peer, house: House) -> None:
         peer.asks(b"quit\n")

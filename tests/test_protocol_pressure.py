@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 
 import pytest
 from harness import House, Peer, Wire, pieces
@@ -203,6 +204,28 @@ class TestASlowSubscriber:
         subscriber.asks(b"subscribe ch\n")
         house.connect().asks((b"publish ch " + LONG + b"\n") * 20)
         assert subscriber.hears().count(b"\n") == 20
+
+    def test_is_cut_in_the_middle_of_a_long_reply_too(self, house: House, slow: Peer) -> None:
+        house.engine.databases[0].set(b"list", deque([b"x" * 100] * 20_000))
+        slow.asks(b"lrange list 0 -1\n")
+        assert slow.protocol._stream is not None
+        self.publish(house.connect(), 3)
+        assert not slow.closed
+        assert slow.protocol.unsent > 3 * len(LONG)
+        with capturedLogs():
+            self.publish(house.connect(), 20)
+        assert slow.wire.closed is ConnectionAborted
+
+    def test_gets_what_was_published_meanwhile_behind_a_long_reply(
+        self, house: House, slow: Peer
+    ) -> None:
+        house.engine.databases[0].set(b"list", deque([b"x" * 100] * 20_000))
+        slow.asks(b"lrange list 0 -1\n")
+        self.publish(house.connect(), 3)
+        slow.reads = True
+        kinds = [b'"message"' in line for line in slow.hears().splitlines()]
+        assert kinds == [False, True, True, True]
+        assert slow.protocol.unsent == 0
 
 
 # All of it at random. The plain answer to what was sent is what a peer gets that sends it at once

@@ -180,6 +180,20 @@ class TestSweeper:
         assert len(clock.getDelayedCalls()) == waiting
         assert len(keyspace.values) == 2000 - 5 * Sweeper.BATCH
 
+    def test_goes_round_where_one_keyspace_has_more_than_a_slice_can_take(self) -> None:
+        clock = Slow()
+        endless, sweeper = self.full(clock, 100_000)
+        other = Keyspace(lambda: 2000, lambda operation, key: None)
+        other.load({b"k": b"v"}, {b"k": 1})
+        sweeper._keyspaces = [endless, other]
+        clock.passes(0.1)
+        clock.turn()
+        assert other.values
+        clock.passes(Sweeper.SLICE)
+        clock.turn()
+        assert endless.values
+        assert not other.values
+
     def test_stops_in_the_middle(self) -> None:
         clock = Slow()
         keyspace, sweeper = self.full(clock, 2000)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import pytest
 from harness import House, Peer
+from twisted.logger import capturedLogs
 
 from memdbd.errors import CommandError, WrongType
 from memdbd.pubsub import Registry
@@ -17,8 +18,10 @@ from memdbd.waiting import Place, Waiting
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    assert house.remains() == {}
 
 
 @pytest.fixture
@@ -369,10 +372,36 @@ class TestTheRest:
     ) -> None:
         waiter = waits(house, "blpop k 0")
         changes, authors = house.engine.changes, list[Session | None]()
-        changes.listeners.append(lambda *_: authors.append(changes.author))
+        changes.listeners.join(lambda *_: authors.append(changes.author))
         says(pusher, "rpush k a")
         ours, his = pusher.protocol.session, waiter.protocol.session
         assert authors == [ours, his, his]  # the push; the pop, and that the list is gone
+
+
+class TestADefect:
+    INTERNAL = "internal error, the server's log has the details"
+
+    def test_is_the_answer_to_who_waits_and_not_to_who_pushed(
+        self, house: House, pusher: Peer
+    ) -> None:
+        waiter = waits(house, "blpop k 0")
+        house.engine.waiting._waiters[waiter.protocol.session].attempt = lambda key: 1 / 0
+        behind = waits(house, "blpop k 0")
+        with capturedLogs() as events:
+            assert says(pusher, "rpush k a") == [1]
+        assert hears(waiter) == [self.INTERNAL]
+        assert hears(behind) == [["k", "a"]]
+        assert len(events) == house.dispatcher.failures == 1
+
+    def test_in_the_encoding_of_the_reply_keeps_nobody_waiting(
+        self, house: House, pusher: Peer
+    ) -> None:
+        waiter = waits(house, "save")
+        with capturedLogs() as events:
+            house.saves[0].resolve(object())
+        assert hears(waiter) == [self.INTERNAL]
+        assert says(waiter, "ping") == ["PONG"]
+        assert len(events) == house.dispatcher.failures == 1
 
 
 def never(seconds: float, function: Callable[[], object]) -> NoReturn:

@@ -14,8 +14,9 @@ A map of the rooms, each importing only from those above it:
 * :mod:`~memdbd.client.protocol`: :class:`Client`, one connection;
 * the ``memdb`` command: :mod:`~memdbd.client.render` (replies for people),
   :mod:`~memdbd.client.editor` and :mod:`~memdbd.client.layout` (a line being typed), all pure;
-  :mod:`~memdbd.client.terminal` (a screen with a prompt), :mod:`~memdbd.client.link` (a
-  connection that comes back); its three modes :mod:`~memdbd.client.oneshot`,
+  :mod:`~memdbd.client.terminal` (a screen with a prompt), :mod:`~memdbd.client.standing`
+  (what the server keeps for a connection), :mod:`~memdbd.client.link` (a connection that comes
+  back); its three modes :mod:`~memdbd.client.oneshot`,
   :mod:`~memdbd.client.pipe` and :mod:`~memdbd.client.interactive`;
   :mod:`~memdbd.client.options` (the command line), :mod:`~memdbd.client.descriptors` (standard
   input and output); and :mod:`~memdbd.client.cli`, which chooses a mode and is the only one to
@@ -25,6 +26,6 @@ A map of the rooms, each importing only from those above it:
 from __future__ import annotations
 
 from memdbd.client.protocol import DEFAULT_ENDPOINT, Client, connect
-from memdbd.client.wire import ErrorReply, Message, Reply
+from memdbd.client.wire import ErrorReply, Message, Push, Reply
 
-__all__ = ["DEFAULT_ENDPOINT", "Client", "ErrorReply", "Message", "Reply", "connect"]
+__all__ = ["DEFAULT_ENDPOINT", "Client", "ErrorReply", "Message", "Push", "Reply", "connect"]

@@ -35,6 +35,7 @@ from memdbd.client.options import Options, client_endpoint
 from memdbd.client.pipe import Pipe
 from memdbd.client.protocol import Client, connect
 from memdbd.client.terminal import Terminal, key_mode
+from memdbd.client.typed import listens
 
 
 class Run:
@@ -123,7 +124,7 @@ def _start(
     name: str = options["connect"]
     timeout: float | None = options["timeout"] or None
     if options.words:
-        if options.words[0].lower() == b"subscribe":
+        if listens(options.words):
             # Ctrl-C is how it is meant to end.
             run.on_signal = lambda status: run.finish(
                 exits.OK if status == exits.SIGNAL + signal.SIGINT else status
@@ -159,7 +160,13 @@ def _converse(
     talk = Conversation(reactor, terminal, done=run.finish, timeout=timeout)
     run.on_signal = talk.leave
     link = Link(
-        reactor, endpoint, name, tell=talk.tell, on_message=talk.show_message, timeout=timeout
+        reactor,
+        endpoint,
+        name,
+        tell=talk.tell,
+        on_message=talk.show_message,
+        on_push=talk.show_push,
+        timeout=timeout,
     )
     StandardIO(terminal, reactor=reactor, **own_terminals())
     talk.start(link)

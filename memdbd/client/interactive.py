@@ -1,7 +1,8 @@
 """The conversation at the prompt: typed lines to the server, replies and messages to the screen.
 
 Strategy: one command at a time, as a person does it: from Enter until the reply there is no
-prompt. A line is sent as it was typed, so that the server's rules of quoting are the only ones.
+prompt. A line is sent as it was typed, so that the server's rules of quoting are the only ones. The
+prompt tells of what changes the meaning of a line: the database, and an open transaction.
 
 May import: link, render, terminal, typed, exits, wire, Twisted.
 """
@@ -16,20 +17,27 @@ from twisted.python.failure import Failure
 
 from memdbd.client.exits import OK
 from memdbd.client.link import Link, NotConnectedError
-from memdbd.client.render import as_python, message_for_people, reply_for_people
+from memdbd.client.render import (
+    as_python,
+    as_text,
+    message_for_people,
+    push_for_people,
+    reply_for_people,
+)
 from memdbd.client.terminal import Terminal
-from memdbd.client.typed import ends_session, words_of
-from memdbd.client.wire import ErrorReply, Message, Reply
+from memdbd.client.typed import ends_session, line_waits, words_of
+from memdbd.client.wire import ErrorReply, Message, Push, Reply
 
 # How long a terminal that takes no output may hold up leaving, in seconds.
 LEAVING_GRACE = 1.0
 
 
 class Conversation:
-    """Ties a terminal to a link that was made with :meth:`tell` and :meth:`show_message`.
+    """Ties a terminal to a link that was made with :meth:`tell`, :meth:`show_message` and
+    :meth:`show_push`.
 
     ``done(status)`` is called once, when the screen has been left. ``timeout``: seconds for a
-    reply.
+    reply, if it is not of a command that waits itself.
     """
 
     def __init__(
@@ -59,11 +67,16 @@ class Conversation:
     def tell(self, sentence: str) -> None:
         """Print what happened to the connection."""
         if not self._leaving:
+            self._lead()
             self._terminal.say(sentence)
 
     def show_message(self, message: Message) -> None:
         """Print a published message."""
         self.tell(message_for_people(message))
+
+    def show_push(self, push: Push) -> None:
+        """Print what else the server sends unasked."""
+        self.tell(push_for_people(push))
 
     def leave(self, status: int = OK) -> None:
         """End the conversation with an exit status."""
@@ -83,7 +96,15 @@ class Conversation:
 
     def _prompt(self) -> None:
         if not self._leaving:
+            self._lead()
             self._terminal.prompt()
+
+    def _lead(self) -> None:
+        """Have the prompt say where the next line is run."""
+        if self._link is not None:
+            standing = self._link.standing
+            database = f"[{standing.database}]" if standing.database else ""
+            self._terminal.lead = f"{database}{'(tx)' if standing.in_transaction else ''}> "
 
     def _entered(self, text: str) -> None:
         line = text.encode("utf-8", "backslashreplace")
@@ -92,10 +113,11 @@ class Conversation:
         elif ends_session(line):
             self.leave()
         elif self._link is not None:
-            asked = self._link.send_line(line, self._timeout)
+            timeout = None if line_waits(line) else self._timeout
+            asked = self._link.send_line(line, timeout)
             self._asked = asked.addCallbacks(
                 self._replied, self._failed, callbackArgs=(words_of(line),)
-            ).addCallback(self._answered)
+            ).addBoth(self._answered)
 
     def _interrupted(self) -> None:
         """Ctrl-C while there is no prompt: stop waiting, for a reply or the first connection."""
@@ -109,7 +131,12 @@ class Conversation:
         self._prompt()
 
     def _replied(self, reply: Reply, words: list[bytes]) -> None:
-        self.tell(reply_for_people(reply, words, self._terminal.width))
+        shown = [reply_for_people(reply, words, self._terminal.width)]
+        if reply.get("action") == "unsubscribe" and self._link is not None:
+            # Who wants no more messages may wonder why those for patterns go on.
+            patterns = self._link.standing.subscribed["psubscribe"]
+            shown += [f"Still subscribed to pattern: {as_text(pattern)}" for pattern in patterns]
+        self.tell("\n".join(shown))
 
     def _failed(self, failure: Failure) -> None:
         problem = failure.value

@@ -1,9 +1,9 @@
 """One command from the shell's words: run it, show its reply, and give the exit status.
 
-A ``subscribe`` stays, and shows messages until the connection is lost. The words are sent exactly
-as they are, whatever blanks, quotes or bytes are in them.
+What subscribes, and ``monitor``, stays, and shows what comes until the connection is lost. The
+words are sent exactly as they are, whatever blanks, quotes or bytes are in them.
 
-May import: protocol, link (for its words), render, exits, wire, Twisted.
+May import: protocol, link (for its words), render, typed, exits, wire, Twisted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from memdbd.client.exits import ERROR_REPLY, NO_CONNECTION, OK
 from memdbd.client.link import why
 from memdbd.client.protocol import connect
-from memdbd.client.render import as_python, message_for_people, reply_for_people
-from memdbd.client.wire import ErrorReply, Message
+from memdbd.client.render import (
+    as_python,
+    message_for_people,
+    push_for_people,
+    reply_for_people,
+)
+from memdbd.client.typed import listens, waits
+from memdbd.client.wire import ErrorReply, Message, Push
 
 
 async def run_words(
@@ -36,19 +42,24 @@ async def run_words(
     ``name`` is what the daemon is called in ``complain(sentence)``, which is for standard error;
     ``show(line)`` is for standard output. Replies look as at the prompt of a screen so many
     ``columns`` wide; with None they are the JSON that came. ``timeout``: seconds for the connection
-    and for the reply.
+    and for the reply, if that is not of a command that waits itself.
     """
 
     def show_message(message: Message) -> None:
         show(message.line if columns is None else message_for_people(message).encode())
 
+    def show_push(push: Push) -> None:
+        show(push.line if columns is None else push_for_people(push).encode())
+
     try:
-        client = await connect(reactor, endpoint, on_message=show_message, timeout=timeout)
+        client = await connect(
+            reactor, endpoint, on_message=show_message, on_push=show_push, timeout=timeout
+        )
     except Exception as problem:
         complain(f"Connecting to {name} failed: {why(problem)}")
         return NO_CONNECTION
     try:
-        reply = await client.execute(*words, timeout=timeout)
+        reply = await client.execute(*words, timeout=None if waits(words) else timeout)
     except ErrorReply as refusal:
         show(refusal.line if columns is None else as_python(refusal.line).encode())
         return ERROR_REPLY
@@ -56,7 +67,7 @@ async def run_words(
         complain(f"No reply from {name}: {why(problem)}")
         return NO_CONNECTION
     show(reply.line if columns is None else reply_for_people(reply, words, columns).encode())
-    if reply.get("action") != "subscribe":
+    if not listens(words):
         return OK
     lost: Deferred[BaseException] = client.when_disconnected()
     complain(f"Connection to {name} lost: {why(await lost)}")

@@ -29,7 +29,8 @@ printed as a line of JSON, in order.
 
   memdb                          a prompt
   memdb get username             one command; the words are sent as they are
-  memdb subscribe notifications  prints messages until Ctrl-C
+  memdb subscribe notifications  prints messages until Ctrl-C, as do psubscribe,
+                                 ssubscribe and monitor
   memdb < commands.txt           many commands; ends after the last reply, or
                                  at exit or quit
 
@@ -40,8 +41,8 @@ A line may also be a JSON array of strings: ["set", "key", "two\\nlines"].
 
 At the prompt: help lists the commands; exit, quit, Ctrl-D, and Ctrl-C at an
 empty line leave; Ctrl-C at any other line clears it, and while a reply is
-awaited stops waiting. A lost connection is retried, and its subscriptions are
-made again.
+awaited stops waiting, and connects anew. A lost connection is retried, and its
+database and subscriptions are those of the new one.
 
 One command prints its reply as at the prompt if standard output is a
 terminal, otherwise as JSON. In JSON, data that is not UTF-8 is base64 and a

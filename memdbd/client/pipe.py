@@ -30,8 +30,8 @@ from zope.interface import implementer
 from memdbd.client.exits import ERROR_REPLY, NO_CONNECTION, OK, OUTPUT
 from memdbd.client.link import why
 from memdbd.client.protocol import Client
-from memdbd.client.typed import ends_session
-from memdbd.client.wire import ErrorReply, LineSplitter, Message, Reply
+from memdbd.client.typed import ends_session, line_waits
+from memdbd.client.wire import ErrorReply, LineSplitter, Message, Push, Reply
 from memdbd.errors import ProtocolError
 
 # Requests under way at most, and their bytes (one more may start below the bound).
@@ -57,7 +57,8 @@ class Pipe(Protocol):
     """The protocol on standard input and output, in front of a connected ``client``.
 
     ``done(status)`` is called once, with everything printed. ``complain(sentence)`` is for
-    standard error. ``timeout``: seconds without any reply after which the server is given up.
+    standard error. ``timeout``: seconds without any reply after which the server is given up,
+    if the next is not of a command that waits itself.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class Pipe(Protocol):
         self._timeout = timeout
         self._splitter = LineSplitter(MAX_LINE)
         self._todo: deque[bytes] = deque()
-        self._under_way = 0
+        # Of each request whether it may let us wait: replies come in their order.
+        self._under_way: deque[bool] = deque()
         self._bytes_under_way = 0
         self._status = OK
         self._ended = False  # no more lines will be run than those in _todo
@@ -88,7 +90,7 @@ class Pipe(Protocol):
     # -- standard input --
 
     def connectionMade(self) -> None:
-        self._client.on_message = self._message
+        self._client.on_message = self._client.on_push = self._came
         self._stdio.registerProducer(self, True)
         self._client.when_disconnected().addCallback(self._lost)
 
@@ -148,7 +150,7 @@ class Pipe(Protocol):
             line = self._todo.popleft()
             if not line.strip():
                 continue
-            self._under_way += 1
+            self._under_way.append(line_waits(line))
             self._bytes_under_way += len(line)
             if ends_session(line):
                 self._ended = True
@@ -170,7 +172,7 @@ class Pipe(Protocol):
 
     def _has_room(self) -> bool:
         return (
-            self._under_way < WINDOW
+            len(self._under_way) < WINDOW
             and self._bytes_under_way < WINDOW_BYTES
             and not self._blocked
             and not self._finished
@@ -187,14 +189,14 @@ class Pipe(Protocol):
             self._lost(failure.value)
 
     def _answered(self, line: bytes, length: int) -> None:
-        self._under_way -= 1
+        self._under_way.popleft()
         self._bytes_under_way -= length
         self._print(line)
         self._watch_for_reply()
         self._pump()
 
-    def _message(self, message: Message) -> None:
-        self._print(message.line)
+    def _came(self, unasked: Message | Push) -> None:
+        self._print(unasked.line)
 
     def _print(self, line: bytes) -> None:
         if not self._finished:
@@ -202,7 +204,7 @@ class Pipe(Protocol):
 
     def _watch_for_reply(self) -> None:
         """Start the time for the next reply anew; there is none while nobody is waited for."""
-        waiting = self._under_way and not self._blocked and not self._finished
+        waiting = self._under_way and not (self._under_way[0] or self._blocked or self._finished)
         if self._timeout is None:
             return
         if not waiting:

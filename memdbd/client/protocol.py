@@ -33,6 +33,7 @@ from memdbd.client.wire import (
     ErrorReply,
     LineSplitter,
     Message,
+    Push,
     Reply,
     Word,
     as_bytes,
@@ -64,18 +65,20 @@ def connect(
     endpoint: str | IStreamClientEndpoint = DEFAULT_ENDPOINT,
     *,
     on_message: Callable[[Message], object] | None = None,
+    on_push: Callable[[Push], object] | None = None,
     timeout: float | None = None,
 ) -> Deferred[Client]:
     """Connect to a daemon; the Deferred fires with the :class:`Client`.
 
     ``endpoint`` is a Twisted client endpoint or the string that describes one: ``tcp:host:port``,
-    ``unix:/path``, ``tls:host:port``. ``on_message`` is as for :class:`Client`. After ``timeout``
-    seconds it fails with :exc:`twisted.internet.defer.TimeoutError`. A string that describes no
-    endpoint raises whatever that kind of endpoint does, mostly ValueError or TypeError.
+    ``unix:/path``, ``tls:host:port``. ``on_message`` and ``on_push`` are as for :class:`Client`.
+    After ``timeout`` seconds it fails with :exc:`twisted.internet.defer.TimeoutError`. A string
+    that describes no endpoint raises whatever that kind of endpoint does, mostly ValueError or
+    TypeError.
     """
     if isinstance(endpoint, str):
         endpoint = clientFromString(reactor, endpoint)
-    client = Client(reactor, on_message)
+    client = Client(reactor, on_message, on_push)
     connecting: Deferred[Client] = connectProtocol(endpoint, client)
     if timeout is not None:
         connecting.addTimeout(timeout, reactor, _too_late)
@@ -85,17 +88,23 @@ def connect(
 class Client(Protocol):
     """A connection to the daemon, as a program sees it.
 
-    ``on_message``, which may be set at any time, is called with each
-    :class:`~memdbd.client.wire.Message` on a channel that :meth:`subscribe` has no callback for.
+    ``on_message`` is called with each :class:`~memdbd.client.wire.Message` that :meth:`subscribe`
+    has no callback for: on another channel, or for a pattern. ``on_push`` is called with each
+    :class:`~memdbd.client.wire.Push`: what MONITOR shows, and what CLIENT TRACKING invalidates.
+    Both may be set at any time.
     """
 
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, on_message: Callable[[Message], object] | None = None
+        self,
+        clock: IReactorTime,
+        on_message: Callable[[Message], object] | None = None,
+        on_push: Callable[[Push], object] | None = None,
     ) -> None:
         self._clock = clock
         self.on_message = on_message
+        self.on_push = on_push
         self._splitter = LineSplitter()
         self._waiting: deque[Deferred[Reply]] = deque()
         self._callbacks: dict[bytes, list[Callback]] = {}
@@ -113,7 +122,8 @@ class Client(Protocol):
         :exc:`~memdbd.errors.CommandError` for an error reply, with
         :exc:`twisted.internet.defer.TimeoutError` after ``timeout`` seconds, or with the reason
         the connection was lost. Many may be under way at once. Cancelling one does not take back
-        the request: only its reply is dropped when it comes.
+        the request: only its reply is dropped when it comes, and with it what a blocking command
+        has popped. :meth:`abort` is what ends the waiting of such a one.
         """
         return self._send(encode_request(words), timeout)
 
@@ -171,6 +181,11 @@ class Client(Protocol):
             self._transport.loseConnection()
         closed = self.when_disconnected()
         return closed.addCallback(lambda reason: None)
+
+    def abort(self) -> None:
+        """Close the connection at once, so that the server forgets commands that still wait."""
+        if not self._gone:
+            self._transport.abortConnection()
 
     def when_disconnected(self) -> Deferred[BaseException]:
         """Fires with the reason, an exception as its result, when the connection is lost."""
@@ -240,9 +255,11 @@ class Client(Protocol):
             asked.addTimeout(timeout, self._clock)
         return asked
 
-    def _heard(self, event: Reply | ErrorReply | Message) -> None:
+    def _heard(self, event: Reply | ErrorReply | Message | Push) -> None:
         if isinstance(event, Message):
             self._deliver(event)
+        elif isinstance(event, Push):
+            self._pushed(event)
         elif self._waiting:
             asked = self._waiting.popleft()
             if isinstance(event, ErrorReply):
@@ -256,7 +273,7 @@ class Client(Protocol):
             raise ProtocolError("the server sent a reply that nothing was asked for")
 
     def _deliver(self, message: Message) -> None:
-        callbacks = self._callbacks.get(message.channel)
+        callbacks = None if message.pattern else self._callbacks.get(message.channel)
         try:
             if callbacks is None:
                 if self.on_message is not None:
@@ -273,6 +290,13 @@ class Client(Protocol):
                     )
         except Exception:
             self._log.failure("on_message failed for {channel!r}", channel=message.channel)
+
+    def _pushed(self, push: Push) -> None:
+        try:
+            if self.on_push is not None:
+                self.on_push(push)
+        except Exception:
+            self._log.failure("on_push failed for {push!r}", push=push)
 
     def _refuse(self, problem: ProtocolError) -> None:
         """What the peer says cannot be understood, so no later reply can be matched either."""

@@ -13,12 +13,22 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from memdbd.client.wire import Message, Reply, parse_object, unpack
+from memdbd.client.wire import Message, Push, Reply, parse_object, unpack
 
 # In help, a usage stands left of its summary if it is no longer than this and leaves the summary
 # so many columns; otherwise above.
 USAGE_WIDTH = 36
 SUMMARY_WIDTH = 30
+
+# What is told of each action, and of what it is the action.
+_SUBSCRIPTIONS = {
+    "subscribe": ("Subscribed to", "channel"),
+    "unsubscribe": ("Unsubscribed from", "channel"),
+    "psubscribe": ("Subscribed to", "pattern"),
+    "punsubscribe": ("Unsubscribed from", "pattern"),
+    "ssubscribe": ("Subscribed to", "shard channel"),
+    "sunsubscribe": ("Unsubscribed from", "shard channel"),
+}
 
 
 def as_text(data: str | bytes) -> str:
@@ -36,10 +46,13 @@ def as_text(data: str | bytes) -> str:
 def as_python(line: bytes) -> str:
     """A reply's line as a Python dict; what came as base64 is shown as bytes."""
     fields = parse_object(line)
-    for name, encoding_name in (("result", "encoding"), ("channel", "channel_encoding")):
-        encoding = fields.pop(encoding_name, None)
-        if encoding is not None:
-            fields[name] = unpack(fields.get(name), encoding)
+    for name, encoding_name in (
+        ("result", "encoding"),
+        ("push", "encoding"),
+        ("channel", "channel_encoding"),
+    ):
+        if name in fields and (encoding := fields.pop(encoding_name, None)) is not None:
+            fields[name] = unpack(fields[name], encoding, own=str)
     return repr(fields)
 
 
@@ -48,8 +61,8 @@ def reply_for_people(reply: Reply, words: Sequence[bytes] = (), columns: int = 8
 
     ``words`` are those of the request; without them there is no sentence that repeats them.
     """
-    if reply.get("action") in ("subscribe", "unsubscribe"):
-        return _subscription(reply)
+    if (sentences := _SUBSCRIPTIONS.get(reply.get("action", ""))) is not None:
+        return _subscription(reply, *sentences)
     command = words[0].lower() if words else b""
     if command == b"help":
         return _help(reply, columns)
@@ -62,23 +75,29 @@ def reply_for_people(reply: Reply, words: Sequence[bytes] = (), columns: int = 8
 
 def message_for_people(message: Message) -> str:
     """The line that shows a published message."""
+    pattern = "" if message.pattern is None else f" (pattern {_quoted(message.pattern)})"
+    return f"Message from {_quoted(message.channel)}{pattern}: {as_text(message.message)}"
+
+
+def push_for_people(push: Push) -> str:
+    """The line that shows what else came unasked: one of MONITOR as it is."""
+    return as_text(push.content) if isinstance(push.content, bytes) else as_python(push.line)
+
+
+def _quoted(name: bytes) -> str:
     try:
-        channel = repr(message.channel.decode())
+        return repr(name.decode())
     except UnicodeDecodeError:
-        channel = repr(message.channel)
-    return f"Message from {channel}: {as_text(message.message)}"
+        return repr(name)
 
 
-def _subscription(reply: Reply) -> str:
-    channels = reply.get("channel")
-    if not isinstance(channels, list):
-        channels = [channels]
-    if not channels:
-        return "Not subscribed to any channel"
-    sentence = (
-        "Subscribed to channel" if reply["action"] == "subscribe" else "Unsubscribed from channel"
-    )
-    return "\n".join(f"{sentence}: {as_text(channel)}" for channel in channels)
+def _subscription(reply: Reply, sentence: str, kind: str) -> str:
+    names = reply.get("channel")
+    if not isinstance(names, list):
+        names = [names]
+    if not names:
+        return f"Not subscribed to any {kind}"
+    return "\n".join(f"{sentence} {kind}: {as_text(name)}" for name in names)
 
 
 def _help(reply: Reply, columns: int) -> str:

@@ -26,7 +26,6 @@ from zope.interface import implementer
 from memdbd.client.editor import Editor, Keys
 from memdbd.client.layout import Place, place, visible
 
-PROMPT = "> "
 _ERASE_BELOW = "\x1b[J"
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
 _BELL = "\a"
@@ -76,7 +75,8 @@ class Terminal(Protocol):
     ``columns()`` is the width of the screen now, ``suspend()`` stops the process until it is
     continued. The owner sets the callbacks: ``on_line(text)`` for each line entered, after which
     there is no prompt until :meth:`prompt`; ``on_interrupt()`` for Ctrl-C with no prompt;
-    ``on_leave()`` for Ctrl-C or Ctrl-D at an empty line and for the end of the terminal.
+    ``on_leave()`` for Ctrl-C or Ctrl-D at an empty line and for the end of the terminal. It may set
+    ``lead``, the text of the prompt, which counts when that is drawn again.
     """
 
     def __init__(self, columns: Callable[[], int], suspend: Callable[[], None]) -> None:
@@ -87,6 +87,7 @@ class Terminal(Protocol):
         self._editor = Editor()
         self._prompting = False
         self._working = False
+        self.lead = "> "  # what stands before what is typed
         self._drawn = ""  # what stands on the screen between the prompt's start and the cursor
         self.on_line: Callable[[str], Any] = lambda line: None
         self.on_interrupt: Callable[[], Any] = lambda: None
@@ -204,7 +205,7 @@ class Terminal(Protocol):
 
     def _draw(self) -> None:
         columns, cursor = self.width, self._editor.cursor
-        before = PROMPT + "".join(map(visible, self._editor.text[:cursor]))
+        before = self.lead + "".join(map(visible, self._editor.text[:cursor]))
         whole = before + "".join(map(visible, self._editor.text[cursor:]))
         end, here = place(whole, columns), place(before, columns)
         out = whole

@@ -4,7 +4,8 @@ Strategy: a request is one line, a JSON array, since that needs no quoting rules
 are not UTF-8, which JSON cannot hold, make it fall back to quoted words with ``\\xHH``. A reply is
 one line with a JSON object. What is data in it (``result``, ``channel``, ``message``) is given to
 programs as ``bytes``, always: were it ``str`` whenever it happens to be UTF-8, a program storing
-binary values would meet the other type only on some days.
+binary values would meet the other type only on some days. The names that the protocol gives to
+fields are ``str``, always.
 
 May import: errors.
 """
@@ -13,8 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +23,28 @@ import orjson
 from memdbd.errors import CommandError, ProtocolError
 
 Word = str | bytes | int | float
+Convert = Callable[[str], Any]
 
 # Longer than any reply the server makes; it only keeps a peer gone mad from filling the memory.
 MAX_REPLY = 1 << 30
 # More lists in lists than any reply has, and few enough for recursion.
 MAX_DEPTH = 32
 
-# Objects in an array have names that the server gave, such as ``score``; these hold data. So does
-# one of the fields of a scan's page, which is an object of exactly these.
-_DATA = frozenset({"member", "field", "value"})
-_PAGE = frozenset({"cursor", "found"})
+# Of the fields whose names the server gives, such as ``score``, these hold data: a pair's, and what
+# a scan has found.
+_DATA = frozenset({"member", "field", "value", "found"})
+
+# What is data in a line, and the field that says so where it is base64.
+_MARKS = {
+    "result": "encoding",
+    "message": "encoding",
+    "push": "encoding",
+    "channel": "channel_encoding",
+    "pattern": "pattern_encoding",
+}
+
+# How each reply of a listener begins that was made with ``--resp``.
+_RESP = (b"-ERR", b"+", b"$", b"*", b":")
 
 _ESCAPED = [
     bytes([code]) if 0x20 <= code < 0x7F and code not in b'"\\' else b"\\x%02x" % code
@@ -43,9 +55,11 @@ _ESCAPED = [
 class Reply(dict[str, Any]):
     """What the server answered: its fields, without those that only tell how they are encoded.
 
-    Each string in ``result`` and ``channel`` is ``bytes`` (in lists and dicts as well, names of a
-    dict included); the other fields (``ttl_remaining``, ``ttl_set``, ``action``, …) are as JSON
-    has them. ``line`` is the reply as it came, without its end of line.
+    Each string in ``result`` and ``channel`` is ``bytes`` (in lists and dicts as well, and where a
+    result has names of its own, as those of a hash, they are too); the other fields
+    (``ttl_remaining``, ``ttl_set``, ``action``, …) are as JSON has them, and so are those of the
+    replies that a transaction's has in its list. ``line`` is the reply as it came, without its end
+    of line.
     """
 
     def __init__(self, fields: dict[str, Any], line: bytes) -> None:
@@ -63,10 +77,23 @@ class ErrorReply(CommandError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that was published on a channel this connection has subscribed to."""
+    """A message that was published on a channel this connection has subscribed to.
+
+    ``pattern`` is the one that it came for, if it did not for the channel's name.
+    """
 
     channel: bytes
     message: bytes
+    line: bytes
+    pattern: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What else the server sends unasked: ``content`` is a line of MONITOR, or a list of which the
+    first item says what it is, such as ``[b"invalidate", [b"key"]]``."""
+
+    content: Any
     line: bytes
 
 
@@ -96,6 +123,8 @@ def parse_object(line: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        if line.startswith(_RESP):
+            raise ProtocolError(f"this port speaks RESP only: {_start(line)}") from None
         raise ProtocolError(
             f"the server sent a line that is not JSON ({error}): {_start(line)}"
         ) from None
@@ -106,57 +135,73 @@ def parse_object(line: bytes) -> dict[str, Any]:
     return parsed
 
 
-def unpack(value: Any, encoding: object) -> Any:
-    """``value`` with each string in it made bytes, from base64 if that is its ``encoding``.
+def unpack(value: Any, encoding: object, own: Convert = str.encode) -> Any:
+    """A ``result``: its strings made bytes, from base64 if that is its ``encoding``; those in it
+    that are the server's own, and never encoded, made what ``own`` gives.
 
-    Raises ProtocolError for another encoding or damaged base64.
+    The names in an object of strings alone are data (a hash's fields), those in any other are the
+    server's. Raises ProtocolError for another encoding or damaged base64.
     """
     if encoding not in (None, "base64"):
         raise ProtocolError(f"the server sent an encoding that this client lacks: {encoding!r}")
+    return _unpack_result(value, str.encode if encoding is None else _from_base64, own)
+
+
+def _unpack_result(value: Any, data: Convert, own: Convert) -> Any:
+    if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+        return {data(name): data(item) for name, item in value.items()}
+    return _unpack_within(value, data, own)
+
+
+def _unpack_within(value: Any, data: Convert, own: Convert) -> Any:
     if isinstance(value, str):
-        if encoding is None:
-            return value.encode()
-        try:
-            return base64.b64decode(value, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ProtocolError(f"the server sent damaged base64: {error}") from None
+        return data(value)
     if isinstance(value, list):
-        return [
-            _unpack_named(item, _DATA, encoding)
-            if isinstance(item, dict)
-            else unpack(item, encoding)
-            for item in value
-        ]
+        return [_unpack_within(item, data, own) for item in value]
     if isinstance(value, dict):
-        if value.keys() == _PAGE:
-            return _unpack_named(value, {"found"}, encoding)
-        return {unpack(k, encoding): unpack(v, encoding) for k, v in value.items()}
+        if "result" in value or "error" in value:
+            return _unpack_fields(value)
+        return {
+            name: _unpack_result(item, data if name in _DATA else own, own)
+            for name, item in value.items()
+        }
     return value
 
 
-def _unpack_named(fields: dict[str, Any], data: AbstractSet[str], encoding: object) -> Any:
-    """An object whose names are the server's; only the fields in ``data`` may be encoded."""
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ProtocolError(f"the server sent damaged base64: {error}") from None
+
+
+def _unpack_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a line, or of one reply in a transaction's, without their marks of encoding."""
+    marks = set(_MARKS.values())
     return {
-        name.encode(): unpack(value, encoding if name in data else None)
+        name: unpack(value, fields.get(_MARKS[name])) if name in _MARKS else value
         for name, value in fields.items()
+        if name not in marks
     }
 
 
-def decode_line(line: bytes) -> Reply | ErrorReply | Message:
+def decode_line(line: bytes) -> Reply | ErrorReply | Message | Push:
     """What one line from the server means; raises ProtocolError if it is nothing of ours."""
     fields = parse_object(line)
-    encoding = fields.pop("encoding", None)
-    channel_encoding = fields.pop("channel_encoding", None)
     if "error" in fields:
         return ErrorReply(str(fields["error"]), line)
-    if "channel" in fields:
-        fields["channel"] = unpack(fields["channel"], channel_encoding)
+    fields = _unpack_fields(fields)
     if "result" in fields:
-        fields["result"] = unpack(fields["result"], encoding)
         return Reply(fields, line)
-    channel, message = fields.get("channel"), fields.get("message")
-    if isinstance(channel, bytes) and isinstance(message, str):
-        return Message(channel, unpack(message, encoding), line)
+    if "push" in fields:
+        return Push(fields["push"], line)
+    channel, message, pattern = map(fields.get, ("channel", "message", "pattern"))
+    if (
+        isinstance(channel, bytes)
+        and isinstance(message, bytes)
+        and (pattern is None or isinstance(pattern, bytes))
+    ):
+        return Message(channel, message, line, pattern)
     raise ProtocolError(f"the server sent neither a reply nor a message: {_start(line)}")
 
 

@@ -23,9 +23,9 @@ Made from the command table by `python -m memdbd.commands.document`; do not edit
 `<x>` is one argument, `[…]` may be left out, `…` inside the brackets takes the rest of a line in
 the text dialect, and `…` behind them may be repeated. A rest that is not quoted takes all that is
 left, words of options too: `set y v ex 10` sets `y` to `v ex 10`, and `set y "v" ex 10` to `v` for
-ten seconds. Names are case-insensitive. The replies are
-in [protocol.md](protocol.md). What is said of no command to differ is as in Redis 7.0. Each word
-that several commands begin with, such as `config`, also has `help`, which lists them.
+ten seconds. Names are case-insensitive. The replies are in [protocol.md](protocol.md). What is said
+of no command to differ is as in Redis 7.0. Each word that several commands begin with, such as
+`config`, also has `help`, which lists them.
 
 Of the flags, *grows* says that a command may be refused or evict others where a bound is reached,
 *replaces* that what its keys held is gone and so makes room for it, *alone* that it cannot be part

@@ -12,7 +12,7 @@ from memdbd.commands.scanning import CURSOR, scan_options
 from memdbd.commands.spec import DESTINATION, KEY, KEYS, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Keyspace
-from memdbd.replies import OK, Page, Reply, Status
+from memdbd.replies import OK, Page, Status
 
 NEW = Param("new", is_key=True)
 NONE = Status("none")

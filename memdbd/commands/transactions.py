@@ -71,7 +71,7 @@ def _exec(ctx: Context) -> Results | NullArray:
             try:
                 replies.append(ctx.execute(ctx, queued, argv))
             except CommandError as error:
-                replies.append(error)
+                replies.append(error.bare())
     finally:
         ctx.may_wait = True
     return Results(replies)

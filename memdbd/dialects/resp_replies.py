@@ -62,6 +62,7 @@ class RespEncoder:
             ProtocolError: _error,
             NullArray: lambda reply: self._null_array,
             NoReply: lambda reply: b"",
+            Page: _page,
             Record: lambda reply: self._array(list(reply.fields.values())),
             BulkDouble: lambda reply: _bulk(reply.digits.encode()),
             Results: lambda reply: self._array(reply.replies),
@@ -73,7 +74,6 @@ class RespEncoder:
                 bool: lambda reply: b":%d\r\n" % reply,
                 float: lambda reply: _bulk(_digits(reply)),
                 dict: lambda reply: self._flat(reply.items()),
-                Page: self._array,
                 Members: lambda reply: self._array(reply.items),
                 Pairs: lambda reply: self._flat(reply.items),
                 Scored: lambda reply: self._flat(reply.items),
@@ -86,7 +86,6 @@ class RespEncoder:
                 bool: lambda reply: b"#t\r\n" if reply else b"#f\r\n",
                 float: lambda reply: b",%b\r\n" % _digits(reply),
                 dict: self._map,
-                Page: lambda reply: ENCODERS[2].encode(reply),
                 Members: lambda reply: self._items(b"~", reply.items),
                 Pairs: lambda reply: self._array(reply.items),
                 Scored: lambda reply: self._array(reply.items),
@@ -167,6 +166,10 @@ class RespEncoder:
 
 def _bulk(reply: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(reply), reply)
+
+
+def _page(page: Page) -> bytes:
+    return ENCODERS[2].encode(list(page))  # in RESP3 too
 
 
 def _digits(number: float) -> bytes:

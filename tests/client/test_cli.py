@@ -94,6 +94,39 @@ class TestOneCommand:
         os.close(ours)
         os.close(theirs)
 
+    @pytest.mark.parametrize(
+        ("words", "others", "said"),
+        [
+            (["psubscribe", "n*"], ["publish", "news", "hi"], b'{"pattern": "n*", "channel": '),
+            (["ssubscribe", "s"], ["spublish", "s", "hi"], b'{"channel": "s", "message": "hi"}'),
+            (["monitor"], ["echo", "watched"], b'{"push": "'),
+        ],
+    )
+    def test_whoever_listens_stays(
+        self,
+        daemon: str,
+        memdb: Callable[..., list[str]],
+        run: Run,
+        words: list[str],
+        others: list[str],
+        said: bytes,
+    ) -> None:
+        with started(memdb(daemon, *words)) as process:
+            assert process.stdout is not None
+            assert b"OK" in process.stdout.readline()
+            run(daemon, *others)
+            assert process.stdout.readline().startswith(said)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+
+    def test_one_that_waits_may_wait_longer_than_the_timeout(
+        self, daemon: str, memdb: Callable[..., list[str]], run: Run
+    ) -> None:
+        words = "--timeout", "0.2", "blpop", "slow", "0.5"
+        with started([*memdb(daemon), *words]) as process:
+            out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (0, b'{"result": null}\n', b"")
+
 
 class TestTrouble:
     def test_no_connection_is_status_2_and_a_sentence(self, run: Run) -> None:
@@ -107,6 +140,7 @@ class TestTrouble:
         [
             (b"", b"closed by the server"),
             (b"HTTP/1.1 400 Bad Request\r\n", b"not JSON"),
+            (b"-ERR Protocol error: unbalanced quotes\r\n", b"this port speaks RESP only"),
             (b'{"result": "never end', b"closed by the server"),
         ],
     )

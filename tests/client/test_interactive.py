@@ -33,6 +33,7 @@ class Person:
             "tcp:db:1",
             tell=self.talk.tell,
             on_message=self.talk.show_message,
+            on_push=self.talk.show_push,
             timeout=30,
         )
         self.talk.start(link)
@@ -186,14 +187,17 @@ def test_a_command_whose_reply_was_lost_may_have_been_carried_out(
     ]
 
 
-def test_ctrl_c_stops_waiting_and_the_late_reply_confuses_nobody(
-    person: Person, endpoint: Any
-) -> None:
-    person.types("save\r\x03")
+def test_ctrl_c_stops_waiting_on_a_new_connection(person: Person, endpoint: Any) -> None:
+    person.types("blpop q 0\r")
+    person.clock.advance(1000)  # as long as it takes
+    person.types("\x03")
+    assert endpoint.transport.disconnected
+    endpoint.accept()
     person.types("ping\r")
-    endpoint.says(b'{"result": "SAVED"}', b'{"result": "PONG"}')
+    assert endpoint.sent() == b"ping\n"
+    endpoint.says(b'{"result": "PONG"}')
     assert person.sees() == [
-        "> save",
+        "> blpop q 0",
         "^C",
         "No longer waiting for the reply: the command may have been carried out",
         "",
@@ -207,9 +211,89 @@ def test_ctrl_c_stops_waiting_and_the_late_reply_confuses_nobody(
 def test_a_reply_that_does_not_come_gives_the_prompt_back(person: Person, endpoint: Any) -> None:
     person.types("save\r")
     person.clock.advance(30)
+    endpoint.accept()
     assert person.sees() == [
         "> save",
         "No reply within 30 s: the command may have been carried out",
+        "",
+        "> |",
+    ]
+
+
+def test_the_prompt_tells_of_the_database_and_of_a_transaction(
+    person: Person, endpoint: Any
+) -> None:
+    for typed, said, prompt in [
+        ("select 9", b'{"result": "OK"}', "[9]> |"),
+        ("multi", b'{"result": "OK"}', "[9](tx)> |"),
+        ("select 3", b'{"result": "QUEUED"}', "[9](tx)> |"),
+        ("gte", b'{"error": "unknown command"}', "[9](tx)> |"),
+        ("exec", b'{"error": "EXECABORT"}', "[9]> |"),
+        ("select 99", b'{"error": "DB index is out of range"}', "[9]> |"),
+        ("multi", b'{"result": "OK"}', "[9](tx)> |"),
+        ("select 3", b'{"result": "QUEUED"}', "[9](tx)> |"),
+        ("exec", b'{"result": [{"result": "OK"}]}', "[3]> |"),
+        ("multi", b'{"result": "OK"}', "[3](tx)> |"),
+        ("discard", b'{"result": "OK"}', "[3]> |"),
+        ("reset", b'{"result": "RESET"}', "> |"),
+    ]:
+        person.types(typed + "\r")
+        endpoint.says(said)
+        assert person.sees()[-1] == prompt
+
+
+def test_a_lost_connection_takes_the_transaction_but_not_the_database(
+    person: Person, endpoint: Any
+) -> None:
+    person.types("select 9\r")
+    endpoint.says(b'{"result": "OK"}')
+    person.types("multi\r")
+    endpoint.says(b'{"result": "OK"}')
+    person.types("get a")
+    assert person.sees()[-1] == "[9](tx)> get a|"
+    endpoint.lose(ConnectionDone())
+    assert person.sees()[-1] == "[9]> get a|"
+
+
+def test_a_shutdown_is_sent(person: Person, endpoint: Any) -> None:
+    person.types("shutdown nosave\r")
+    assert endpoint.sent() == b"shutdown nosave\n"
+    endpoint.says(b'{"error": "NOSAVE is not possible"}')
+    assert person.sees()[-1] == "> |"
+    person.types("shutdown\r")
+    assert endpoint.sent() == b"shutdown\n"
+    assert person.ended == []
+
+
+def test_unsubscribing_tells_of_the_patterns_that_are_left(person: Person, endpoint: Any) -> None:
+    person.types("psubscribe n*\r")
+    endpoint.says(b'{"result": "OK", "action": "psubscribe", "channel": "n*"}')
+    person.types("unsubscribe\r")
+    endpoint.says(b'{"result": "OK", "action": "unsubscribe", "channel": []}')
+    assert person.sees() == [
+        "> psubscribe n*",
+        "Subscribed to pattern: n*",
+        "",
+        "> unsubscribe",
+        "Not subscribed to any channel",
+        "Still subscribed to pattern: n*",
+        "",
+        "> |",
+    ]
+
+
+def test_what_is_pushed_is_shown(person: Person, endpoint: Any) -> None:
+    endpoint.says(
+        b'{"push": ["invalidate", ["k"]]}',
+        rb'{"push": "1.5 [0 127.0.0.1:1] \"ping\""}',
+        b'{"pattern": "n*", "channel": "news", "message": "hi"}',
+    )
+    assert person.sees() == [
+        "{'push': ['invalidate', ['k']]}",
+        "",
+        '1.5 [0 127.0.0.1:1] "ping"',
+        "",
+        "Message from 'news' (pattern 'n*'): hi",
         "",
         "> |",
     ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from memdbd.client.link import Link, NotConnectedError
-from memdbd.client.wire import Message
+from memdbd.client.wire import Message, Push
 
 
 class Owner:
@@ -20,12 +21,14 @@ class Owner:
         self.clock = Clock()
         self.told: list[str] = []
         self.messages: list[Message] = []
+        self.pushes: list[Push] = []
         self.link = Link(
             self.clock,
             endpoint,
             "tcp:db:1",
             tell=self.told.append,
             on_message=self.messages.append,
+            on_push=self.pushes.append,
             timeout=5,
         )
 
@@ -106,6 +109,73 @@ def test_subscriptions_are_made_again(owner: Owner, endpoint: Any) -> None:
         b'{"channel": "a", "message": "m"}',
     )
     assert [message.message for message in owner.messages] == [b"m"]
+
+
+def test_all_that_a_connection_had_is_asked_for_again(owner: Owner, endpoint: Any) -> None:
+    owner.link.start()
+    endpoint.accept()
+    for line in (b"select 9", b"psubscribe n*", b"ssubscribe s"):
+        owner.ask(line)
+    endpoint.says(
+        b'{"result": "OK"}',
+        b'{"result": "OK", "action": "psubscribe", "channel": "n*"}',
+        b'{"result": "OK", "action": "ssubscribe", "channel": "s"}',
+    )
+    endpoint.lose(ConnectionDone())
+    owner.clock.advance(1)
+    endpoint.accept()
+    assert endpoint.sent() == b'["select","9"]\n["psubscribe","n*"]\n["ssubscribe","s"]\n'
+
+
+def test_a_database_that_is_gone_is_told(owner: Owner, endpoint: Any) -> None:
+    owner.link.start()
+    endpoint.accept()
+    owner.ask(b"select 9")
+    endpoint.says(b'{"result": "OK"}')
+    endpoint.lose(ConnectionDone())
+    owner.clock.advance(1)
+    endpoint.accept()
+    endpoint.says(b'{"error": "DB index is out of range"}')
+    assert owner.told[-1] == "Could not select again: DB index is out of range"
+    assert owner.link.standing.database == 0
+
+
+@pytest.mark.parametrize("how", ["cancelled", "too late"])
+def test_a_reply_that_is_waited_for_no_more_takes_the_connection_with_it(
+    owner: Owner, endpoint: Any, how: str
+) -> None:
+    owner.link.start()
+    endpoint.accept()
+    owner.ask(b"subscribe a")
+    endpoint.says(b'{"result": "OK", "action": "subscribe", "channel": "a"}')
+    dropped, results = endpoint.transport, []
+    asked = owner.link.send_line(b"blpop q 0", 30 if how == "too late" else None)
+    asked.addErrback(lambda failure: results.append(failure.type))
+    if how == "cancelled":
+        asked.cancel()
+    else:
+        owner.clock.advance(30)
+    assert dropped.disconnected
+    old = endpoint.protocol
+    assert results == []
+    endpoint.accept()
+    assert results == [CancelledError if how == "cancelled" else TimeoutError]
+    assert endpoint.sent() == b'["subscribe","a"]\n'
+    old.connectionLost(Failure(ConnectionLost()))
+    assert owner.told == []
+
+
+def test_giving_up_again_ends_the_attempt_too(owner: Owner, endpoint: Any) -> None:
+    owner.link.start()
+    endpoint.accept()
+    results: list[Any] = []
+    asked = owner.link.send_line(b"blpop q 0")
+    asked.addErrback(lambda failure: results.append(failure.type))
+    asked.cancel()
+    asked.cancel()
+    assert results == [CancelledError]
+    assert len(owner.told) == 1
+    assert "trying again in 1 s" in owner.told[0]
 
 
 def test_a_refused_subscription_is_told(owner: Owner, endpoint: Any) -> None:

@@ -165,6 +165,23 @@ def test_messages_are_printed_as_they_come(line: Pipeline) -> None:
     assert line.printed() == b"\n".join([OK, message, OK, b""])
 
 
+def test_so_are_pushes(line: Pipeline) -> None:
+    line.gives(b"monitor\nping\n")
+    push = b'{"push": "1.5 [0 127.0.0.1:1] ping"}'
+    line.says(OK, push, OK)
+    assert line.printed() == b"\n".join([OK, push, OK, b""])
+
+
+def test_a_shutdown_is_a_command_as_any_other(line: Pipeline) -> None:
+    line.gives(b"shutdown nosave\nshutdown\n")
+    line.ends()
+    assert line.sent() == b"shutdown nosave\nshutdown\n"
+    line.says(b'{"error": "no"}', OK)
+    line.client.connectionLost(Failure(ConnectionDone()))
+    line.written()
+    assert (line.done, line.complaints) == ([1], [])
+
+
 def test_a_lost_connection_ends_it_with_a_complaint(line: Pipeline) -> None:
     line.gives(b"ping\nping\n")
     line.says(OK)
@@ -198,6 +215,18 @@ def test_one_that_is_silent_from_the_start_too(line: Pipeline) -> None:
     line.clock.advance(29)
     line.gives(b"ping\n")
     line.clock.advance(1)
+    line.written()
+    assert (line.done, line.complaints) == ([2], ["No reply within 30 s"])
+
+
+def test_a_command_that_waits_itself_is_waited_for(line: Pipeline) -> None:
+    line.gives(b"ping\nblpop q 0\nping\n")
+    line.clock.advance(29)
+    line.says(OK)
+    line.clock.advance(1000)
+    assert not line.stdio.disconnecting
+    line.says(b'{"result": ["q", "a"]}')
+    line.clock.advance(30)
     line.written()
     assert (line.done, line.complaints) == ([2], ["No reply within 30 s"])
 

@@ -196,6 +196,23 @@ class TestSubscriptions:
         assert outcome(asked) == {"result": b"OK"}
         assert heard == [b"1"]
 
+    def test_a_message_for_a_pattern_is_nobodys_channel(self, talk: Conversation) -> None:
+        talk.client.subscribe("news", lambda *_: pytest.fail("called"))
+        talk.says(OK, b'{"pattern": "n*", "channel": "news", "message": "m"}\n')
+        assert [message.pattern for message in talk.messages] == [b"n*"]
+
+    def test_pushes_go_to_on_push_and_change_nothing_for_replies(self, talk: Conversation) -> None:
+        pushes: list[Any] = []
+        asked = [talk.client.execute("ping") for _ in range(3)]
+        push = b'{"push": ["invalidate", ["k"]]}\n'
+        talk.says(OK, push)  # nobody wants to know
+        talk.client.on_push = lambda push: pushes.append(push.content)
+        talk.says(OK, push)
+        assert pushes == [[b"invalidate", [b"k"]]]
+        talk.client.on_push = lambda push: 1 // 0
+        talk.says(push, OK)
+        assert [outcome(each) for each in asked] == [{"result": b"OK"}] * 3
+
     def test_a_refused_subscription_has_no_callback(self, talk: Conversation) -> None:
         asked = talk.client.subscribe("c", lambda *_: pytest.fail("called"))
         talk.says(b'{"error": "no permission"}\n', b'{"channel": "c", "message": "m"}\n')
@@ -258,6 +275,14 @@ class TestTheEnd:
         assert outcome(talk.client.disconnect()) is None
         assert talk.clock.getDelayedCalls() == []
 
+    def test_aborting_closes_at_once(self, talk: Conversation) -> None:
+        asked = talk.client.execute("blpop", "k", 0)
+        talk.client.abort()
+        assert talk.transport.disconnected
+        talk.loses(ConnectionLost())
+        assert isinstance(outcome(asked), ConnectionLost)
+        talk.client.abort()
+
     def test_a_peer_that_does_not_read_cannot_hold_up_disconnecting(
         self, talk: Conversation
     ) -> None:
@@ -268,7 +293,7 @@ class TestTheEnd:
     @pytest.mark.parametrize(
         ("line", "problem"),
         [
-            (b"+OK\n", "not JSON"),
+            (b"+OK\n", "this port speaks RESP only"),
             (b'{"error": "too many clients"}\n', "too many clients"),
             (OK, "nothing was asked for"),
         ],

@@ -5,9 +5,15 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from memdbd.client.render import as_python, as_text, message_for_people, reply_for_people
+from memdbd.client.render import (
+    as_python,
+    as_text,
+    message_for_people,
+    push_for_people,
+    reply_for_people,
+)
 from memdbd.client.typed import words_of
-from memdbd.client.wire import Message, Reply, decode_line
+from memdbd.client.wire import Message, Push, Reply, decode_line
 from memdbd.commands.table import COMMANDS
 
 
@@ -36,6 +42,10 @@ def test_a_page_is_a_dict_whatever_bytes_it_has() -> None:
     assert shown(b"hscan h 0", line) == "{'result': {'cursor': '12', 'found': {'name': 'john'}}}"
     line = b'{"result": {"cursor": "12", "found": ["/w=="]}, "encoding": "base64"}'
     assert shown(b"sscan s 0", line) == r"{'result': {'cursor': '12', 'found': [b'\xff']}}"
+    line = b'{"result": [{"member": "/w==", "score": "inf"}], "encoding": "base64"}'
+    assert shown(b"zrange z 0 0 withscores", line) == (
+        r"{'result': [{'member': b'\xff', 'score': 'inf'}]}"
+    )
 
 
 def test_subscribing_is_a_sentence_a_channel() -> None:
@@ -120,6 +130,40 @@ def test_help_without_a_summary_still_has_the_usage() -> None:
 def test_a_message_names_its_channel() -> None:
     message = Message(b"notifications", b"Hello World", b"")
     assert message_for_people(message) == "Message from 'notifications': Hello World"
+
+
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ("psubscribe", "Subscribed to pattern: a"),
+        ("punsubscribe", "Unsubscribed from pattern: a"),
+        ("ssubscribe", "Subscribed to shard channel: a"),
+        ("sunsubscribe", "Unsubscribed from shard channel: a"),
+    ],
+)
+def test_patterns_and_shard_channels_have_their_sentences(action: str, sentence: str) -> None:
+    line = b'{"result": "OK", "action": "%s", "channel": "a"}' % action.encode()
+    assert shown(action.encode() + b" a", line) == sentence
+
+
+def test_unsubscribing_from_nothing_names_what_there_was_none_of() -> None:
+    line = b'{"result": "OK", "action": "punsubscribe", "channel": []}'
+    assert shown(b"punsubscribe", line) == "Not subscribed to any pattern"
+
+
+def test_a_message_for_a_pattern_names_it() -> None:
+    message = Message(b"news", b"hi", b"", b"n*")
+    assert message_for_people(message) == "Message from 'news' (pattern 'n*'): hi"
+
+
+def test_a_push_is_shown_as_a_line_or_as_a_dict() -> None:
+    line = rb'{"push": "1795421483.657549 [0 127.0.0.1:1] \"get\" \"a\\u001b\""}'
+    push = decode_line(line)
+    assert isinstance(push, Push)
+    assert push_for_people(push) == '1795421483.657549 [0 127.0.0.1:1] "get" "a\\u001b"'
+    assert push_for_people(Push(b"a\x1b", b"")) == r"a\x1b"
+    line = b'{"push": ["invalidate", ["k"]]}'
+    assert push_for_people(Push([b"invalidate", [b"k"]], line)) == "{'push': ['invalidate', ['k']]}"
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,24 @@ def test_a_message_in_the_middle_of_typing_garbles_nothing(
     window.shows(told + "> get userXname")
 
 
+def test_an_element_is_not_lost_to_a_command_that_was_given_up(
+    window: Window, daemon: str, run: Run
+) -> None:
+    window.types("blpop queue 0")
+    window.presses("Enter")
+    window.shows("> blpop queue 0")
+    window.presses("C-c")
+    given_up = (
+        "> blpop queue 0\n^C\n"
+        "No longer waiting for the reply: the command may have been c\narried out\n\n"
+    )
+    window.shows(given_up + ">")
+    run(daemon, "rpush", "queue", "a")
+    window.types("lpop queue")
+    window.presses("Enter")
+    window.shows(given_up + "> lpop queue\n{'result': 'a'}\n\n>")
+
+
 def test_wide_and_wrapped_lines_survive_a_message_too(
     window: Window, daemon: str, run: Run
 ) -> None:

@@ -16,6 +16,7 @@ from memdbd.client.wire import (
     ErrorReply,
     LineSplitter,
     Message,
+    Push,
     Reply,
     decode_line,
     encode_request,
@@ -58,10 +59,10 @@ class TestReplies:
         assert reply == {"result": [b"a", b"\xc3\xa9", 1, None], "ttl_remaining": None}
 
     def test_base64_is_decoded_and_no_longer_marked(self) -> None:
-        line = b'{"result": {"/w==": ["/w=="]}, "encoding": "base64", "ttl_remaining": 5}'
+        line = b'{"result": {"/w==": "/w=="}, "encoding": "base64", "ttl_remaining": 5}'
         reply = decode_line(line)
         assert isinstance(reply, Reply)
-        assert reply == {"result": {b"\xff": [b"\xff"]}, "ttl_remaining": 5}
+        assert reply == {"result": {b"\xff": b"\xff"}, "ttl_remaining": 5}
         assert reply.line == line
 
     @pytest.mark.parametrize(
@@ -69,17 +70,17 @@ class TestReplies:
         [
             (
                 b'[{"member": "/w==", "score": "-inf"}, {"member": "YQ==", "score": 1.5}]',
-                [{b"member": b"\xff", b"score": b"-inf"}, {b"member": b"a", b"score": 1.5}],
+                [{"member": b"\xff", "score": b"-inf"}, {"member": b"a", "score": 1.5}],
             ),
-            (b'[{"field": "/w==", "value": "YQ=="}]', [{b"field": b"\xff", b"value": b"a"}]),
-            (b'[{"member": "/w==", "hash": 7}, null]', [{b"member": b"\xff", b"hash": 7}, None]),
+            (b'[{"field": "/w==", "value": "YQ=="}]', [{"field": b"\xff", "value": b"a"}]),
+            (b'[{"member": "/w==", "hash": 7}, null]', [{"member": b"\xff", "hash": 7}, None]),
             (
                 b'{"cursor": "12", "found": {"hash": "/w=="}}',
-                {b"cursor": b"12", b"found": {b"\x85\xab!": b"\xff"}},
+                {"cursor": b"12", "found": {b"\x85\xab!": b"\xff"}},
             ),
             (
                 b'["YQ==", [{"member": "/w==", "score": "inf"}]]',
-                [b"a", [{b"member": b"\xff", b"score": b"inf"}]],
+                [b"a", [{"member": b"\xff", "score": b"inf"}]],
             ),
         ],
     )
@@ -107,11 +108,60 @@ class TestReplies:
         )
         assert decode_line(line) == Message(b"\xff", b"\xfe", line)
 
+    def test_a_message_for_a_pattern_says_so(self) -> None:
+        line = b'{"pattern": "n*", "channel": "news", "message": "Hello"}'
+        assert decode_line(line) == Message(b"news", b"Hello", line, b"n*")
+        line = (
+            b'{"pattern": "/yo=", "pattern_encoding": "base64", "channel": "/w==",'
+            b' "channel_encoding": "base64", "message": "m"}'
+        )
+        assert decode_line(line) == Message(b"\xff", b"m", line, b"\xff*")
+
+    def test_a_push_is_a_line_or_a_list(self) -> None:
+        line = b'{"push": ["invalidate", ["key"]]}'
+        assert decode_line(line) == Push([b"invalidate", [b"key"]], line)
+        line = b'{"push": ["aW52YWxpZGF0ZQ==", ["/w=="]], "encoding": "base64"}'
+        assert decode_line(line) == Push([b"invalidate", [b"\xff"]], line)
+        line = rb'{"push": "1795421483.657549 [0 127.0.0.1:1] \"ping\""}'
+        assert decode_line(line) == Push(b'1795421483.657549 [0 127.0.0.1:1] "ping"', line)
+
+    @pytest.mark.parametrize(
+        ("result", "unpacked"),
+        [
+            (b'{"name": "john", "score": "1"}', {b"name": b"john", b"score": b"1"}),
+            (b'{"id": 2, "name": "john"}', {"id": 2, "name": b"john"}),
+            (b'{"server": {"version": "1"}}', {"server": {b"version": b"1"}}),
+        ],
+    )
+    def test_names_are_data_in_a_hash_and_the_servers_elsewhere(
+        self, result: bytes, unpacked: object
+    ) -> None:
+        assert decode_line(b'{"result": %b}' % result) == {"result": unpacked}
+
+    def test_what_a_transaction_answers_is_a_list_of_replies(self) -> None:
+        line = (
+            b'{"result": [{"result": "a", "ttl_remaining": null}, {"error": "WRONGTYPE no"},'
+            b' {"result": "/w==", "encoding": "base64"}, {"result": {"f": "v"}},'
+            b' {"result": "OK", "action": "subscribe", "channel": "c"}]}'
+        )
+        assert decode_line(line) == {
+            "result": [
+                {"result": b"a", "ttl_remaining": None},
+                {"error": "WRONGTYPE no"},
+                {"result": b"\xff"},
+                {"result": {b"f": b"v"}},
+                {"result": b"OK", "action": "subscribe", "channel": b"c"},
+            ]
+        }
+
     @pytest.mark.parametrize(
         ("line", "problem"),
         [
             (b"", "not JSON"),
-            (b"+OK", "not JSON"),
+            (b"+OK", "speaks RESP only"),
+            (b"-ERR Protocol error: unbalanced quotes in request", "speaks RESP only"),
+            (b"$5", "speaks RESP only"),
+            (b"HTTP/1.1 400 Bad Request", "not JSON"),
             (b'{"result": "\xff"}', "not JSON"),
             (b"[" * 5000, "not JSON"),
             (b"[1]", "not an object"),
@@ -120,6 +170,7 @@ class TestReplies:
             (b"{}", "neither a reply nor a message"),
             (b'{"channel": "c"}', "neither a reply nor a message"),
             (b'{"channel": ["c"], "message": "m"}', "neither a reply nor a message"),
+            (b'{"pattern": 1, "channel": "c", "message": "m"}', "neither a reply nor a message"),
             (b'{"channel": "c", "message": 1}', "neither a reply nor a message"),
             (b'{"result": "a", "encoding": "hex"}', "encoding that this client lacks: 'hex'"),
             (b'{"result": "a", "encoding": "base64"}', "damaged base64"),
@@ -139,7 +190,9 @@ class TestReplies:
 
     @given(
         st.dictionaries(
-            st.sampled_from(["result", "error", "channel", "message", "encoding", "action"]),
+            st.sampled_from(
+                ["result", "error", "channel", "message", "encoding", "action", "pattern", "push"]
+            ),
             st.none() | st.text(max_size=4) | st.just("base64") | st.lists(st.text(max_size=3)),
         )
     )

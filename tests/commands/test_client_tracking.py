@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from parties import Party, request
 
@@ -9,12 +11,13 @@ KEY_CHANGED = '>["invalidate", ["k"]]'
 
 
 @pytest.fixture
-def party() -> Party:
+def party() -> Iterator[Party]:
     """Of ``a``, who speaks RESP3, and ``b``, who does not."""
     party = Party()
     party.says("a", "HELLO 3")
     party.says("b", "PING")
-    return party
+    yield party
+    assert party.house.remains() == {}
 
 
 class TestTheKeysThatAClientReads:
@@ -139,8 +142,22 @@ class TestTheKeysThatAClientReads:
         }
         party.peer("a").vanishes()
         assert not any(party.house.server.trackers.stats().values())
-        assert party.house.dispatcher.attendants == []
-        assert party.house.engine.changes.listeners == []
+        assert party.house.dispatcher.attendants.members == ()
+        assert party.house.engine.changes.listeners.members == ()
+
+    def test_are_told_where_one_who_monitors_is_cut_in_the_same_moment(self, party: Party) -> None:
+        party.house.factory.subscriber_buffer = 1000
+        party.says("m", "MONITOR")
+        party.peer("m").reads = False
+        party.says("a", "CLIENT TRACKING ON")
+        party.says("b", f"SET k {'x' * 70_000}")  # more than the transport of "m" takes
+        party.says("a", f"MGET k {'x' * 2000}")  # and this is too much for "m"
+        assert party.peer("m").closed
+        party.talk(f"""
+            b> DEL k
+            b: :1
+            a: {KEY_CHANGED}
+        """)
 
     def test_are_remembered_when_tracking_is_off_for_a_while(self, party: Party) -> None:
         for line in ("CLIENT TRACKING ON", "GET k", "CLIENT TRACKING OFF", "CLIENT TRACKING ON"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from harness import FIRST_PORT
@@ -10,8 +11,10 @@ from parties import Party, request
 
 
 @pytest.fixture
-def party() -> Party:
-    return Party()
+def party() -> Iterator[Party]:
+    party = Party()
+    yield party
+    assert party.house.remains() == {}
 
 
 def fields(line: str) -> dict[str, str]:
@@ -334,6 +337,28 @@ class TestPause:
         party.peer("b").vanishes()
         party.house.passes(1)
         assert party.says("a", "GET k") == ["nil2"]
+
+    def test_that_ends_in_a_transaction_does_not_interrupt_it(self, party: Party) -> None:
+        for line in ("MULTI", "GET k", "CLIENT UNPAUSE", "GET k"):
+            party.says("a", line)
+        party.says("b", "CLIENT PAUSE 1000 WRITE")
+        party.says("c", "SET k v")
+        party.talk("""
+            a> EXEC
+            a: [nil2, +OK, nil2]
+            c: +OK
+        """)
+
+    def test_that_is_ended_by_one_whom_a_held_request_kills_ends_that_one_alone(
+        self, party: Party
+    ) -> None:
+        a, number = party.peer("a"), party.number("a")
+        for line in ("MULTI", "SET k v", f"CLIENT KILL ID {number}"):
+            party.says("b", line)
+        party.says("c", "CLIENT PAUSE 1000 WRITE")
+        party.says("b", "EXEC")
+        a.sends(request(b"CLIENT", b"UNPAUSE") + request(b"CLIENT", b"TRACKING", b"ON"))
+        assert party.heard() == {"a": ["+OK", "+OK", "closed"], "b": ["[+OK, :1]"]}
 
     def test_lets_quit_through(self, party: Party) -> None:
         party.says("a", "CLIENT PAUSE 1000")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers_pure import World
+from helpers_pure import World, refusal
 
 from memdbd.commands.arguments import INT64_MAX, INT64_MIN
 from memdbd.errors import CommandError, WrongType
@@ -75,9 +75,7 @@ class TestSteps:
         self, world: World, value: int, argv: tuple[bytes, ...], error: str
     ) -> None:
         world.run(b"set", b"k", b"%d" % value)
-        with pytest.raises(CommandError) as refusal:
-            world.run(*argv)
-        assert str(refusal.value) == error
+        assert refusal(world, *argv) == f"ERR {error}"
         assert world.run(b"get", b"k") == b"%d" % value
 
 
@@ -110,9 +108,7 @@ class TestIncrByFloat:
         self, world: World, value: bytes, step: bytes, error: str
     ) -> None:
         world.run(b"set", b"k", value)
-        with pytest.raises(CommandError) as refusal:
-            world.run(b"incrbyfloat", b"k", step)
-        assert str(refusal.value) == error
+        assert refusal(world, b"incrbyfloat", b"k", step) == f"ERR {error}"
         assert world.run(b"get", b"k") == value
 
 
@@ -129,6 +125,6 @@ def test_a_list_is_no_number(
     world: World, argv: tuple[bytes, ...], error: type[CommandError]
 ) -> None:
     world.run(b"rpush", b"l", b"x")
-    with pytest.raises(CommandError) as refusal:
+    with pytest.raises(CommandError) as caught:
         world.run(*argv)
-    assert type(refusal.value) is error
+    assert type(caught.value) is error

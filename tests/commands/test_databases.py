@@ -124,7 +124,7 @@ class TestSwapdb:
         world.run(b"expire", b"a", b"10")
         world.databases[2].set(b"b", b"2")
         told: list[tuple[int, str, bytes | None]] = []
-        world.databases.changes.listeners.append(lambda *change: told.append(change))
+        world.databases.changes.listeners.join(lambda *change: told.append(change))
         world.run(b"swapdb", b"2", b"0")
         assert sorted(told) == [(0, "swapdb", None), (2, "swapdb", None)]
         assert world.run(b"keys", b"*") == [b"b"]
@@ -163,7 +163,7 @@ class TestFlush:
 
     def test_flushall_is_announced_for_each_that_had_keys_or_else_once(self, world: World) -> None:
         told: list[tuple[int, str, bytes | None]] = []
-        world.databases.changes.listeners.append(lambda *change: told.append(change))
+        world.databases.changes.listeners.join(lambda *change: told.append(change))
         world.run(b"flushall")
         assert told == [(0, "flushall", None)]
         world.databases[3].set(b"k", b"v")

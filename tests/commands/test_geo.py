@@ -22,7 +22,7 @@ def world() -> World:
     return world
 
 
-def test_places_in_a_conversation(world: World) -> None:
+def test_in_text_places_are_numbers_and_objects_of_them(world: World) -> None:
     conversation(
         world,
         """

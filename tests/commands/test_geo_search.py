@@ -228,11 +228,17 @@ def test_it_is_spoken_in_text_too(world: World) -> None:
         """
         > geosearch k fromlonlat 15 37 byradius 150 km asc withdist
         {"result": [{"member": "b", "distance": 56.4413}, {"member": "c", "distance": 130.4235}]}
-        > geosearch k fromlonlat 15 37 byradius 100 km withcoord
-        {"result": [{"member": "b", "longitude": 15.08726745843887329, "latitude": 37.50266842333162032}]}
         > georadiusbymember k b 1 m withhash
         {"result": [{"member": "b", "hash": 3479447370796909}]}
         > geosearch k fromlonlat 15 37 bybox 400 400 km count 1
         {"result": ["b"]}
         """,
     )
+    (place,) = world.ask("georadiusbymember k b 1 m withcoord withdist withhash")["result"]
+    assert place == {
+        "member": "b",
+        "distance": 0.0,
+        "hash": 3479447370796909,
+        "longitude": 15.08726745843887329,
+        "latitude": 37.50266842333162032,
+    }

@@ -42,7 +42,7 @@ def test_in_text_the_value_of_hsetnx_is_the_rest_of_the_line(world: World) -> No
     )
 
 
-def test_a_hash_in_a_conversation(world: World) -> None:
+def test_in_text_a_hash_is_an_object_of_its_fields(world: World) -> None:
     conversation(
         world,
         """

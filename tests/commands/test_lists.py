@@ -38,7 +38,7 @@ def elements(world: World, key: bytes = b"k") -> list[bytes]:
     return found
 
 
-def test_a_list_in_a_conversation(world: World) -> None:
+def test_in_text_a_list_is_a_queue_at_both_ends(world: World) -> None:
     conversation(
         world,
         """

@@ -29,7 +29,8 @@ def watched() -> Iterator[Watched]:
     watched = Watched()
     yield watched
     watched.party.says("m", "RESET")
-    assert watched.party.house.dispatcher.attendants == []
+    assert watched.party.house.dispatcher.attendants.members == ()
+    assert watched.party.house.remains() == {}
 
 
 def test_a_line_has_the_time_the_database_the_client_and_the_words(watched: Watched) -> None:
@@ -130,7 +131,7 @@ def test_reset_and_the_end_of_the_connection_end_it() -> None:
         a> PING
         a: +PONG
     """)
-    assert party.house.dispatcher.attendants == []
+    assert party.house.dispatcher.attendants.members == ()
 
 
 def test_the_text_dialect_has_it_as_pushed_lines() -> None:

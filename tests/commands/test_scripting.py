@@ -37,6 +37,7 @@ def test_no_script_and_no_function_is_ever_found(world: World) -> None:
             "ERR unknown subcommand or wrong number of arguments for 'flush'. Try FUNCTION HELP.",
         ),
         ((b"function", b"list", b"Bogus"), "ERR Unknown argument Bogus"),
+        ((b"function", b"list", b"x\0y"), "ERR Unknown argument x"),
         ((b"function", b"list", b"withcode", b"WithCode"), "ERR Unknown argument WithCode"),
         ((b"function", b"list", b"libraryname"), "ERR library name argument was not given"),
         ((b"evalsha", b"x", b"0"), "NOSCRIPT No matching script. Please use EVAL."),

@@ -28,7 +28,7 @@ def members(world: World, key: bytes) -> list[bytes]:
     return sorted(world.run(b"smembers", key).items)
 
 
-def test_a_set_in_a_conversation(world: World) -> None:
+def test_in_text_a_set_is_a_list_that_ends_with_its_last_member(world: World) -> None:
     conversation(
         world,
         """

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from helpers_pure import World, refusal
+from parties import Party
 
 from memdbd.replies import OK, Verbatim
 
@@ -55,6 +58,29 @@ class TestSlowlog:
         self, world: World, arguments: tuple[bytes, ...], error: str
     ) -> None:
         assert refusal(world, b"slowlog", *arguments) == error
+
+
+class TestWhatIsLogged:
+    @pytest.fixture
+    def party(self) -> Party:
+        party = Party()
+        party.says("a", "CONFIG SET slowlog-log-slower-than 0")
+        party.house.engine.databases[0].set(b"list", deque([b"x"] * 5000))
+        party.says("a", "SLOWLOG RESET")
+        return party
+
+    def logged(self, party: Party) -> list[bytes]:
+        return [slow.argv[0] for slow in reversed(party.house.server.slowlog.last())][1:]
+
+    def test_has_what_is_answered_piece_by_piece_or_later(self, party: Party) -> None:
+        for line in ("LRANGE list 0 -1", "BLPOP k 0.1"):
+            party.says("a", line)
+        assert self.logged(party) == [b"LRANGE", b"BLPOP"]
+
+    def test_has_what_a_transaction_ran_and_not_the_transaction(self, party: Party) -> None:
+        for line in ("MULTI", "GET k", "EXEC"):
+            party.says("a", line)
+        assert self.logged(party) == [b"MULTI", b"GET"]
 
 
 class TestLatency:

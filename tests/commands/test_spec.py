@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from memdbd.commands.arguments import INT64_MAX, INT64_MIN, Words, integer
+from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import (
     KEY,
@@ -28,7 +26,7 @@ from memdbd.errors import CommandError
 def declared(
     *params: Param | Tail, flags: Flag = Flag.NONE, name: str = "try", keys: FindKeys | None = None
 ) -> Command:
-    @command(name, *params, flags=flags, summary="Try it", keys=keys)
+    @command(name, *params, flags=flags, summary="Try it", keys=keys, differs="A little.")
     def try_(ctx: Context, *arguments: object) -> None: ...
 
     return try_
@@ -136,44 +134,6 @@ class TestConversion:
         assert request == [b"try", b"k", b"2"]
 
 
-class TestIntegers:
-    @pytest.mark.parametrize("number", [0, 1, -1, 10, INT64_MAX, INT64_MIN])
-    def test_decimal_integers_of_64_bits_are_read(self, number: int) -> None:
-        assert integer(b"%d" % number) == number
-
-    @pytest.mark.parametrize(
-        "raw",
-        [
-            b"",
-            b" 1",
-            b"1 ",
-            b"+1",
-            b"-0",
-            b"007",
-            b"1_000",
-            b"1.0",
-            b"1e3",
-            b"0x10",
-            b"-",
-            b"one",
-            b"\xff",
-            "١".encode(),
-            b"1\n",
-            b"%d" % (INT64_MAX + 1),
-            b"%d" % (INT64_MIN - 1),
-            b"9" * 21,
-            b"9" * 100_000,
-        ],
-    )
-    def test_nothing_else_is(self, raw: bytes) -> None:
-        with pytest.raises(CommandError, match="value is not an integer or out of range"):
-            integer(raw)
-
-    @given(st.integers(INT64_MIN, INT64_MAX))
-    def test_each_reads_as_what_was_written(self, number: int) -> None:
-        assert integer(b"%d" % number) == number
-
-
 class TestKeys:
     @pytest.mark.parametrize(
         ("params", "words", "keys", "found_at"),
@@ -222,20 +182,6 @@ class TestKeys:
         one = declared(Tail("<numkeys> <key> …", least=2), keys=counted_keys(1))
         with pytest.raises(CommandError):
             one.keys_of([b"try", count, b"a", b"b", b"c"])
-
-
-class TestWords:
-    def test_they_are_read_from_left_to_right(self) -> None:
-        words = Words([b"limit", b"2", b"a", b"b"])
-        assert (words.option(), words.take(integer), len(words)) == (b"LIMIT", 2, 2)
-        assert words.take() == b"a"
-        words.back()
-        assert words.rest() == [b"a", b"b"]
-        assert not words
-
-    def test_a_missing_one_is_a_syntax_error(self) -> None:
-        with pytest.raises(CommandError, match=r"^syntax error$"):
-            Words([]).take()
 
 
 class TestContainers:

@@ -35,7 +35,7 @@ def scores(world: World, key: bytes) -> dict[bytes, float]:
     return {} if zset is None else zset.scores
 
 
-def test_a_board_in_a_conversation(world: World) -> None:
+def test_in_text_a_board_is_kept_in_the_order_of_its_scores(world: World) -> None:
     conversation(
         world,
         """

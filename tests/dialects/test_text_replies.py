@@ -12,7 +12,21 @@ from hypothesis import strategies as st
 
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.errors import CommandError, OutOfMemory, ProtocolError
-from memdbd.replies import OK, PONG, Fields, Found, Message, Reply, Status
+from memdbd.replies import (
+    OK,
+    PONG,
+    BulkDouble,
+    Fields,
+    Found,
+    Members,
+    Message,
+    Page,
+    Pairs,
+    Record,
+    Reply,
+    Scored,
+    Status,
+)
 
 
 def encode(reply: Reply, encoder: TextEncoder | None = None) -> bytes:
@@ -54,6 +68,20 @@ class TestReplies:
             ({"a": 1, b"b": [OK]}, b'{"result": {"a": 1, "b": ["OK"]}}\n'),
             ('ü "quoted"\n'.encode(), '{"result": "ü \\"quoted\\"\\n"}\n'.encode()),
             (b"\x00\x1f\x7f", b'{"result": "\\u0000\\u001f\x7f"}\n'),
+            (Members([b"a"]), b'{"result": ["a"]}\n'),
+            (Pairs([(b"f", b"v")]), b'{"result": [{"field": "f", "value": "v"}]}\n'),
+            (
+                Scored([(b"m", 1.5), (b"n", float("inf"))]),
+                b'{"result": [{"member": "m", "score": 1.5}, {"member": "n", "score": "inf"}]}\n',
+            ),
+            (
+                Page(b"7", {b"f": b"v"}),
+                b'{"result": {"cursor": "7", "found": {"f": "v"}}}\n',
+            ),
+            (
+                Record(member=b"m", distance=BulkDouble("0.5000"), position=Record(x=1, y=2)),
+                b'{"result": {"member": "m", "distance": 0.5000, "x": 1, "y": 2}}\n',
+            ),
             # what is not UTF-8 is marked
             (b"\xff", b'{"result": "/w==", "encoding": "base64"}\n'),
             (
@@ -66,6 +94,14 @@ class TestReplies:
             ),
             ([b"a", b"\xff"], b'{"result": ["YQ==", "/w=="], "encoding": "base64"}\n'),
             ({b"\xff": b"a"}, b'{"result": {"/w==": "YQ=="}, "encoding": "base64"}\n'),
+            (
+                Page(b"7", [b"\xff"]),
+                b'{"result": {"cursor": "7", "found": ["/w=="]}, "encoding": "base64"}\n',
+            ),
+            (
+                [Record(member=b"\xff", hash=7)],
+                b'{"result": [{"member": "/w==", "hash": 7}], "encoding": "base64"}\n',
+            ),
             (
                 Fields(OK, {"channel": b"\xff"}),
                 b'{"result": "OK", "channel": "/w==", "channel_encoding": "base64"}\n',

@@ -122,6 +122,12 @@ DELIBERATE: Sequence[Deliberate] = (
         memdbd=rb"-ERR Command not allowed inside a transaction\r\n",
     ),
     Deliberate(
+        r'raw "\*1\\r\\n\+PING.*',
+        "hiredis does not tell a simple string from a bulk string",
+        redis=rb"-ERR Protocol error: expected '\$', got '\+'\r\n",
+        memdbd=rb"\+PONG\r\n",
+    ),
+    Deliberate(
         r"config set .*maxmemory-policy .*",
         "what is not evicted by is not accepted",
         redis=rb"\+OK\r\n",

@@ -316,3 +316,5 @@ def test_what_is_read_is_a_hit_or_a_miss_and_what_is_changed_is_neither(house: H
     peer.asks(b"get a\nlrange l 0 -1\nmget a nothing\nget nothing\n")
     stats = house.engine.stats()
     assert (stats["key_hits"], stats["key_misses"]) == (3, 2)
+    house.engine.bound(Bounds(max_keys=10))
+    assert (house.engine.stats()["key_hits"], house.engine.stats()["key_misses"]) == (3, 2)
