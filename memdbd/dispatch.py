@@ -140,7 +140,7 @@ class Dispatcher:
         and the reply that is waited for or streamed where that is why.
         """
         commands, encode = dialect.commands, dialect.encode
-        execute, session = self._engine.execute, context.session
+        tallies, execute, session = self._tallies, self._engine.execute, context.session
         attendants, seconds = self.attendants, self._seconds
         now = seconds()
         end = now + self.SLICE_SECONDS
@@ -152,7 +152,7 @@ class Dispatcher:
         awaited: Any = None
         try:  # for what is noted once a batch, however it ends
             for count, request in enumerate(requests, 1):
-                command = plain = None
+                command = tally = None
                 if isinstance(request, Exception):
                     # Not raised to be caught below: its traceback would know this frame, which
                     # knows it, and only the collector would find it.
@@ -169,7 +169,7 @@ class Dispatcher:
                         if session.special or attendants.members:
                             reply = self._specially(context, command, request)
                         else:
-                            plain = command
+                            tally = tallies[command]
                             reply = execute(context, command, request)
                         if reply.__class__ is Pending:
                             stop, awaited = Stop.WAIT, reply
@@ -189,8 +189,11 @@ class Dispatcher:
                     except Exception:
                         line = encode(self._failed(request))
                 before, now = now, seconds()
-                if plain is not None:  # all others are counted where they are run, if they are
-                    self._tally(session, plain, request, now - before)
+                if tally is not None:  # else it was done where it was run, if it was
+                    tally.calls += 1
+                    tally.seconds += now - before
+                    if now - before >= self.observed_from:
+                        self._observe(session, command, request, now - before)
                 if awaited is None:
                     output.append(line)
                 if stop is not None:
@@ -219,7 +222,14 @@ class Dispatcher:
         tally = self._tallies[command]
         tally.calls += 1
         tally.seconds += seconds
-        if seconds >= self.observed_from and self.observer is not None:
+        if seconds >= self.observed_from:
+            self._observe(session, command, request, seconds)
+
+    def _observe(
+        self, session: Session, command: Command | None, request: Sequence[bytes], seconds: float
+    ) -> None:
+        """Tell of a request that took long."""
+        if self.observer is not None and command is not None:
             self.observer(session, command, request, seconds)
 
     def _find(self, context: Context, dialect: Dialect, request: Sequence[bytes]) -> Command:

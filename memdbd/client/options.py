@@ -29,8 +29,8 @@ printed as a line of JSON, in order.
 
   memdb                          a prompt
   memdb get username             one command; the words are sent as they are
-  memdb subscribe notifications  prints messages until Ctrl-C, as do psubscribe,
-                                 ssubscribe and monitor
+  memdb subscribe notifications  prints messages until Ctrl-C; so do
+                                 psubscribe, ssubscribe and monitor
   memdb < commands.txt           many commands; ends after the last reply, or
                                  at exit or quit
 
@@ -41,8 +41,8 @@ A line may also be a JSON array of strings: ["set", "key", "two\\nlines"].
 
 At the prompt: help lists the commands; exit, quit, Ctrl-D, and Ctrl-C at an
 empty line leave; Ctrl-C at any other line clears it, and while a reply is
-awaited stops waiting, and connects anew. A lost connection is retried, and its
-database and subscriptions are those of the new one.
+awaited stops waiting, and connects anew. A lost connection is retried; its
+database and its subscriptions are those of the new one.
 
 One command prints its reply as at the prompt if standard output is a
 terminal, otherwise as JSON. In JSON, data that is not UTF-8 is base64 and a

@@ -162,7 +162,9 @@ def _unpack_within(value: Any, data: Convert, own: Convert) -> Any:
         if "result" in value or "error" in value:
             return _unpack_fields(value)
         return {
-            name: _unpack_result(item, data if name in _DATA else own, own)
+            name: _unpack_result(item, data, own)
+            if name in _DATA
+            else _unpack_within(item, own, own)
             for name, item in value.items()
         }
     return value

@@ -130,7 +130,7 @@ class TestReplies:
         [
             (b'{"name": "john", "score": "1"}', {b"name": b"john", b"score": b"1"}),
             (b'{"id": 2, "name": "john"}', {"id": 2, "name": b"john"}),
-            (b'{"server": {"version": "1"}}', {"server": {b"version": b"1"}}),
+            (b'{"server": {"version": "1"}}', {"server": {"version": b"1"}}),
         ],
     )
     def test_names_are_data_in_a_hash_and_the_servers_elsewhere(

@@ -116,12 +116,6 @@ DELIBERATE: Sequence[Deliberate] = (
         memdbd=_CLOSED,
     ),
     Deliberate(
-        r"client reply .*",
-        "in a transaction it is refused: items would be missing in EXEC's array",
-        redis=rb"\+QUEUED\r\n",
-        memdbd=rb"-ERR Command not allowed inside a transaction\r\n",
-    ),
-    Deliberate(
         r'raw "\*1\\r\\n\+PING.*',
         "hiredis does not tell a simple string from a bulk string",
         redis=rb"-ERR Protocol error: expected '\$', got '\+'\r\n",

@@ -85,3 +85,13 @@ def test_in_a_transaction_nothing_waits() -> None:
     assert guard.allows(waiting)
     assert guard.allows(Request((b"EXEC",)))
     assert not guard.allows(waiting)
+
+
+def test_in_a_transaction_replies_are_not_switched_off() -> None:
+    guard = Guard(stepped=True)
+    off = (b"CLIENT", b"reply", b"OFF")
+    assert guard.allows(Request((b"MULTI",), client=1))
+    assert not guard.allows(Request(off, client=1))
+    assert guard.allows(Request(off, client=2))
+    assert guard.allows(Request((b"DISCARD",), client=1))
+    assert guard.allows(Request(off, client=1))

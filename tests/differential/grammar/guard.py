@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from differential.resp import Argv, Request
+from differential.resp import Argv, Request, command_name
 
 FURTHEST = 1000  # the last byte that a command may create in a string
 REPEATS = 1000  # how many members, drawn with repetition, are too many
@@ -142,27 +142,31 @@ class Guard:
 
     Where all of them are sent at once, one that waits for long holds up the others; but in a
     transaction nothing waits, so that there it may say so. Where each is waited for (``stepped``),
-    other clients end the waiting, and time must not.
+    other clients end the waiting, and time must not. CLIENT REPLY has no place in a transaction:
+    Redis would send fewer replies than its array announces, and memdbd refuses it.
     """
 
     def __init__(self, stepped: bool) -> None:
         self._stepped = stepped
-        self._in_transaction = False
+        self._in_transaction: set[int] = set()  # clients
 
     def allows(self, request: Request) -> bool:
         """Whether this can be sent next; if so, it counts as sent."""
         argv, name = request.argv, request.name
         if name in _RULES and _RULES[name](argv):
             return False
+        in_transaction = request.client in self._in_transaction
+        if in_transaction and command_name(argv) == b"CLIENT REPLY":
+            return False
         seconds = _waiting_time(argv)
-        if seconds is not None and not self._in_transaction:
+        if seconds is not None and (self._stepped or not in_transaction):
             shortest, longest = (LONG_WAIT, math.inf) if self._stepped else (0.0, SHORT_WAIT)
             if not shortest <= seconds <= longest:
                 return False
         if name == b"MULTI" and len(argv) == 1:
-            self._in_transaction = not self._stepped
+            self._in_transaction.add(request.client)
         elif name in _ENDS_TRANSACTION:
-            self._in_transaction = False
+            self._in_transaction.discard(request.client)
         return True
 
 
