@@ -183,14 +183,19 @@ def exit_(ctx: Context) -> Status:
     return OK
 
 
-def milliseconds(raw: bytes) -> int:
-    """A time to wait. Raises CommandError where it is none."""
+def _any_milliseconds(raw: bytes) -> int:
     try:
         ms = integer(raw)
     except CommandError:
         raise CommandError("timeout is not an integer or out of range") from None
     if ms < 0:
         raise CommandError("timeout is negative")
+    return ms
+
+
+def milliseconds(raw: bytes) -> int:
+    """A time to wait. Raises CommandError where it is none."""
+    ms = _any_milliseconds(raw)
     if ms > INT64_MAX // 2:
         raise CommandError("timeout is out of range")
     return ms
@@ -199,7 +204,7 @@ def milliseconds(raw: bytes) -> int:
 @command(
     "wait",
     Param("numreplicas", integer),
-    Param("timeout", milliseconds),
+    Param("timeout", _any_milliseconds),
     flags=Flag.CONNECTION,
     summary="Wait until so many replicas have all that was written; gives how many have",
     complexity="O(1)",

@@ -26,4 +26,9 @@ def monitor(ctx: Context) -> Status | NoReply:
     return OK
 
 
+@monitor.in_text()
+def monitor_in_text(ctx: Context) -> Status:
+    monitor.handler(ctx)
+    return OK  # each line has its answer here, also a second one
+
 COMMANDS = (monitor,)

@@ -24,7 +24,7 @@ _count = at_least(-1, "count should be greater than or equal to -1")
 )
 def slowlog_get(ctx: Context, count: int = USUAL_COUNT) -> list[Reply]:
     return [
-        [slow.number, slow.when, slow.micros, slow.argv, slow.peer, slow.name]
+        [slow.number, slow.when, slow.micros, slow.argv, slow.peer.encode(), slow.name]
         for slow in ctx.server.slowlog.last(None if count < 0 else count)
     ]
 
