@@ -31,4 +31,5 @@ def monitor_in_text(ctx: Context) -> Status:
     monitor.handler(ctx)
     return OK  # each line has its answer here, also a second one
 
+
 COMMANDS = (monitor,)

@@ -93,5 +93,7 @@ def test_in_a_transaction_replies_are_not_switched_off() -> None:
     assert guard.allows(Request((b"MULTI",), client=1))
     assert not guard.allows(Request(off, client=1))
     assert guard.allows(Request(off, client=2))
+    assert guard.allows(Request((b"DISCARD", b"x"), client=1))
+    assert not guard.allows(Request(off, client=1))
     assert guard.allows(Request((b"DISCARD",), client=1))
     assert guard.allows(Request(off, client=1))

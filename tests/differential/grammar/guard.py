@@ -20,7 +20,8 @@ SHORT_WAIT, LONG_WAIT = 0.05, 100.0  # seconds: what is over at once, and what i
 _HIGHEST = 2**63 - 1
 _TIME_LAST = frozenset((b"BLPOP", b"BRPOP", b"BZPOPMIN", b"BZPOPMAX", b"BRPOPLPUSH", b"BLMOVE"))
 _TIME_FIRST = frozenset((b"BLMPOP", b"BZMPOP"))
-_ENDS_TRANSACTION = frozenset((b"EXEC", b"DISCARD", b"RESET", b"QUIT"))
+_ENDS_TRANSACTION = frozenset((b"EXEC", b"QUIT"))
+_ENDS_TRANSACTION_ALONE = frozenset((b"DISCARD", b"RESET"))  # with a word more, they fail
 
 
 def _integer(word: bytes) -> int | None:
@@ -165,7 +166,7 @@ class Guard:
                 return False
         if name == b"MULTI" and len(argv) == 1:
             self._in_transaction.add(request.client)
-        elif name in _ENDS_TRANSACTION:
+        elif name in _ENDS_TRANSACTION or (name in _ENDS_TRANSACTION_ALONE and len(argv) == 1):
             self._in_transaction.discard(request.client)
         return True
 
