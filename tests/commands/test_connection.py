@@ -248,6 +248,7 @@ class TestWait:
     def test_for_no_replica_is_over_at_once(self, party: Party) -> None:
         assert party.says("a", "WAIT 0 0") == [":0"]
         assert party.says("a", "WAIT -1 0") == [":0"]
+        assert party.says("a", f"WAIT 0 {2**63 - 1}") == [":0"]
 
     def test_for_any_is_in_vain(self, party: Party) -> None:
         assert party.says("a", "WAIT 1 1500") == []
@@ -275,7 +276,6 @@ class TestWait:
             ("x 0", "value is not an integer or out of range"),
             ("0 x", "timeout is not an integer or out of range"),
             ("0 -1", "timeout is negative"),
-            (f"0 {2**63 - 1}", "timeout is out of range"),
             ("0", "wrong number of arguments for 'wait' command"),
         ],
     )
