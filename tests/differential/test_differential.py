@@ -20,7 +20,7 @@ from differential.servers import Target, memdbd, redis_server
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = 5_000  # for each seed
+COMMANDS = 25_000  # for each seed
 FIXED_SEED = 20_240_229
 
 
@@ -50,7 +50,7 @@ def test_all_groups_in_both_versions_of_resp(campaign: Campaign, seed: int) -> N
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     rng=st.randoms(use_true_random=False),
