@@ -31,6 +31,9 @@ from memdbd.waiting import Timer
 Section = Callable[[], Mapping[str, Reply]]
 
 
+NOT_SHUT_DOWN = "Errors trying to SHUTDOWN. Check logs."
+
+
 class Daemon:
     """The :class:`~memdbd.commands.context.Server` of all handlers.
 
@@ -102,7 +105,23 @@ class Daemon:
             raise CommandError("this engine keeps no snapshot")
         return self.saver()
 
-    def shut_down(self) -> None:
-        if self.stopper is None:
-            raise CommandError("Errors trying to SHUTDOWN. Check logs.")
-        self.stopper()
+    def shut_down(self, session: Session, done: Reply, *, force: bool) -> Reply:
+        stop = self.stopper
+        if stop is None:
+            raise CommandError(NOT_SHUT_DOWN)
+        if force or self.saver is None:
+            stop()
+            return done
+        pending = Pending()
+
+        def saved(outcome: Reply) -> None:
+            if isinstance(outcome, CommandError):
+                pending.resolve(CommandError(NOT_SHUT_DOWN, str(outcome)))
+            else:
+                stop()
+                session.over = True  # nothing behind it is answered
+                session.settle()
+                pending.resolve(done)
+
+        self.saver().then(saved)
+        return pending

@@ -10,6 +10,7 @@ from harness import House, Peer, Wire, pieces
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from parties import shown
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import capturedLogs
 
@@ -225,6 +226,19 @@ class TestASlowSubscriber:
         slow.reads = True
         kinds = [b'"message"' in line for line in slow.hears().splitlines()]
         assert kinds == [False, True, True, True]
+        assert slow.protocol.unsent == 0
+
+    def test_gets_it_behind_a_long_reply_in_resp_too(self, house: House) -> None:
+        slow = house.connect()
+        slow.asks(b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n")
+        slow.asks(b"SUBSCRIBE ch\r\n")
+        slow.reads = False
+        house.engine.databases[0].set(b"list", deque([b"x" * 100] * 20_000))
+        slow.asks(b"LRANGE list 0 -1\r\n")
+        self.publish(house.connect(), 3)
+        slow.reads = True
+        replies = shown(slow.hears())
+        assert [reply[:12] for reply in replies] == [f'["{"x" * 10}', *['>["message",'] * 3]
         assert slow.protocol.unsent == 0
 
 

@@ -112,22 +112,21 @@ _SHUTDOWN = frozenset({b"SAVE", b"NOSAVE", b"NOW", b"FORCE", b"ABORT"})
     "shutdown",
     Tail("[SAVE] [NOW] [FORCE]"),
     flags=ADMIN | Flag.ALONE | Flag.ENDS,
-    summary="Write a last snapshot and stop",
+    summary="Write a snapshot and stop",
     complexity="O(n), n being the keys",
-    differs="NOSAVE and ABORT are refused: what was changed is always saved.",
+    differs="NOSAVE and ABORT are refused. What cannot be saved is not stopped, unless by FORCE.",
 )
 def shutdown(ctx: Context, *words: bytes) -> Reply:
-    _shut_down(ctx, words)
-    return NO_REPLY  # that the connection closes, tells Redis's clients that it has worked
+    # That the connection closes, tells Redis's clients that it has worked.
+    return _shut_down(ctx, words, NO_REPLY)
 
 
 @shutdown.in_text()
-def shutdown_in_text(ctx: Context, *words: bytes) -> Status:
-    _shut_down(ctx, words)
-    return OK
+def shutdown_in_text(ctx: Context, *words: bytes) -> Reply:
+    return _shut_down(ctx, words, OK)
 
 
-def _shut_down(ctx: Context, words: Sequence[bytes]) -> None:
+def _shut_down(ctx: Context, words: Sequence[bytes], done: Reply) -> Reply:
     options = {word.upper() for word in words}
     if not options <= _SHUTDOWN:
         raise SyntaxFault
@@ -137,7 +136,7 @@ def _shut_down(ctx: Context, words: Sequence[bytes]) -> None:
         raise CommandError("No shutdown in progress.")
     if b"NOSAVE" in options:
         raise CommandError("NOSAVE is not possible: the last snapshot is always written")
-    ctx.server.shut_down()
+    return ctx.server.shut_down(ctx.session, done, force=b"FORCE" in options)
 
 
 @command(

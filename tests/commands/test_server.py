@@ -108,14 +108,37 @@ class TestShutdown:
         house.server.stopper = lambda: None
         peer = house.connect()
         assert peer.asks(b"*1\r\n$8\r\nshutdown\r\n*1\r\n$4\r\nping\r\n") == b""
+        assert not peer.closed  # it is being saved
+        house.saves.pop().resolve(OK)
+        assert peer.hears() == b""
         assert peer.closed
 
     def test_is_answered_in_the_text_dialect(self) -> None:
         house = House()
         house.server.stopper = lambda: None
         peer = house.connect()
-        assert peer.asks(b"shutdown\nping\n") == b'{"result": "OK"}\n'
+        assert peer.asks(b"shutdown\nping\n") == b""
+        house.saves.pop().resolve(OK)
+        assert peer.hears() == b'{"result": "OK"}\n'
         assert peer.closed
+
+    def test_that_cannot_save_stops_nothing(self) -> None:
+        house = House()
+        house.server.stopper = lambda: pytest.fail("stopped")
+        peer = house.connect()
+        assert peer.asks(b"shutdown\nping\n") == b""
+        house.saves.pop().resolve(CommandError("the disk is full"))
+        assert peer.hears() == (
+            b'{"error": "Errors trying to SHUTDOWN. Check logs.; the disk is full"}\n'
+            b'{"result": "PONG"}\n'
+        )
+
+    def test_by_force_does_not_wait_for_that(self) -> None:
+        house = House()
+        house.server.stopper = lambda: None
+        peer = house.connect()
+        assert peer.asks(b"shutdown force\n") == b'{"result": "OK"}\n'
+        assert (peer.closed, house.saves) == (True, [])
 
     def test_that_is_refused_closes_nothing(self) -> None:
         peer = House().connect()

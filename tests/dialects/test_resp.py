@@ -79,6 +79,8 @@ EXPECTED = "Protocol error: expected '$', got '{}'"
 FAULTS = [
     (b"*x\r\n", "Protocol error: invalid multibulk length"),
     (b"*01\r\n", "Protocol error: invalid multibulk length"),
+    (b"*-0\r\n", "Protocol error: invalid multibulk length"),
+    (b"*-9223372036854775809\r\n", "Protocol error: invalid multibulk length"),
     (b"*4294967295\r\n", "Protocol error: invalid multibulk length"),
     (b"*99999999999999999999\r\n", "Protocol error: invalid multibulk length"),
     (b"*1\r\n:5\r\n", EXPECTED.format(":")),
@@ -151,6 +153,9 @@ def test_a_header_is_taken_at_its_word_only_when_the_words_come() -> None:
     parser = RespParser()
     for piece in in_bytes(b"*2147483647\r\n$1\r\na\r\n$1\r\nb"):
         assert list(parser.feed(piece)) == []
+    for kind in b"*~>%|":
+        fed(b"*1\r\n%c2000000000\r\n" % kind)
+        fed(b"*2\r\n$1\r\na\r\n*1\r\n%c2000000000\r\n" % kind)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 

@@ -87,6 +87,18 @@ def test_in_a_transaction_nothing_waits() -> None:
     assert not guard.allows(waiting)
 
 
+def test_what_is_past_is_not_counted() -> None:
+    guard = Guard(stepped=False)
+    for words in (
+        (b"SET", b"k", b"v", b"EXAT", b"4102444800"),
+        (b"DBSIZE",),
+        (b"GET", b"EXAT", b"1"),
+    ):
+        assert guard.allows(Request(words))
+    assert guard.allows(Request((b"set", b"k", b"v", b"exat", b"1")))
+    assert not guard.allows(Request((b"dbsize",)))
+
+
 def test_in_a_transaction_replies_are_not_switched_off() -> None:
     guard = Guard(stepped=True)
     off = (b"CLIENT", b"reply", b"OFF")

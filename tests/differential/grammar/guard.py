@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from differential.grammar.atoms import FAR
 from differential.resp import Argv, Request, command_name
 
 FURTHEST = 1000  # the last byte that a command may create in a string
@@ -64,6 +65,14 @@ def _soon_by_option(argv: Argv) -> bool:
         word.upper() in options
         and (value := _integer(argv[at + 1])) is not None
         and 0 < value < options[word.upper()]
+        for at, word in enumerate(argv[:-1])
+    )
+
+
+def _is_past(argv: Argv) -> bool:
+    """SET with a deadline that has passed: Redis keeps the key until it comes upon it."""
+    return argv[0].upper() == b"SET" and any(
+        word.upper() in (b"EXAT", b"PXAT") and 0 < (_integer(argv[at + 1]) or 0) < FAR
         for at, word in enumerate(argv[:-1])
     )
 
@@ -144,12 +153,14 @@ class Guard:
     Where all of them are sent at once, one that waits for long holds up the others; but in a
     transaction nothing waits, so that there it may say so. Where each is waited for (``stepped``),
     other clients end the waiting, and time must not. CLIENT REPLY has no place in a transaction:
-    Redis would send fewer replies than its array announces, and memdbd refuses it.
+    Redis would send fewer replies than its array announces, and memdbd refuses it. Nor has DBSIZE
+    any behind a key that is past its deadline: Redis counts it, for some time.
     """
 
     def __init__(self, stepped: bool) -> None:
         self._stepped = stepped
         self._in_transaction: set[int] = set()  # clients
+        self._is_past = False  # a key may be
 
     def allows(self, request: Request) -> bool:
         """Whether this can be sent next; if so, it counts as sent."""
@@ -158,6 +169,9 @@ class Guard:
             return False
         in_transaction = request.client in self._in_transaction
         if in_transaction and command_name(argv) == b"CLIENT REPLY":
+            return False
+        self._is_past |= _is_past(argv)
+        if self._is_past and name == b"DBSIZE":
             return False
         seconds = _waiting_time(argv)
         if seconds is not None and (self._stepped or not in_transaction):

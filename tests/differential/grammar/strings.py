@@ -17,6 +17,7 @@ STRINGS = Group(
         SET str value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT at|PXAT atms|KEEPTTL]
         SET str value (EX seconds|PX milliseconds|EXAT at|PXAT atms) [NX|XX] [GET]
         SET (str|num) (value|int) [GET] [KEEPTTL]
+        SET str value KEEPTTL
         SET key value GET
         SET num float
         GET str

@@ -22,6 +22,8 @@ TRANSACTIONS = Group(
         EXEC
         EXEC
         DISCARD
+        DISCARD
+        WATCH {key}
         WATCH {key}
         UNWATCH
         RESET

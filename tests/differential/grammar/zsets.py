@@ -18,6 +18,7 @@ ZSETS = Group(
         ZADD zset [NX|XX] INCR score member
         ZADD zset {score member}
         ZINCRBY zset score member
+        ZINCRBY zset ('inf|'-inf) member
         ZREM zset {member}
         ZCARD zset
         ZSCORE zset member
