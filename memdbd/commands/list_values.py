@@ -143,6 +143,7 @@ def _rank(raw: bytes) -> int:
     flags=Flag.READ,
     summary="The place of an element in a list, or with COUNT so many of its places (0: all)",
     complexity="O(n), n being the elements of the list, or MAXLEN",
+    differs="COUNT holds with a RANK of -2**63 too.",
 )
 def lpos(ctx: Context, key: bytes, element: bytes, *options: bytes) -> int | list[int] | None:
     search = _Search()

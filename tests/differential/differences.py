@@ -79,6 +79,12 @@ DELIBERATE: Sequence[Deliberate] = (
         besides=_SETBIT,
     ),
     Deliberate(
+        r"(?=.*-9223372036854775808)lpos .*count.*",
+        "COUNT holds with the least rank, whose opposite overflows in Redis",
+        redis=rb"\*.*",
+        memdbd=rb"\*.*",
+    ),
+    Deliberate(
         r"restore .*",
         "a time beyond 64 bits is an error, not one that has passed",
         redis=rb"\+OK\r\n",
@@ -116,7 +122,7 @@ DELIBERATE: Sequence[Deliberate] = (
         memdbd=_CLOSED,
     ),
     Deliberate(
-        r'raw "\*1\\r\\n\+PING.*',
+        r".*",  # not always that one: some before it may have had no reply
         "hiredis does not tell a simple string from a bulk string",
         redis=rb"-ERR Protocol error: expected '\$', got '\+'\r\n",
         memdbd=rb"\+PONG\r\n",

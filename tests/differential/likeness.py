@@ -92,17 +92,13 @@ def sorted_by(argv: Argv, one: Reply, other: Reply) -> bool:
 def found_near(argv: Argv, one: Reply, other: Reply) -> bool:
     """A search by place: in any order if none is asked for, and with ANY, which are found is open.
 
-    COUNT without ANY asks for the nearest first; but Redis then sorts no more than it has to, and
-    those that are equally far come in any order. Which are, is only seen where distances are shown.
+    COUNT without ANY asks for the nearest first.
     """
     words = {word.upper() for word in argv}
     if b"ANY" in words:
         return same_form(argv, one, other)
-    if not unordered(argv, one, other):
-        return False
-    if b"COUNT" in words:
-        return b"WITHDIST" not in words or _distances(one) == _distances(other)
-    return not words & {b"ASC", b"DESC"}
+    ordered = words & {b"ASC", b"DESC", b"COUNT"}
+    return not ordered and unordered(argv, one, other)
 
 
 def within(tolerance: int) -> Rule:
@@ -149,10 +145,6 @@ def tracking(_: Argv, one: Reply, other: Reply) -> bool:
         ours.raw == theirs.raw or ours.kind == b":" or unordered((), ours, theirs)
         for ours, theirs in zip(one.items, other.items, strict=True)
     )
-
-
-def _distances(found: Reply) -> list[bytes]:
-    return [place.items[1].raw for place in found.items]
 
 
 def _of_a_size(one: Reply, other: Reply) -> bool:

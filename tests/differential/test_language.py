@@ -70,8 +70,13 @@ def test_a_sequence_depends_on_nothing_but_its_seed_and_is_safe(name: str) -> No
         "SET s x PX 1",
         "CLIENT KILL TYPE normal",
         "CLIENT PAUSE 9999",
+        "CLIENT TRACKING ON BCAST PREFIX a PREFIX b PREFIX bc",
         "SORT s BY w_* ALPHA STORE d",
         "GEOSEARCHSTORE d s FROMMEMBER a BYRADIUS 1 km COUNT 1 ANY",
+        "GEOSEARCH z1 FROMMEMBER a BYRADIUS 1 km COUNT 1",
+        "GEOSEARCHSTORE g1 z1 FROMMEMBER a BYRADIUS 1 km COUNT 1",
+        "GEOSEARCHSTORE g1 g1 FROMMEMBER a BYRADIUS 1 km STOREDIST",
+        "GEORADIUS g1 1 1 1 km STOREDIST g1",
     ],
 )
 def test_what_would_harm_is_not_sent(text: str) -> None:
@@ -99,9 +104,9 @@ def test_what_is_past_is_not_counted() -> None:
     assert not guard.allows(Request((b"dbsize",)))
 
 
-def test_in_a_transaction_replies_are_not_switched_off() -> None:
+@pytest.mark.parametrize("off", [(b"CLIENT", b"reply", b"OFF"), (b"CLIENT", b"KILL", b"@id1")])
+def test_in_a_transaction_replies_are_not_switched_off(off: tuple[bytes, ...]) -> None:
     guard = Guard(stepped=True)
-    off = (b"CLIENT", b"reply", b"OFF")
     assert guard.allows(Request((b"MULTI",), client=1))
     assert not guard.allows(Request(off, client=1))
     assert guard.allows(Request(off, client=2))

@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from differential.grammar.atoms import FAR
+from differential.grammar.atoms import FAR, GEOS
 from differential.resp import Argv, Request, command_name
 
 FURTHEST = 1000  # the last byte that a command may create in a string
@@ -94,9 +94,29 @@ def _unordered_store(argv: Argv) -> bool:
     return {b"STORE", b"BY", b"ALPHA"} <= words
 
 
+def _equally_far(argv: Argv) -> bool:
+    """Looks for the nearest among scores that are no places, or makes such of distances.
+
+    Many of those are at one place, and come in any order. ``far`` is a key that is not searched.
+    """
+    words = [word.upper() for word in argv]
+    is_new = words[0] == b"GEOSEARCHSTORE"  # that has its keys in front, and STOREDIST is a flag
+    if b"COUNT" in words and not set(GEOS).issuperset(argv[1 + is_new : 2 + is_new]):
+        return True
+    stores = (at for at, word in enumerate(words[: None if is_new else -1]) if word == b"STOREDIST")
+    return any(argv[1 if is_new else at + 1] != b"far" for at in stores)
+
+
+def _any_place(argv: Argv) -> bool:
+    return _unordered_store(argv) or _equally_far(argv)
+
+
 def _dangerous_client(argv: Argv) -> bool:
-    """Closes our own connections or stops all of them."""
+    """Closes our own connections or stops all of them; or is replied to twice, as Redis does where
+    of three prefixes the last two overlap."""
     words = [word.upper() for word in argv[1:]]
+    if words.count(b"PREFIX") > 2:
+        return True
     if b"KILL" in words:
         return b"NORMAL" in words and b"99999999" not in words
     return words[:1] == [b"PAUSE"] and len(words) > 1 and (_integer(argv[2]) or 0) > 1
@@ -140,9 +160,8 @@ _RULES: Mapping[bytes, Callable[[Argv], bool]] = {
     b"GETEX": _soon_by_option,
     b"RESTORE": _soon_restored,
     b"SORT": _unordered_store,
-    b"GEOSEARCHSTORE": _unordered_store,
-    b"GEORADIUS": _unordered_store,
-    b"GEORADIUSBYMEMBER": _unordered_store,
+    **dict.fromkeys((b"GEOSEARCH", b"GEOSEARCHSTORE", b"GEORADIUS", b"GEORADIUS_RO"), _any_place),
+    **dict.fromkeys((b"GEORADIUSBYMEMBER", b"GEORADIUSBYMEMBER_RO"), _any_place),
     b"CLIENT": _dangerous_client,
 }
 
@@ -152,9 +171,9 @@ class Guard:
 
     Where all of them are sent at once, one that waits for long holds up the others; but in a
     transaction nothing waits, so that there it may say so. Where each is waited for (``stepped``),
-    other clients end the waiting, and time must not. CLIENT REPLY has no place in a transaction:
-    Redis would send fewer replies than its array announces, and memdbd refuses it. Nor has DBSIZE
-    any behind a key that is past its deadline: Redis counts it, for some time.
+    other clients end the waiting, and time must not. CLIENT REPLY and CLIENT KILL have no place in
+    a transaction: Redis would send fewer replies than its array announces. Nor has DBSIZE any
+    behind a key that is past its deadline: Redis counts it, for some time.
     """
 
     def __init__(self, stepped: bool) -> None:
@@ -168,7 +187,7 @@ class Guard:
         if name in _RULES and _RULES[name](argv):
             return False
         in_transaction = request.client in self._in_transaction
-        if in_transaction and command_name(argv) == b"CLIENT REPLY":
+        if in_transaction and command_name(argv) in (b"CLIENT REPLY", b"CLIENT KILL"):
             return False
         self._is_past |= _is_past(argv)
         if self._is_past and name == b"DBSIZE":

@@ -51,17 +51,21 @@ GEO = Group(
         GEOSEARCH geo FROMLONLAT 15 37 BYRADIUS distance KM (ASC|DESC) [WITHDIST] [WITHCOORD]
         GEOSEARCHSTORE geo geo (FROMMEMBER spot|FROMLONLAT coordinates)
             (BYRADIUS distance unit|BYBOX distance distance unit)
-            [ASC|DESC] [COUNT count [ANY]] [STOREDIST]
+            [ASC|DESC] [COUNT count [ANY]]
+        GEOSEARCHSTORE 'far geo (FROMMEMBER spot|FROMLONLAT coordinates)
+            (BYRADIUS distance unit|BYBOX distance distance unit) [COUNT count] STOREDIST
         GEORADIUS geo coordinates distance unit
             [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC|DESC]
-        GEORADIUS geo coordinates distance unit [STORE geo] [STOREDIST geo] [COUNT count] [ASC|DESC]
+        GEORADIUS geo coordinates distance unit
+            [STORE geo] [STOREDIST 'far] [COUNT count] [ASC|DESC]
         GEORADIUSBYMEMBER geo spot distance unit
             [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC|DESC]
-        GEORADIUSBYMEMBER geo spot distance unit [STORE geo] [STOREDIST geo] [COUNT count]
+        GEORADIUSBYMEMBER geo spot distance unit [STORE geo] [STOREDIST 'far] [COUNT count]
         GEORADIUS_RO geo coordinates distance unit
             [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC|DESC]
         GEORADIUSBYMEMBER_RO geo spot distance unit
             [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC|DESC] [STORE geo]
+        ZRANGE 'far 0 -1 WITHSCORES
         ZSCORE geo spot
         ZREM geo spot
         DEL geo
