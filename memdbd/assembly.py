@@ -89,7 +89,7 @@ def assemble(
     attendants, soon = dispatcher.attendants, partial(reactor.callLater, 0)
     daemon.clients = clients
     daemon.monitors = Monitors(clients, clock.wall_us, attendants)
-    daemon.notifier = Notifier(channels, engine.changes, attendants)
+    daemon.notifier = Notifier(channels, engine.databases, attendants)
     daemon.pause = Pause(clock.ms, reactor.callLater, attendants)
     daemon.trackers = Trackers(clients, engine.changes, attendants, soon)
     engine.waiting.failed = dispatcher.failed_later

@@ -1,7 +1,7 @@
 """What commands may ask of the daemon: its settings, its figures, a snapshot.
 
 Each component tells about itself in a section; nothing here knows which components there are.
-May import: commands, clock.
+May import: clock, commands.context and what it may import.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ May import: changes, keyspace, waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from memdbd.changes import Changes
 from memdbd.keyspace import Keyspace
@@ -32,6 +33,11 @@ class Databases:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def tell_of_new(self, hear: Callable[[int, bytes], object] | None) -> None:
+        """Have ``hear(number, key)`` called for each key that was not there; None: no more."""
+        for keyspace in self._all:
+            keyspace.born = None if hear is None else partial(hear, keyspace.index)
 
     def replace(self, make: Callable[[int], Keyspace]) -> None:
         """Have new keyspaces take over from those that there are. Nobody is told."""

@@ -4,7 +4,7 @@ A batch of requests comes in as an iterator and is answered until it ends or som
 what is left stays in the iterator. Nothing raises through: whatever a handler does, its request
 gets one reply, in order.
 
-May import: audience, commands, dialects, engines.interface.
+May import: audience, dialects, engines.interface, and commands with what they may import.
 """
 
 from __future__ import annotations

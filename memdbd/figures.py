@@ -2,8 +2,7 @@
 
 A figure that has no meaning here is left out, unless exporters insist on it; then it is the
 constant that Redis has where the feature is not used. Every figure is worked out when it is asked
-for. May import: engines, dispatch,
-protocol, storage, parameters.
+for. May import: engines, dispatch, factory, storage, and what they may import.
 """
 
 from __future__ import annotations

@@ -29,6 +29,10 @@ Contents = Mapping[int, tuple[dict[bytes, Value], Mapping[bytes, int]]]
 Bury = Callable[[Any], None]  # takes a container that is no longer needed, to free it in slices
 
 
+# Operations that make a new key whatever was there: in Redis they delete that first.
+ANEW = frozenset({"copy_to", "restore"})
+
+
 def let_go(container: object) -> None:
     """Free it at once."""
 
@@ -44,6 +48,7 @@ class Keyspace:
     __slots__ = (
         "_due",
         "_pool",
+        "born",
         "bury",
         "changed",
         "clock",
@@ -67,6 +72,9 @@ class Keyspace:
         self.clock = clock
         self.changed = changed
         self.bury = bury
+        # Hears of each key that was not there, before the change that it comes with, while
+        # somebody wants to.
+        self.born: Callable[[bytes], object] | None = None
         self.values: dict[bytes, Value] = {}
         self.deadlines: dict[bytes, int] = {}
         # The same deadlines, the next one first. A heap would be faster to fill, but cannot
@@ -157,6 +165,8 @@ class Keyspace:
                 self._pool.add(key)
         elif old.__class__ is not bytes and old is not value:
             self.bury(old)
+        if self.born is not None and (old is None or operation in ANEW):
+            self.born(key)
         if deadline is not None or key in self.deadlines:
             self._set_deadline(key, deadline)
         self.changed(operation, key)
@@ -169,8 +179,11 @@ class Keyspace:
         part of the new value.) A container that was changed in place is handed in as well; when
         it is empty now, use :meth:`store`.
         """
-        if self._pool is not None and key not in self.values:
-            self._pool.add(key)
+        if key not in self.values:
+            if self._pool is not None:
+                self._pool.add(key)
+            if self.born is not None:
+                self.born(key)
         self.values[key] = value
         self.changed(operation, key)
 
@@ -215,8 +228,13 @@ class Keyspace:
             return False
         self.peek(new)  # if it has expired, that comes before the rename
         value, deadline = self._take(key)
+        # As Redis has it: the new name is a new key whatever was there, and comes before all else.
+        born, self.born = self.born, None
+        if born is not None:
+            born(new)
         self.changed("rename_from", key)
         self.set(new, value, deadline, operation="rename_to")
+        self.born = born
         return True
 
     def move(self, key: bytes, other: Keyspace) -> bool:
@@ -271,7 +289,7 @@ class Keyspace:
     def take_over(self, other: Keyspace) -> None:
         """Take the keys and the counts of another keyspace, in whose place this one is from now on.
         Nobody is told."""
-        for name in (*Keyspace._swapped, "expired", "evicted", "hits", "misses"):
+        for name in (*Keyspace._swapped, "born", "expired", "evicted", "hits", "misses"):
             setattr(self, name, getattr(other, name))
 
     # The only ways in and out of the three containers

@@ -1,6 +1,6 @@
 """The listeners: any Twisted endpoint string, and the connections behind all of them.
 
-May import: addresses, errors, factory.
+May import: addresses, errors, factory, replies.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Strategy: what is wanted is a set of letters, as in ``notify-keyspace-events``; 
 anything, changes are listened to, and a table says which of Redis's events a change is and of which
 class. Each is published on ``__keyspace@0__:key`` and on ``__keyevent@0__:event``, as wanted.
 
-May import: errors, pubsub, changes, session, commands.spec.
+May import: audience, errors, pubsub, databases, session, commands.spec.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from contextlib import suppress
 from typing import Any
 
 from memdbd.audience import Audience
-from memdbd.changes import Changes
 from memdbd.commands.spec import Command
+from memdbd.databases import Databases
 from memdbd.errors import CommandError
 from memdbd.pubsub import Registry
 from memdbd.session import Session
 
 ALL = "g$lshzxetd"  # what "A" stands for
 KEYSPACE, KEYEVENT, KEY_MISS, NEW = "K", "E", "m", "n"
-_TOLD = frozenset((*ALL, NEW))  # what changes tell of
-_KNOWN = _TOLD | {KEYSPACE, KEYEVENT, KEY_MISS}
+_TOLD = frozenset(ALL)  # what changes tell of
+_KNOWN = _TOLD | {KEYSPACE, KEYEVENT, KEY_MISS, NEW}
 
 Event = tuple[str, str]  # the letter of its class, and its name
 
@@ -60,8 +60,6 @@ EVENTS: Mapping[str, tuple[Event, ...]] = {
         "geosearchstore", "georadiusstore",
     ),
 }  # fmt: skip
-# After these the key is not there.
-REMOVALS = frozenset({"delete", "expire", "evict", "rename_from", "move_from"})
 
 
 def parse(text: str) -> frozenset[str]:
@@ -82,62 +80,46 @@ def canonical(letters: Iterable[str]) -> str:
 class Notifier:
     """Publishes what is wanted on ``channels``, and nothing at first.
 
-    ``attendants`` is what it joins while keys that are missed, or new, are wanted: what a
-    change does not tell, the requests around it do.
+    ``attendants`` is what it joins while keys that are missed are wanted: no change tells of them,
+    the requests do.
     """
 
-    def __init__(self, channels: Registry, changes: Changes, attendants: Audience[Any]) -> None:
+    def __init__(self, channels: Registry, databases: Databases, attendants: Audience[Any]) -> None:
         self._channels = channels
-        self._changes = changes
+        self._databases = databases
         self._attendants = attendants
-        self._absent: set[tuple[int, bytes]] = set()  # what is not there, of what is to be written
         self.letters: frozenset[str] = frozenset()
 
     def want(self, letters: frozenset[str]) -> None:
         """Publish this from now on."""
         self.letters = letters if letters & {KEYSPACE, KEYEVENT} else frozenset()
-        listens, attends = bool(self.letters & _TOLD), bool(self.letters & {KEY_MISS, NEW})
-        _join_or_leave(self._changes.listeners, self.changed, joins=listens)
-        _join_or_leave(self._attendants, self, joins=attends)
+        listeners = self._databases.changes.listeners
+        _join_or_leave(listeners, self.changed, joins=bool(self.letters & _TOLD))
+        _join_or_leave(self._attendants, self, joins=KEY_MISS in self.letters)
+        self._databases.tell_of_new(self.born if NEW in self.letters else None)
 
     def changed(self, database: int, operation: str, key: bytes | None) -> None:
         """Something has changed: see :data:`memdbd.changes.Listener`."""
         if key is None:
             return
-        if NEW in self.letters:
-            self._notice_new(database, operation, key)
         for letter, event in EVENTS.get(operation, ()):
             if letter in self.letters:
                 self._publish(database, event, key)
 
+    def born(self, database: int, key: bytes) -> None:
+        """A key is there that was not."""
+        self._publish(database, "new", key)
+
     def admit(
         self, session: Session, command: Command, argv: Sequence[bytes], run: Callable[[], Any]
     ) -> None:
-        """Remember which of the keys that may be written are not there."""
-        if NEW in self.letters:
-            self._absent.clear()
-            self._expect(session, command, argv)
-            if command.name == "exec":
-                for queued, words in session.queue or ():
-                    self._expect(session, queued, words)
-
-    def _expect(self, session: Session, command: Command, argv: Sequence[bytes]) -> None:
-        if command.writes:
-            self._absent.update(self._missing(session, command, argv))
-
-    def _notice_new(self, database: int, operation: str, key: bytes) -> None:
-        if operation in REMOVALS:
-            self._absent.add((database, key))
-        elif (database, key) in self._absent:
-            self._absent.remove((database, key))
-            self._publish(database, "new", key)
+        """Nothing is held back."""
 
     def saw(
         self, session: Session, command: Command, argv: Sequence[bytes], *, nested: bool
     ) -> None:
         """Tell of keys that were to be read and are not there."""
-        is_read = command.reads and not command.writes and not command.name.startswith("object ")
-        if KEY_MISS in self.letters and is_read:
+        if command.reads and not command.writes and not command.name.startswith("object "):
             for database, key in self._missing(session, command, argv):
                 self._publish(database, "keymiss", key)
 
@@ -148,7 +130,7 @@ class Notifier:
         with suppress(CommandError):  # one that does not say which are its keys, does nothing
             for key in command.keys_of(argv):
                 place = session.database, key
-                if not self._changes.waiting.is_there(place):
+                if not self._databases.waiting.is_there(place):
                     yield place
 
     def _publish(self, database: int, event: str, key: bytes) -> None:

@@ -1,6 +1,6 @@
 """The service that keeps the engine's data on disk: loads it, locks it, writes the snapshots.
 
-May import: engines, persistence, services.
+May import: engines, persistence, services, and what they may import.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ as nothing in place of keys, when the command has ended that may have emptied se
 While there is anybody who has tracked, this is among the dispatcher's attendants and hears of all
 changes. The rules are those of Redis 7.0 (tracking.c), where a key is the same in all databases.
 
-May import: audience, replies, changes, clients, session, commands.spec.
+May import: audience, errors, replies, changes, clients, session, commands.spec.
 """
 
 from __future__ import annotations

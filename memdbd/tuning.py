@@ -1,6 +1,6 @@
 """What follows when a parameter is set while the daemon runs, and what the parameters are before.
 
-May import: config, parameters, slowlog, notifications, engines, dispatch, protocol, storage.
+May import: config, engines, dispatch, factory, storage, and what they may import.
 """
 
 from __future__ import annotations

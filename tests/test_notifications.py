@@ -165,7 +165,7 @@ class TestWhatIsNew:
         listening = Listening("EAn")
         assert listening.events("SET k v", "SET k w") == ["new k", "set k", "set k"]
         assert listening.events("DEL k", "RPUSH k x") == ["del k", "new k", "rpush k"]
-        assert listening.events("RENAME k l") == ["rename_from k", "new l", "rename_to l"]
+        assert listening.events("RENAME k l") == ["new l", "rename_from k", "rename_to l"]
 
     def test_may_be_all_that_is_told_of(self) -> None:
         assert Listening("En").events("MSET k v l w", "GET m", "DEL k") == ["new k", "new l"]
@@ -177,8 +177,28 @@ class TestWhatIsNew:
             "new k", "set k", "set k", "new k", "set k", "new l", "set l",
         ]  # fmt: skip
 
+    def test_is_found_in_whatever_database_it_is(self) -> None:
+        listening = Listening("E$n")
+        assert listening.events("SET k v", "COPY k n DB 2", "MOVE k 3") == [
+            "new k", "set k", "__keyevent@2__:new n", "__keyevent@3__:new k",
+        ]  # fmt: skip
+        assert listening.events("MULTI", "SELECT 5", "SET q v", "EXEC") == [
+            "__keyevent@5__:new q", "__keyevent@5__:set q",
+        ]  # fmt: skip
+
+    def test_is_what_replaces_another_by_a_copy_or_a_new_name(self) -> None:
+        listening = Listening("En")
+        assert listening.events("MSET k v l w") == ["new k", "new l"]
+        assert listening.events("COPY k l REPLACE", "RENAME k l") == ["new l", "new l"]
+
+    def test_is_told_of_in_a_keyspace_with_bounds_set_meanwhile(self) -> None:
+        listening = Listening("En")
+        listening.party.says("a", "CONFIG SET maxmemory 1gb")
+        assert listening.events("SET k v") == ["new k"]
+
     def test_costs_nothing_when_it_is_no_longer_wanted(self) -> None:
         listening = Listening("En")
         listening.want("")
         assert listening.party.house.dispatcher.attendants.members == ()
         assert listening.party.house.engine.changes.listeners.members == ()
+        assert {each.born for each in listening.party.house.engine.databases} == {None}

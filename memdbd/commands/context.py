@@ -1,7 +1,7 @@
 """What a handler works on, and what it may ask of the daemon around it.
 
-May import: databases, pubsub, session, replies, spec, types, and the features that are about all
-clients.
+May import: spec, types, databases, session, the features that are about all clients (tracking,
+monitoring, pausing, notifications, parameters, slowlog), and what they may import.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 ``python -m memdbd.commands.document > docs/commands.md`` writes it; with ``--check FILE`` it only
 says whether the file is what the table says, and exits with 1 if not.
 
-May import: table.
+May import: spec, table.
 """
 
 from __future__ import annotations

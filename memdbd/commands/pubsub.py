@@ -13,17 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, command
+from memdbd.commands.spec import Command, Flag, Param, command
 from memdbd.glob import matcher
 from memdbd.pubsub import Topics
 from memdbd.replies import OK, Fields, Push, Reply, Several, Status
 from memdbd.session import Session
 
 CHANNEL = Param("channel")
-CHANNELS = Param("channel", many=True)
-PATTERNS = Param("pattern", many=True)
 ANY_CHANNELS = Param("channel", many=True, optional=True)
-ANY_PATTERNS = Param("pattern", many=True, optional=True)
 LISTENS = Flag.PUBSUB | Flag.LISTENER
 
 
@@ -78,100 +75,52 @@ def _in_one(kind: _Kind, ctx: Context, named: tuple[bytes, ...], *, join: bool) 
     return Fields(OK, {"action": Status(action), "channel": channel})
 
 
-@command(
-    "subscribe",
-    CHANNELS,
-    flags=LISTENS,
-    summary="Have the messages of channels sent on this connection",
-    complexity="O(1) a channel",
-)
-def subscribe(ctx: Context, *channels: bytes) -> Several:
-    return _CHANNELS.subscribe(ctx, channels)
+def _joins(kind: _Kind, name: str, what: str) -> Command:
+    """The command that begins subscriptions of a kind, each to a ``name``."""
+
+    @command(
+        f"{kind.letter}subscribe",
+        Param(name, many=True),
+        flags=LISTENS,
+        summary=f"Have the messages of {what} sent on this connection",
+        complexity=f"O(1) a {name}",
+    )
+    def join(ctx: Context, *names: bytes) -> Several:
+        return kind.subscribe(ctx, names)
+
+    @join.in_text()
+    def join_in_text(ctx: Context, *names: bytes) -> Fields:
+        return _in_one(kind, ctx, names, join=True)
+
+    return join
 
 
-@subscribe.in_text()
-def subscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
-    return _in_one(_CHANNELS, ctx, channels, join=True)
+def _leaves(kind: _Kind, name: str, what: str) -> Command:
+    """The command that ends them."""
+
+    @command(
+        f"{kind.letter}unsubscribe",
+        Param(name, many=True, optional=True),
+        flags=LISTENS,
+        summary=f"Have the messages of {what} sent no more; without a {name}, of none",
+        complexity=f"O(1) a {name}",
+    )
+    def leave(ctx: Context, *names: bytes) -> Several:
+        return kind.unsubscribe(ctx, names)
+
+    @leave.in_text()
+    def leave_in_text(ctx: Context, *names: bytes) -> Fields:
+        return _in_one(kind, ctx, names, join=False)
+
+    return leave
 
 
-@command(
-    "unsubscribe",
-    ANY_CHANNELS,
-    flags=LISTENS,
-    summary="Have the messages of channels sent no more; without a channel, of none",
-    complexity="O(1) a channel",
-)
-def unsubscribe(ctx: Context, *channels: bytes) -> Several:
-    return _CHANNELS.unsubscribe(ctx, channels)
-
-
-@unsubscribe.in_text()
-def unsubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
-    return _in_one(_CHANNELS, ctx, channels, join=False)
-
-
-@command(
-    "psubscribe",
-    PATTERNS,
-    flags=LISTENS,
-    summary="Have the messages of channels that match a pattern sent on this connection",
-    complexity="O(1) a pattern",
-)
-def psubscribe(ctx: Context, *patterns: bytes) -> Several:
-    return _PATTERNS.subscribe(ctx, patterns)
-
-
-@psubscribe.in_text()
-def psubscribe_in_text(ctx: Context, *patterns: bytes) -> Fields:
-    return _in_one(_PATTERNS, ctx, patterns, join=True)
-
-
-@command(
-    "punsubscribe",
-    ANY_PATTERNS,
-    flags=LISTENS,
-    summary="Have the messages for patterns sent no more; without a pattern, for none",
-    complexity="O(1) a pattern",
-)
-def punsubscribe(ctx: Context, *patterns: bytes) -> Several:
-    return _PATTERNS.unsubscribe(ctx, patterns)
-
-
-@punsubscribe.in_text()
-def punsubscribe_in_text(ctx: Context, *patterns: bytes) -> Fields:
-    return _in_one(_PATTERNS, ctx, patterns, join=False)
-
-
-@command(
-    "ssubscribe",
-    CHANNELS,
-    flags=LISTENS,
-    summary="Have the messages of shard channels sent on this connection",
-    complexity="O(1) a channel",
-)
-def ssubscribe(ctx: Context, *channels: bytes) -> Several:
-    return _SHARDS.subscribe(ctx, channels)
-
-
-@ssubscribe.in_text()
-def ssubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
-    return _in_one(_SHARDS, ctx, channels, join=True)
-
-
-@command(
-    "sunsubscribe",
-    ANY_CHANNELS,
-    flags=LISTENS,
-    summary="Have the messages of shard channels sent no more; without a channel, of none",
-    complexity="O(1) a channel",
-)
-def sunsubscribe(ctx: Context, *channels: bytes) -> Several:
-    return _SHARDS.unsubscribe(ctx, channels)
-
-
-@sunsubscribe.in_text()
-def sunsubscribe_in_text(ctx: Context, *channels: bytes) -> Fields:
-    return _in_one(_SHARDS, ctx, channels, join=False)
+subscribe = _joins(_CHANNELS, "channel", "channels")
+unsubscribe = _leaves(_CHANNELS, "channel", "channels")
+psubscribe = _joins(_PATTERNS, "pattern", "channels that match a pattern")
+punsubscribe = _leaves(_PATTERNS, "pattern", "channels that match a pattern")
+ssubscribe = _joins(_SHARDS, "channel", "shard channels")
+sunsubscribe = _leaves(_SHARDS, "channel", "shard channels")
 
 
 @command(

@@ -10,7 +10,7 @@ bigger one gets a pool, which knows what a cursor is. Those three are written as
             return Page(b"0", [])
         return Page(*scan(members, lambda: members.pool, cursor, words))
 
-May import: arguments, glob, spec, structs.pool.
+May import: arguments, errors, glob, spec, structs.pool.
 """
 
 from __future__ import annotations

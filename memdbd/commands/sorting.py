@@ -3,7 +3,7 @@
 Strategy, as in Redis's ``sort.c``: the elements get weights (themselves, or what other keys hold),
 are sorted by them, cut by LIMIT, and replaced by what GET finds for each.
 
-May import: context, doubles, spec, types and the types of value.
+May import: arguments, context, doubles, the types of value, and what they may import.
 """
 
 from __future__ import annotations

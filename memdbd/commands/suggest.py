@@ -3,7 +3,7 @@
 Two names are close when one deletion in each makes them equal: that covers a letter too many, one
 too few, one wrong, and two swapped, and is found by looking up a handful of words in place of a
 comparison with every command; whoever sends nothing but nonsense buys little time with it.
-The idea is SymSpell's (W. Garbe, 2012). May import: spec.
+The idea is SymSpell's (W. Garbe, 2012). May import: errors, spec.
 """
 
 from __future__ import annotations

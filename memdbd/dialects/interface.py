@@ -1,7 +1,7 @@
 """What a connection needs of a dialect, so that it knows none of them, and how one is chosen.
 
 One object a connection: it holds what has come of a request that is not complete. May import:
-commands.spec, replies, session, text, text_replies, resp, resp_replies.
+commands.spec, replies, session, streams, text, text_replies, resp, resp_replies.
 """
 
 from __future__ import annotations

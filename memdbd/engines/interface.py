@@ -1,6 +1,6 @@
 """What every engine can do, so that nothing in front of it knows which one it is.
 
-May import: commands.
+May import: commands and what they may import.
 """
 
 from __future__ import annotations

@@ -155,6 +155,12 @@ DELIBERATE: Sequence[Deliberate] = (
         besides=rb"[*~]\d+\r\n(\+\w+\r\n)+",
     ),
     Deliberate(
+        r"wait .*",
+        "a number of replicas is not cut to 32 bits, so it is waited for",
+        redis=rb":0\r\n",
+        memdbd=rb"",
+    ),
+    Deliberate(
         r"lolwut version .*",
         "nothing is drawn, so it does not matter how large",
         redis=rb"-ERR value is not an integer or out of range\r\n",

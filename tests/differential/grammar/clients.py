@@ -172,7 +172,7 @@ NOTIFICATIONS = Group(
     "notifications",
     clients=2,
     opening=((b"PSUBSCRIBE", b"__key*__:*"),),
-    before=((b"CONFIG", b"SET", b"notify-keyspace-events", b"KEA"),),
+    before=((b"CONFIG", b"SET", b"notify-keyspace-events", b"KEAn"),),
     after=((b"CONFIG", b"SET", b"notify-keyspace-events", b""),),
     lines=lines("""
         SELECT otherdb
