@@ -118,15 +118,25 @@ def write_snapshot(path: Path, count: int, deadline: Callable[[int], int | None]
     """A snapshot of 16-byte keys with 32-byte values; ``deadline(number)`` is in milliseconds."""
     from memdbd.commands.table import TYPES
     from memdbd.persistence.fs import FileSystem
-    from memdbd.persistence.snapshot import SnapshotWriter
+    from memdbd.persistence.snapshot import (
+        SnapshotWriter,
+        entries,
+        header_line,
+        install,
+        lines_of,
+    )
 
     keys = [b"key:%012d" % number for number in range(count)]
     values = {key: b"value of %s......" % key for key in keys}
     moments = ((key, deadline(number)) for number, key in enumerate(keys))
     deadlines = {key: moment for key, moment in moments if moment is not None}
     kinds = {kind.python: kind for kind in TYPES}
-    contents = {0: (values, deadlines)}
-    SnapshotWriter(FileSystem(), str(path), contents, kinds, time.time()).commit()
+    fs = FileSystem()
+    writer = SnapshotWriter(fs, str(path), header_line(0, time.time(), None))
+    for lines, number in lines_of(entries({0: (values, deadlines)}), kinds):
+        writer.add(lines, number)
+    writer.finish()
+    install(fs, str(path))
 
 
 @contextmanager

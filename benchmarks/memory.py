@@ -72,10 +72,9 @@ def fill(shape: Shape) -> Seen:
 
     from memdbd.eviction import BoundedKeyspace
 
-    def changed(operation: str, key: bytes | None) -> None:
-        pass
-
-    keyspace = BoundedKeyspace(lambda: 0, changed, shape.policy, {bytes: getsizeof})
+    keyspace = BoundedKeyspace(
+        lambda: 0, lambda *change: None, lambda value: b"", shape.policy, {bytes: getsizeof}
+    )
     now = 1_800_000_000_000
     shuffled = random.Random(1)
     before = rss_of()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ from memdbd import __version__
 from memdbd.clients import Clients
 from memdbd.clock import Clock
 from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
+from memdbd.committing import Committer, InThread
 from memdbd.config import Config
 from memdbd.daemon import Daemon
 from memdbd.dialects.interface import Dialects
@@ -33,12 +34,15 @@ from memdbd.listeners import Listeners
 from memdbd.monitoring import Monitors
 from memdbd.notifications import Notifier
 from memdbd.pausing import Pause
+from memdbd.persistence.compactor import Compacted, compact
 from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.lock import DirectoryLock
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
 from memdbd.services import Gravedigger, Sweeper
 from memdbd.session import Session
 from memdbd.slowlog import Watch
+from memdbd.snapshots import Compact, Snapshots
 from memdbd.storage import Storage
 from memdbd.structs.graveyard import Graveyard
 from memdbd.structs.pool import Random
@@ -68,15 +72,16 @@ def assemble(
     clock: Clock,
     settings: Config,
     fs: FileSystem,
-    in_thread: Callable[[Callable[[], None]], Awaitable[None]],
+    in_thread: InThread,
     seconds: Callable[[], float],
     random: Random,
+    compact_in: Compact | None = None,
 ) -> Parts:
     """Put a daemon together that follows ``settings``.
 
     ``in_thread(function)`` runs what waits for the disk; ``seconds`` is what slices of work are
-    measured with; ``random()`` gives a number from 0 to 1. Raises ConfigError where an endpoint to
-    listen on is none.
+    measured with; ``random()`` gives a number from 0 to 1; ``compact_in`` runs the compactor
+    elsewhere than in that thread. Raises ConfigError where an endpoint to listen on is none.
     """
     channels = Registry()
     daemon = Daemon(
@@ -106,16 +111,45 @@ def assemble(
         subscriber_buffer=settings.subscriber_buffer,
         seconds=seconds,
     )
-    storage = Storage(
+    lock = DirectoryLock(fs, settings.data_dir)
+    committer = Committer(
+        reactor=reactor,
+        clock=clock,
+        changes=engine.changes,
+        turn=factory.turn,
+        guard=engine.be_guarded,
+        in_thread=in_thread,
+        durability=settings.durability,
+    )
+
+    def compact_here(directory: str, path: str, segment: int, created: float) -> Compacted:
+        return compact(fs, directory, path, TYPES, segment, created)
+
+    snapshots = Snapshots(
         reactor=reactor,
         clock=clock,
         engine=engine,
+        committer=committer,
+        types=TYPES,
+        fs=fs,
+        lock=lock,
+        compact=compact_in or compact_here,
+        in_thread=in_thread,
+        random=random,
+        after=settings.snapshot_after,
+    )
+    storage = Storage(
+        reactor=reactor,
+        engine=engine,
+        committer=committer,
+        snapshots=snapshots,
+        lock=lock,
         types=TYPES,
         fs=fs,
         directory=settings.data_dir,
         filename=settings.storage_file,
         interval=settings.snapshot_interval,
-        in_thread=in_thread,
+        strict_tail=settings.strict_tail,
     )
     sweeper = Sweeper(reactor, settings.sweep_interval, engine.databases)
     gravedigger = Gravedigger(reactor, graveyard)
@@ -160,6 +194,7 @@ def assemble(
 
     daemon.may_debug = may_debug
     daemon.saver = storage.save
+    daemon.leaver = storage.leave
     daemon.sections.update(server=about, persistence=storage.info, stats=daemon.stats)
     daemon.counters += [
         factory.stats, dispatcher.stats, engine.stats, dialects.stats, storage.stats,

@@ -1,10 +1,10 @@
 """What follows from a change of data: the choke point that every change passes once.
 
-A command's change or a deadline's, it is counted towards the next snapshot, published on
+A command's change or a deadline's, its effect is kept for the journal, it is published on
 ``db_updates``, makes waiting clients look again, and spoils the transactions of those who watch
 the key. Whoever else wants to hear of changes joins ``listeners``, while he does.
 
-May import: audience, pubsub, session, waiting, dialects.updates.
+May import: audience, effects, pubsub, session, waiting, dialects.updates.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from memdbd.audience import Audience
 from memdbd.dialects.updates import update
+from memdbd.effects import Effect
 from memdbd.pubsub import Registry
 from memdbd.session import Session
 from memdbd.waiting import Waiting
@@ -23,13 +24,34 @@ UPDATES = b"db_updates"  # the channel on which each change of data is published
 Listener = Callable[[int, str, bytes | None], None]
 
 
-class Changes:
-    """Tells everybody of changes. ``author`` is the session for which something is done now."""
+def nothing() -> None:
+    """Hears of it, and does nothing."""
 
-    __slots__ = ("_channels", "_wall_ms", "author", "dirty", "listeners", "waiting", "watchers")
+
+class Changes:
+    """Tells everybody of changes. ``author`` is the session for which something is done now.
+
+    ``effects`` is what was done since they were taken; ``begun()`` hears of the first of them.
+    """
+
+    __slots__ = (
+        "_channels",
+        "_selected",
+        "_wall_ms",
+        "author",
+        "begun",
+        "dirty",
+        "effects",
+        "listeners",
+        "waiting",
+        "watchers",
+    )
 
     def __init__(self, channels: Registry, wall_ms: Callable[[], int], waiting: Waiting) -> None:
         self.dirty = 0  # changes since the start; who writes snapshots remembers where it was
+        self.effects: list[Effect] = []
+        self.begun: Callable[[], object] = nothing
+        self._selected = 0  # the database of the next effect
         self.author: Session | None = None
         self.waiting = waiting
         self.watchers: dict[tuple[int, bytes], dict[Session, None]] = {}
@@ -37,9 +59,17 @@ class Changes:
         self._channels = channels
         self._wall_ms = wall_ms
 
-    def changed(self, database: int, operation: str, key: bytes | None) -> None:
+    def changed(self, database: int, operation: str, key: bytes | None, effect: Effect) -> None:
         """Something has changed."""
         self.dirty += 1
+        if effect:
+            effects = self.effects
+            if not effects:
+                self.begun()
+            if database != self._selected:
+                self._selected = database
+                effects.append((b"SELECT", b"%d" % database))
+            effects.append(effect)
         if UPDATES in self._channels.channels:
             self._publish(database, operation, key)
         if self.watchers:
@@ -48,6 +78,12 @@ class Changes:
             self.waiting.changed(database, key)
         for listener in self.listeners.members:
             listener(database, operation, key)
+
+    def take_effects(self) -> list[Effect]:
+        """What was done since the last time, in order."""
+        taken, self.effects = self.effects, []
+        self._selected = 0
+        return taken
 
     def watch(self, session: Session, database: int, key: bytes) -> None:
         """Mark ``session`` as touched as soon as this key changes."""

@@ -49,5 +49,10 @@ class Clock:
         return int(self._wall() * 1000)
 
     def drift_ms(self) -> int:
-        """What to add to a time of this clock to have it as the wall tells it now."""
-        return self.wall_ms() - self.ms()
+        """What to add to a time of this clock to have it as the wall tells it now.
+
+        0 where that is less than a second: such a wall clock is kept in time and was not set, and
+        no deadline is to come back from a file a millisecond off.
+        """
+        drift = self.wall_ms() - self.ms()
+        return drift if abs(drift) >= 1000 else 0

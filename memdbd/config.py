@@ -4,7 +4,7 @@
 its help and its flag. Everything else (the flags, the environment variables, the sample file's
 check, the documentation) is derived from the fields.
 
-May import: errors, eviction for the names of its policies.
+May import: errors; durability and eviction for the names of their policies.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memdbd.durability import DURABILITIES, Durability
 from memdbd.errors import ConfigError
 from memdbd.eviction import POLICIES, Bounds, Policy
 
@@ -133,6 +134,24 @@ class Config:
     )
     data_dir: str = _setting("./memdb-data", _text, "directory of the data; made if missing")
     storage_file: str = _setting("persistence.json", _filename, "the snapshot's name in data_dir")
+    durability: Durability = _setting(
+        "everysec",
+        _one_of(*DURABILITIES),
+        "when a write is on disk: always (before its reply), everysec (a second later), or no "
+        "(when the system does it)",
+    )
+    snapshot_after: int = _setting(
+        64 * 1024 * 1024,
+        _bytes,
+        "bytes of journal after which a snapshot is made, if it is also longer than the last one, "
+        "such as 64mb; 0: never for that",
+    )
+    strict_tail: bool = _setting(
+        False,
+        _switch,
+        "whether to refuse to start where the journal ends in the middle of a write, as a crash "
+        "leaves it: true or false",
+    )
     snapshot_interval: float = _setting(
         60.0,
         _number(0, 10**9, whole=False),

@@ -39,9 +39,9 @@ class Daemon:
 
     ``sections`` gives the parts of ``info`` by name; ``counters`` what ``stats`` is put together
     of. Both are filled by whoever puts the daemon together, and so is ``saver``, which starts a
-    snapshot and gives the reply to come; ``stopper``, which ends the process; ``may_debug``, which
-    tells whether a client may use DEBUG; the ``figures`` of INFO; and those that have to do with
-    all clients.
+    snapshot and gives the reply to come; ``leaver``, which has no last one made; ``stopper``, which
+    ends the process; ``may_debug``, which tells whether a client may use DEBUG; the ``figures`` of
+    INFO; and those that have to do with all clients.
     """
 
     figures: Figures
@@ -75,6 +75,7 @@ class Daemon:
         self.slowlog = SlowLog()
         self.latency = Latency()
         self.saver: Callable[[], Pending] | None = None
+        self.leaver: Callable[[], object] = lambda: None
         self.stopper: Callable[[], object] | None = None
         self.may_debug: Callable[[Session], bool] = lambda session: False
         self._clock = clock
@@ -105,11 +106,17 @@ class Daemon:
             raise CommandError("this engine keeps no snapshot")
         return self.saver()
 
-    def shut_down(self, session: Session, done: Reply, *, force: bool) -> Reply:
+    def shut_down(self, session: Session, done: Reply, *, save: bool, force: bool) -> Reply:
         stop = self.stopper
         if stop is None:
             raise CommandError(NOT_SHUT_DOWN)
-        if force or self.saver is None:
+        try:
+            if not save:
+                self.leaver()
+        except CommandError as error:
+            if not force:
+                raise CommandError(NOT_SHUT_DOWN, str(error)) from None
+        if force or self.saver is None or not save:
             stop()
             return done
         pending = Pending()

@@ -1,6 +1,6 @@
 """The databases: so many keyspaces under one roof, by their numbers.
 
-May import: changes, keyspace, waiting.
+May import: changes, effects, keyspace, waiting.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from memdbd.changes import Changes
+from memdbd.effects import NOTHING, Effect
 from memdbd.keyspace import Keyspace
 from memdbd.waiting import Waiting
 
@@ -49,8 +50,10 @@ class Databases:
         """Exchange the keys of two databases."""
         if one != other:
             self._all[one].swap(self._all[other])
+            effect: Effect = (b"SWAPDB", b"%d" % one, b"%d" % other)
             for number in (one, other):
-                self.changes.changed(number, "swapdb", None)
+                self.changes.changed(number, "swapdb", None, effect)
+                effect = NOTHING  # a second one would swap them back
 
     def clear(self) -> None:
         """Take out all keys of all databases. It is announced once, or for each that had any."""

@@ -77,6 +77,12 @@ class OutOfMemory(CommandError):
     code = "OOM"
 
 
+class NotCommitted(CommandError):
+    """The journal could not be written, so a change is refused, or not known to be kept."""
+
+    code = "MISCONF"
+
+
 class ProtocolError(MemDBError):
     """The peer's bytes are no dialect of ours; the connection gets one error and is closed."""
 
@@ -104,4 +110,14 @@ class SnapshotDamaged(StorageError):
         super().__init__(f"{path}, line {line}: {reason}")
         self.path = path
         self.line = line
+        self.reason = reason
+
+
+class JournalDamaged(StorageError):
+    """A journal that is not what was written; names the file, the byte and the reason."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(f"{path}, byte {offset}: {reason}")
+        self.path = path
+        self.offset = offset
         self.reason = reason

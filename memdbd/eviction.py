@@ -10,7 +10,7 @@ How memory is counted: for each key the sizes of the key and value objects, plus
 containers hold for it, as measured; ``docs/operations.md`` says how far that is from the growth of
 the process.
 
-May import: errors, keyspace, structs.
+May import: effects, errors, keyspace, structs.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from sys import getsizeof
 from typing import Literal, get_args
 
+from memdbd.effects import Effect
 from memdbd.errors import OutOfMemory
-from memdbd.keyspace import Bury, Changed, Keyspace, Value, let_go
+from memdbd.keyspace import Bury, Changed, Keyspace, Payload, Value, let_go
 from memdbd.structs.lru import LRU
 
 Policy = Literal["noeviction", "allkeys-lru", "volatile-lru", "volatile-ttl"]
@@ -72,12 +73,13 @@ class BoundedKeyspace(Keyspace):
         self,
         clock: Callable[[], int],
         changed: Changed,
+        payload: Payload,
         policy: Policy,
         sizes: Sizes,
         bury: Bury = let_go,
         index: int = 0,
     ) -> None:
-        super().__init__(clock, changed, bury, index)
+        super().__init__(clock, changed, payload, bury, index)
         self._policy = policy
         self._sizes_of = sizes
         self._sizes: dict[bytes, int] = {}
@@ -118,14 +120,21 @@ class BoundedKeyspace(Keyspace):
         return value
 
     def set(
-        self, key: bytes, value: Value, deadline: int | None = None, operation: str = "set"
+        self,
+        key: bytes,
+        value: Value,
+        deadline: int | None = None,
+        operation: str = "set",
+        effect: Effect | None = None,
     ) -> None:
         # Behind it: what was there may just expire, and takes its own count with it.
-        super().set(key, value, deadline, operation)
+        super().set(key, value, deadline, operation, effect)
         self._count(key, value)
 
-    def update(self, key: bytes, value: Value, operation: str) -> None:
-        super().update(key, value, operation)
+    def update(
+        self, key: bytes, value: Value, operation: str, effect: Effect | None = None
+    ) -> None:
+        super().update(key, value, operation, effect)
         self._count(key, value)
 
     def clear(self, operation: str = "flushall") -> None:

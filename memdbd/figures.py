@@ -208,10 +208,22 @@ class Figures:
             "rdb_last_save_time": self.last_save(),
             "rdb_last_bgsave_status": "err" if about["last_save_error"] else "ok",
             "rdb_saves": counted["snapshots_written"],
-            "aof_enabled": 0,
-            "aof_rewrite_in_progress": 0,
-            "aof_last_bgrewrite_status": "ok",
-            "aof_last_write_status": "ok",
+            "aof_enabled": 1,  # the journal, which is always there
+            "aof_rewrite_in_progress": int(bool(about["snapshot_in_progress"])),
+            "aof_last_bgrewrite_status": "err" if about["last_save_error"] else "ok",
+            "aof_last_write_status": "err" if about["reason"] else "ok",
+            "aof_current_size": about["journal_bytes"],
+            "aof_base_size": about["snapshot_bytes"],
+            "aof_pending_bio_fsync": int(bool(about["sync_in_progress"])),
+            # Ours.
+            "durability": about["durability"],
+            "state": about["state"],
+            "reason": about["reason"],
+            "journal": about["journal"],
+            "seconds_since_sync": about["seconds_since_sync"],
+            "snapshot": about["snapshot"],
+            "snapshot_last_seconds": about["last_save_seconds"],
+            "snapshot_last_error": about["last_save_error"],
         }
 
     def _stats(self) -> Fields:

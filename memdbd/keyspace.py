@@ -4,11 +4,11 @@ A key past its deadline is never seen, to the millisecond: each look at a key co
 with the clock, whatever the sweep has done. The sweep only takes out what nobody looks at, in
 order of deadline, from a sorted list, so that it never scans.
 
-Every change passes :attr:`Keyspace.changed` with the name of the operation and the key (None: all
-keys), after it was made. Whoever made the keyspace publishes, counts and keeps it from there; no
-handler does.
+Every change passes :attr:`Keyspace.changed` with the name of the operation, the key (None: all
+keys) and its effect, after it was made. Whoever made the keyspace publishes, counts and journals it
+from there; no handler does.
 
-May import: glob, structs, sortedcontainers.
+May import: effects, glob, structs, sortedcontainers.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from typing import Any
 
 from sortedcontainers import SortedList
 
+from memdbd.effects import NOTHING, Effect
 from memdbd.glob import matcher
 from memdbd.structs.pool import Pool, Random
 
 Value = Any  # one of the classes that a DataType names
-Changed = Callable[[str, bytes | None], None]
+Changed = Callable[[str, bytes | None, Effect], None]
 # What a snapshot holds: by the number of a database, its values, and their deadlines in
 # milliseconds of the wall clock.
 Contents = Mapping[int, tuple[dict[bytes, Value], Mapping[bytes, int]]]
 Bury = Callable[[Any], None]  # takes a container that is no longer needed, to free it in slices
+Payload = Callable[[Value], bytes]  # gives what RESTORE makes a container of
 
 
 # Operations that make a new key whatever was there: in Redis they delete that first.
@@ -41,8 +43,9 @@ class Keyspace:
     """Values by key, each with or without a deadline in milliseconds of ``clock``.
 
     ``clock()`` gives the present in milliseconds; it is only asked about keys that have a
-    deadline. ``changed(operation, key)`` hears of every change; ``bury(container)`` gets what may
-    take long to free; ``index`` is its number among several.
+    deadline. ``changed(operation, key, effect)`` hears of every change; ``payload(container)``
+    gives a container's whole value as effects have it; ``bury(container)`` gets what may take long
+    to free; ``index`` is its number among several.
     """
 
     __slots__ = (
@@ -58,6 +61,7 @@ class Keyspace:
         "hits",
         "index",
         "misses",
+        "payload",
         "values",
     )
 
@@ -65,10 +69,12 @@ class Keyspace:
         self,
         clock: Callable[[], int],
         changed: Changed,
+        payload: Payload,
         bury: Bury = let_go,
         index: int = 0,
     ) -> None:
         self.index = index
+        self.payload = payload
         self.clock = clock
         self.changed = changed
         self.bury = bury
@@ -95,8 +101,15 @@ class Keyspace:
             return None
         return self.values.get(key)
 
+    def has(self, key: bytes) -> bool:
+        """Whether there is such a key. Changes nothing: what has expired stays for another look."""
+        if key in self.deadlines and self.deadlines[key] <= self.clock():
+            return False
+        return key in self.values
+
     def get(self, key: bytes) -> Value | None:
-        """The same, but a use of the key: it counts as a hit or a miss, and for eviction."""
+        """The same as ``peek``, but a use of the key: it counts as a hit or a miss, and for
+        eviction."""
         if key in self.deadlines and self.deadlines[key] <= self.clock():
             self._expire(key)
             self.misses += 1
@@ -153,9 +166,17 @@ class Keyspace:
     # Changes
 
     def set(
-        self, key: bytes, value: Value, deadline: int | None = None, operation: str = "set"
+        self,
+        key: bytes,
+        value: Value,
+        deadline: int | None = None,
+        operation: str = "set",
+        effect: Effect | None = None,
     ) -> None:
-        """Set ``key`` to ``value`` with this deadline, or none; what was there is gone."""
+        """Set ``key`` to ``value`` with this deadline, or none; what was there is gone.
+
+        ``effect``: where it is not that the key has this value now.
+        """
         if key in self.deadlines:
             self.peek(key)  # what has passed its deadline expires, and is not replaced
         old = self.values.get(key)
@@ -169,15 +190,29 @@ class Keyspace:
             self.born(key)
         if deadline is not None or key in self.deadlines:
             self._set_deadline(key, deadline)
-        self.changed(operation, key)
+        if effect is None:
+            effect = self._as_set(key, value, deadline)
+        self.changed(operation, key, effect)
 
-    def update(self, key: bytes, value: Value, operation: str) -> None:
+    def _as_set(self, key: bytes, value: Value, deadline: int | None) -> Effect:
+        """The effect that ``key`` has this value and deadline, whatever was there."""
+        if value.__class__ is not bytes:
+            until = b"0" if deadline is None else deadline
+            return b"RESTORE", key, until, self.payload(value), b"REPLACE", b"ABSTTL"
+        if deadline is None:
+            return b"SET", key, value
+        return b"SET", key, value, b"PXAT", deadline
+
+    def update(
+        self, key: bytes, value: Value, operation: str, effect: Effect | None = None
+    ) -> None:
         """Keep what a command has made of the value of ``key``; a deadline that it has, stays.
 
         A first ``get`` is the caller's: a key past its deadline must be gone before, or the new
         value would inherit it. (It is not looked at again here: what was got a moment ago may be
-        part of the new value.) A container that was changed in place is handed in as well; when
-        it is empty now, use :meth:`store`.
+        part of the new value.) A container that was changed in place is handed in as well, with the
+        effect that does to it what was done; when it is empty now, use :meth:`store`. A string may
+        have one that is shorter than the whole of it.
         """
         if key not in self.values:
             if self._pool is not None:
@@ -185,23 +220,28 @@ class Keyspace:
             if self.born is not None:
                 self.born(key)
         self.values[key] = value
-        self.changed(operation, key)
+        if effect is None:
+            if key in self.deadlines:
+                effect = (b"SET", key, value, b"KEEPTTL")
+            else:
+                effect = (b"SET", key, value)
+        self.changed(operation, key, effect)
 
-    def store(self, key: bytes, container: Value, operation: str) -> None:
+    def store(self, key: bytes, container: Value, operation: str, effect: Effect) -> None:
         """The same for a container, of which an empty one is no value: its key is deleted."""
         if container:
-            self.update(key, container, operation)
+            self.update(key, container, operation, effect)
         else:
-            self.changed(operation, key)
             self._remove(key)
-            self.changed("delete", key)
+            self.changed(operation, key, effect)
+            self.changed("delete", key, NOTHING)  # for that is in the other's effect
 
     def delete(self, key: bytes) -> bool:
         """Take ``key`` out; False where it was not there."""
         if self.get(key) is None:
             return False
         self._remove(key)
-        self.changed("delete", key)
+        self.changed("delete", key, (b"DEL", key))
         return True
 
     def expire_at(self, key: bytes, deadline: int) -> bool:
@@ -211,7 +251,7 @@ class Keyspace:
         if deadline <= self.clock():
             return self.delete(key)
         self._set_deadline(key, deadline)
-        self.changed("set_ttl", key)
+        self.changed("set_ttl", key, (b"PEXPIREAT", key, deadline))
         return True
 
     def persist(self, key: bytes) -> bool:
@@ -219,7 +259,7 @@ class Keyspace:
         if self.get(key) is None or key not in self.deadlines:
             return False
         self._set_deadline(key, None)
-        self.changed("persist", key)
+        self.changed("persist", key, (b"PERSIST", key))
         return True
 
     def rename(self, key: bytes, new: bytes) -> bool:
@@ -232,8 +272,9 @@ class Keyspace:
         born, self.born = self.born, None
         if born is not None:
             born(new)
-        self.changed("rename_from", key)
-        self.set(new, value, deadline, operation="rename_to")
+        self.changed("rename_from", key, NOTHING)
+        # With the effect, for what is there may expire only now.
+        self.set(new, value, deadline, "rename_to", (b"RENAME", key, new))
         self.born = born
         return True
 
@@ -242,8 +283,8 @@ class Keyspace:
         if self.get(key) is None or other.peek(key) is not None:
             return False
         value, deadline = self._take(key)
-        self.changed("move_from", key)
-        other.set(key, value, deadline, operation="move_to")
+        self.changed("move_from", key, (b"MOVE", key, b"%d" % other.index))
+        other.set(key, value, deadline, "move_to", NOTHING)
         return True
 
     def clear(self, operation: str = "flushall") -> None:
@@ -255,7 +296,7 @@ class Keyspace:
         self.deadlines = {}
         self._due = SortedList()
         self._pool = None
-        self.changed(operation, None)
+        self.changed(operation, None, (b"FLUSHDB",))
 
     def swap(self, other: Keyspace) -> None:
         """Exchange all keys with another keyspace. Nobody is told."""
@@ -297,13 +338,13 @@ class Keyspace:
     def _expire(self, key: bytes) -> None:
         self._remove(key)
         self.expired += 1
-        self.changed("expire", key)
+        self.changed("expire", key, (b"DEL", key))
 
     def evict(self, key: bytes) -> None:
         """Take out a key to make room for others."""
         self._remove(key)
         self.evicted += 1
-        self.changed("evict", key)
+        self.changed("evict", key, (b"DEL", key))
 
     def _remove(self, key: bytes) -> None:
         value, _ = self._take(key)

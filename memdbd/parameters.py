@@ -94,6 +94,17 @@ def _never(why: str) -> Kind:
     return parse
 
 
+def _always(why: str) -> Kind:
+    """A switch that cannot be switched off."""
+
+    def parse(raw: str) -> str:
+        if _switch(raw) == "no":
+            raise ValueError(why)
+        return "yes"
+
+    return parse
+
+
 def _buffer_limits(raw: str) -> str:
     words = raw.split()
     if len(words) % 4:
@@ -128,7 +139,7 @@ _KEPT: tuple[tuple[str, Kind, str], ...] = (
     ("active-expire-effort", _number(1, 10), "1"),
     ("activerehashing", _switch, "yes"),
     ("appendfsync", _one_of("everysec", "always", "no"), "everysec"),
-    ("appendonly", _switch, "no"),
+    ("appendonly", _always("the journal is always written"), "yes"),
     ("auto-aof-rewrite-min-size", _memory, "67108864"),
     ("auto-aof-rewrite-percentage", _number(), "100"),
     ("busy-reply-threshold", _number(0), "5000"),

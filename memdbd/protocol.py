@@ -8,8 +8,8 @@ its producer), nothing is answered and nothing read, and what is delivered meanw
 subscriber for whom too much waits is cut. So no peer makes us hold more than the bounds say.
 Whether the socket is read is worked out in one place, ``_read_or_not``, from that state.
 
-Only this module touches a transport. May import: addresses, dispatch, dialects, turn and what is
-above.
+Only this module touches a transport. May import: addresses, dispatch, dialects, outbox, turn and
+what is above.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
+from memdbd.errors import CommandError
+from memdbd.outbox import Outbox
 from memdbd.pubsub import Registry
 from memdbd.replies import Message, Pending, Push, Reply, Status
 from memdbd.session import Session
@@ -115,8 +117,7 @@ class MemDBProtocol(Protocol):
         self._is_new = not only_resp
         dialects = factory.dialects
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
-        self._output: list[bytes] = []
-        self._owed = 0  # bytes in output
+        self._outbox = Outbox()
         self._own: list[bytes] = []  # messages that go out behind the reply that is made or sent
         self._held = 0  # bytes in own, while a reply is sent
         self._answering = False  # a reply is being made
@@ -124,6 +125,7 @@ class MemDBProtocol(Protocol):
         self._pending: Pending | None = None  # busy until this reply is there
         self._stream: Iterator[bytes] | None = None  # busy until this reply is sent
         self._unparsed = bytearray()  # came while busy
+        self._sends_at_once = False
         self._reading = True
         self._full = False  # the transport wants no more: the peer does not read
         self._heard_all = False  # the peer sends no more
@@ -162,7 +164,7 @@ class MemDBProtocol(Protocol):
 
     @property
     def unsent(self) -> int:
-        return self._owed + self._held
+        return self._outbox.size + self._held
 
     @property
     def waits(self) -> bool:
@@ -176,6 +178,8 @@ class MemDBProtocol(Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+        # Of its class: TLS has none of its own, but would give that of the socket below it.
+        self._sends_at_once = hasattr(type(self.transport), "writeSomeData")
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -235,6 +239,8 @@ class MemDBProtocol(Protocol):
             busy = len(self._unparsed) >= READ_AHEAD
         else:
             busy = self._requests is not None
+        # Replies wait for the disk: no more of them until it has done its part.
+        busy |= self._outbox.waiting >= PIECE and self.factory.turn.is_held
         wanted = not (busy or self._full or self._heard_all or self._ending) or self._draining
         if wanted != self._reading:
             self._reading = wanted
@@ -260,7 +266,7 @@ class MemDBProtocol(Protocol):
     # Requests
 
     def _answer(self, requests: Iterator[Request]) -> None:
-        output = self._output
+        output = self._outbox.lines
         had = len(output)
         self._answering = True
         stop, awaited = self.factory.dispatcher.run(
@@ -268,8 +274,10 @@ class MemDBProtocol(Protocol):
         )
         self._answering = False
         if len(output) > had:
-            self._owed += sum(map(len, output[had:] if had else output))
+            self._outbox.count(sum(map(len, output[had:] if had else output)))
             self.factory.turn.owe(self)
+            if self._outbox.waiting >= PIECE:
+                self._read_or_not()
         if self._ending:  # by one of the requests
             self._stop(awaited)
         elif stop is Stop.END or (self.session.over and awaited is None):
@@ -325,6 +333,8 @@ class MemDBProtocol(Protocol):
         """Answer the next slice; a peer that does not read gets it when it does."""
         if self._requests is None or self._pending is not None or self._full:
             return
+        if self._outbox.waiting >= PIECE and self.factory.turn.is_held:
+            return  # it goes on when that is released
         if self._stream is not None:
             self._put_pieces(self._stream)
         else:
@@ -372,7 +382,7 @@ class MemDBProtocol(Protocol):
             return
         line = self._dialect.message(message)
         if self._dialect.messages_first and self._answering:
-            self._output.append(line)  # in front of the reply, with which it is counted
+            self._outbox.lines.append(line)  # in front of the reply, with which it is counted
         else:
             self._deliver(line)
 
@@ -395,16 +405,42 @@ class MemDBProtocol(Protocol):
             self._cut()
 
     def _put(self, line: bytes) -> None:
-        self._output.append(line)
-        self._owed += len(line)
+        self._outbox.put(line)
         self.factory.turn.owe(self)
 
     def flush(self) -> None:
-        """Hand what has been collected to the transport, as far as the peer reads."""
-        while self._output and not self._full:
-            piece = self._next_piece()
+        """Send what has been collected, as far as the peer reads."""
+        self._outbox.release_all()
+        self._send()
+
+    def seal(self) -> None:
+        """A commit has begun that covers what has been collected."""
+        self._outbox.seal()
+
+    def release(self) -> None:
+        """It is done: send what it covers."""
+        self._outbox.release()
+        self._send()
+
+    def withdraw(self, error: CommandError) -> None:
+        """It has failed: nobody knows what becomes of the requests that it covers."""
+        if self._lost:
+            return
+        self._outbox.withdraw()
+        self._own.clear()
+        self._held = 0
+        self._outbox.put(typing.cast(bytes, self._dialect.encode(error)))
+        self._outbox.release_all()
+        self.end()
+        self._send()
+
+    def _send(self) -> None:
+        """Hand to the transport what may leave."""
+        limit = LAST_PIECE if self._ending else PIECE
+        while self._outbox.has_released and not self._full:
+            piece = self._outbox.take(limit)
             self.factory.bytes_out += len(piece)
-            self.transport.write(piece)
+            self._hand_over(piece)
         if self._full:
             return
         if self._ending:
@@ -413,22 +449,22 @@ class MemDBProtocol(Protocol):
             self.factory.turn.unfinished(self)
         self._read_or_not()
 
-    def _next_piece(self) -> bytes:
-        output = self._output
-        limit = LAST_PIECE if self._ending else PIECE
-        if self._owed <= limit:
-            piece = b"".join(output)
-            output.clear()
-            self._owed = 0
-            return piece
-        size = count = 0
-        while size < limit:
-            size += len(output[count])
-            count += 1
-        piece = b"".join(output[:count])
-        del output[:count]
-        self._owed -= size
-        return piece
+    def _hand_over(self, piece: bytes) -> None:
+        """Give a piece to the transport.
+
+        ``write`` would have the reactor ask for room first, of which there nearly always is enough;
+        to send at once where nothing waits to be sent takes a request at depth 1 from 22.5 to
+        16.5 us of CPU.
+        """
+        transport = self.transport
+        # What waits there is in these two.
+        if self._sends_at_once and not (transport.dataBuffer or transport._tempDataBuffer):
+            sent = transport.writeSomeData(piece)
+            if sent == len(piece):
+                return
+            if isinstance(sent, int):  # else the connection is lost, as the reactor will find
+                piece = piece[sent:]
+        transport.write(piece)
 
     def pauseProducing(self) -> None:
         # The transport has more than it could send.
@@ -487,7 +523,7 @@ class MemDBProtocol(Protocol):
 
     def _lose_if_done(self) -> None:
         """Close, or as far as can be while the peer still sends, if all is sent."""
-        if self._output or self._full or self._lost:
+        if self._outbox.size or self._full or self._lost:
             return
         if self._draining and not self._heard_all:
             self.transport.loseWriteConnection()
@@ -527,8 +563,7 @@ class MemDBProtocol(Protocol):
         self._unparsed.clear()
         self._own.clear()
         self._held = 0
-        self._output.clear()
-        self._owed = 0
+        self._outbox.clear()
 
 
 def _nowhere(message: object) -> None:

@@ -1,39 +1,46 @@
-"""The service that keeps the engine's data on disk: loads it, locks it, writes the snapshots.
+"""The service that keeps the engine's data on disk: locks the directory, recovers, and at the end
+closes the journal. What is between is for the committer and the snapshots, which it starts and
+stops.
 
-May import: engines, persistence, services, and what they may import.
+May import: committing, engines, persistence, services, snapshots, and what they may import.
 """
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from memdbd.clock import Clock
 from memdbd.commands.types import DataType
+from memdbd.committing import Committer, State
+from memdbd.durability import Durability
 from memdbd.engines.local import LocalEngine
-from memdbd.errors import CommandError, StorageError
+from memdbd.errors import JournalDamaged, SnapshotDamaged, StorageError
 from memdbd.persistence.fs import FileSystem
-from memdbd.persistence.loading import read
 from memdbd.persistence.lock import DirectoryLock
-from memdbd.persistence.snapshot import SnapshotWriter, remove_unfinished
-from memdbd.replies import OK, Pending, Reply
+from memdbd.persistence.recovery import Recovered, keep_torn, recover, sync_last
+from memdbd.persistence.snapshot import remove_unfinished
+from memdbd.replies import Pending, Reply
 from memdbd.services import Periodic
+from memdbd.snapshots import Snapshots
 
 
 class Storage(MultiService):
     """Keeps the data of ``engine`` in ``directory``.
 
-    A snapshot is written every ``interval`` seconds if something changed (0: never), when ``save``
-    is called, and at the end. ``in_thread(function)`` runs what waits for the disk.
+    A snapshot is made every ``interval`` seconds if something has changed (0: never), when the
+    journal has become long, when ``save`` is called, and at the end. ``strict_tail``: refuse what a
+    crash may leave at the end of the journal.
     """
+
+    TICK = 1.0  # seconds between two syncs under everysec
 
     _log = Logger()
 
@@ -41,169 +48,181 @@ class Storage(MultiService):
         self,
         *,
         reactor: IReactorTime,
-        clock: Clock,
         engine: LocalEngine,
+        committer: Committer,
+        snapshots: Snapshots,
+        lock: DirectoryLock,
         types: Sequence[DataType[Any]],
         fs: FileSystem,
         directory: str,
         filename: str,
         interval: float,
-        in_thread: Callable[[Callable[[], None]], Awaitable[None]],
+        strict_tail: bool,
     ) -> None:
         super().__init__()
+        self.snapshots = snapshots
         self._reactor = reactor
-        self._clock = clock
         self._engine = engine
-        self._types = types
+        self._committer = committer
+        self._lock = lock
+        self._types = {kind.name: kind for kind in types}
         self._fs = fs
         self._directory = directory
         self._path = str(Path(directory) / filename)
-        self._in_thread = in_thread
-        self._lock = DirectoryLock(fs, directory)
-        self._covered = 0  # the engine's count of changes that the snapshot on disk covers
-        self._asked: list[Pending] = []  # wait for the next snapshot
-        self._writing: Deferred[None] | None = None
-        self._saves = 0
-        self._failures = 0
-        self._last_save: float | None = None  # seconds of the wall clock
-        self._last_error: str | None = None
+        self._strict_tail = strict_tail
         self._periodic: Periodic | None = None
+        self._saves_at_end = True
+        self._recovered: dict[str, int] = {}
         self.save_every(interval)
+        Periodic(reactor, self.TICK, self._tick).setServiceParent(self)
+
+    # From the disk
 
     def startService(self) -> None:
-        """Lock and load. Raises StorageError where the data cannot be used as it is."""
+        """Lock and recover. Raises StorageError where the data cannot be used as it is."""
         try:
             self._fs.make_directory(self._directory)
             self._lock.acquire()
             # A link stays one: what it points to is read, and replaced.
             self._path = self._fs.resolve(self._path)
             remove_unfinished(self._fs, self._path)
-            found = self._fs.exists(self._path)
         except OSError as error:
-            raise StorageError(
-                f"data directory {self._directory} cannot be used: {error.strerror}"
-            ) from error
-        if found:
-            self._load()
+            raise self._unusable(error) from error
+        recovered = self._recover()
+        self._keep_torn(recovered)
+        try:
+            self.snapshots.begin(self._directory, self._path, recovered)
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._engine.load(recovered.contents)
+        self._tell(recovered)
         # What is there now stays: a full collection would look at all of it, in one stretch, and
         # find nothing (24 ms for Twisted's own objects, 67 ms more for a million of ours).
         gc.collect()
         gc.freeze()
         super().startService()
 
-    def _load(self) -> None:
-        snapshot = read(self._fs, self._path, {kind.name: kind for kind in self._types})
-        self._engine.load(snapshot.contents)
-        if snapshot.imported:
-            self._covered = -1  # no snapshot of ours yet, so the next one is due
-        else:
-            self._last_save = snapshot.created
-        self._log.info(
-            "{count} keys {how} from {path}",
-            count=snapshot.size,
-            how="imported" if snapshot.imported else "loaded",
-            path=self._path,
+    def _recover(self) -> Recovered:
+        try:
+            return recover(self._fs, self._directory, self._path, self._types)
+        except (SnapshotDamaged, JournalDamaged) as error:
+            raise StorageError(
+                f"{error}. Nothing was changed. To see all that is wrong: memdb check "
+                f"{self._directory}; to go on with what can be read, and keep the rest beside: "
+                f"memdb repair {self._directory}"
+            ) from error
+
+    def _unusable(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"data directory {self._directory} cannot be used: {error.strerror or error}"
         )
 
+    def _keep_torn(self, recovered: Recovered) -> None:
+        for segment in recovered.torn:
+            if segment.torn and self._strict_tail:
+                raise JournalDamaged(
+                    segment.path,
+                    segment.length,
+                    f"the last {len(segment.torn)} bytes are no complete frame, as a crash leaves "
+                    "them, and strict_tail is set",
+                )
+        try:
+            for kept in keep_torn(self._fs, recovered.torn):
+                self._log.warn(
+                    "the journal ended in the middle of a write, as a crash leaves it: what is "
+                    "behind frame {sequence} was cut off, and is kept in {kept}",
+                    sequence=recovered.sequence,
+                    kept=kept,
+                )
+            # What a daemon before has left may still be on its way to the disk, and is built upon.
+            sync_last(self._fs, recovered)
+            self._fs.sync_directory(os.path.dirname(self._path))
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _tell(self, recovered: Recovered) -> None:
+        self._recovered = {"recovered_keys": recovered.size, "recovered_frames": recovered.frames}
+        self._log.info(
+            "{count} keys {how} from {path}, with {frames} frames of the journal",
+            count=recovered.size,
+            how="imported" if recovered.snapshot.imported else "loaded",
+            path=self._path,
+            frames=recovered.frames,
+        )
+        if not recovered.was_closed:
+            self._log.warn(
+                "the daemon before did not stop in order; its journal ends with frame {sequence}",
+                sequence=recovered.sequence,
+            )
+
+    # To the disk
+
     def stopService(self) -> Deferred[None]:
-        """Write the last snapshot if something changed, and give the directory free."""
+        """Make the last snapshot if something has changed, close the journal, and give the
+        directory free."""
         super().stopService()
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        if self._writing is not None:
-            await self._writing
-        self.save_if_changed()
-        if self._writing is not None:
-            await self._writing
-        if self._covered != self._engine.dirty:
-            self._log.critical(
-                "stopped with changes that are NOT in {path}: {error}",
-                path=self._path,
-                error=self._last_error,
-            )
+        self.snapshots.stop()
+        if self._saves_at_end and self._committer.state is State.HEALTHY:
+            self.snapshots.make_if_changed()
+        await self.snapshots.idle()
+        await self._committer.close()
         self._lock.release()
 
+    def _tick(self) -> None:
+        self._committer.sync_if_due()
+        self.snapshots.make_if_worth()
+
     def save_every(self, seconds: float) -> None:
-        """Write a snapshot every so many seconds from now on, if something changed; 0: never."""
+        """Make a snapshot every so many seconds from now on, if something has changed; 0: never."""
+        self._saves_at_end = bool(seconds)
         if self._periodic is not None:
             self._periodic.disownServiceParent()
             self._periodic = None
         if seconds:
-            self._periodic = Periodic(self._reactor, seconds, self.save_if_changed)
+            self._periodic = Periodic(self._reactor, seconds, self.snapshots.make_if_changed)
             self._periodic.setServiceParent(self)
 
     def save(self) -> Pending:
-        """Write a snapshot of what is there now. The reply is there when it is on disk."""
-        pending = Pending()
-        self._asked.append(pending)
-        self._begin()
-        return pending
+        """Make a snapshot of what is there now. The reply is there when it is on disk."""
+        return self.snapshots.make()
 
-    def save_if_changed(self) -> None:
-        """Write a snapshot if something changed since the last one."""
-        if self._covered != self._engine.dirty:
-            self._begin()
+    def leave(self) -> None:
+        """Make no last snapshot; the journal has it all. Raises NotCommitted where it has not."""
+        self._committer.check()
+        self._saves_at_end = False
+
+    def follow(self, policy: Durability) -> None:
+        """Keep to another policy of durability from now on."""
+        self._committer.durability = policy
+        self._committer.sync_if_due()
+
+    # What is told
 
     def info(self) -> Mapping[str, Reply]:
         """What ``info`` tells of this."""
+        committer = self._committer
         return {
-            "snapshot": self._path,
-            "snapshot_in_progress": self._writing is not None,
-            "changes_since_last_save": self._engine.dirty - max(self._covered, 0),
-            "last_save": self._last_save,
-            "last_save_error": self._last_error,
+            "state": committer.state.value,
+            "reason": committer.reason,
+            "durability": committer.durability,
+            "journal": committer.journal.path if committer.journal is not None else "",
+            "journal_bytes": self.snapshots.journal_bytes,
+            "sync_in_progress": committer.is_syncing,
+            "seconds_since_sync": round(self._reactor.seconds() - committer.last_sync, 3),
+            **self.snapshots.info(),
         }
 
     def stats(self) -> Mapping[str, int]:
         """What was counted."""
-        return {"snapshots_written": self._saves, "snapshots_failed": self._failures}
-
-    def _begin(self) -> None:
-        if self._writing is None:
-            self._writing = Deferred()
-            ensureDeferred(self._write())
-
-    async def _write(self) -> None:
-        try:
-            # Whoever asks while one is written wants what has changed since, too.
-            while True:
-                asked, self._asked = self._asked, []
-                outcome = await self._snapshot()
-                for pending in asked:
-                    pending.resolve(outcome)
-                if not self._asked:
-                    return
-        finally:
-            done, self._writing = self._writing, None
-            if done is not None:
-                done.callback(None)
-
-    async def _snapshot(self) -> Reply:
-        changes = self._engine.dirty
-        created = self._clock.wall_ms() / 1000
-        kinds = {kind.python: kind for kind in self._types}
-        try:
-            self._lock.check()
-            contents = self._engine.copy()
-            writer = SnapshotWriter(self._fs, self._path, contents, kinds, created)
-            while writer.write_slice():
-                await deferLater(self._reactor, 0)
-            await self._in_thread(writer.commit)
-        except Exception as error:
-            self._failures += 1
-            self._last_error = str(error)
-            if isinstance(error, (OSError, StorageError)):  # the disk's fault, and not ours
-                self._log.error("snapshot not written: {error}", error=error)
-            else:
-                self._log.failure("a defect of memdbd: {path} not written", path=self._path)
-            return CommandError(
-                f"the snapshot could not be written: {error}",
-                "nothing is lost while the server runs; mend the disk and save again",
-            )
-        self._saves += 1
-        self._covered = changes
-        self._last_save = created
-        self._last_error = None
-        self._log.info("{count} keys saved to {path}", count=writer.count, path=self._path)
-        return OK
+        return {
+            "snapshots_written": self.snapshots.saves,
+            "snapshots_failed": self.snapshots.failures,
+            "journal_frames": self._committer.frames,
+            "journal_bytes_written": self._committer.bytes,
+            "journal_syncs": self._committer.syncs,
+            "journal_failures": self._committer.failures,
+            **self._recovered,
+        }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from functools import partial
 from types import TracebackType
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, TypeVar
 
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
@@ -29,12 +29,15 @@ from twisted.python.logfile import LogFile
 from memdbd import __version__, config
 from memdbd.assembly import assemble
 from memdbd.clock import Clock
+from memdbd.compacting import compact_in_process
 from memdbd.config import SETTINGS, Config
 from memdbd.errors import ConfigError, MemDBError
 from memdbd.logs import observer
 from memdbd.persistence.fs import FileSystem
 from memdbd.services import Stack
 from memdbd.systemd import Notifier, SystemdService
+
+T = TypeVar("T")
 
 
 def _parameters() -> list[list[str | None]]:
@@ -145,12 +148,19 @@ def makeService(options: Options) -> IService:
         # reason to die without a snapshot, which is what the signal does by itself.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    def in_thread(function: Callable[[], None]) -> Deferred[None]:
+    def in_thread(function: Callable[[], T], /) -> Deferred[T]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function)
 
     try:
         parts = assemble(
-            reactor, clock, settings, FileSystem(), in_thread, time.perf_counter, random.random
+            reactor,
+            clock,
+            settings,
+            FileSystem(),
+            in_thread,
+            time.perf_counter,
+            random.random,
+            compact_in_process,
         )
     except ConfigError as error:
         raise SystemExit(f"memdbd: {error}") from None

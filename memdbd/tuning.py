@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from memdbd.config import Config
 from memdbd.dispatch import Dispatcher
+from memdbd.durability import Durability
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError
 from memdbd.eviction import POLICIES
@@ -41,6 +42,8 @@ def connect(
         maxmemory=settings.max_memory,
         maxmemory_policy=settings.eviction,
         save=f"{interval} 1" if interval else "",
+        appendfsync=settings.durability,
+        auto_aof_rewrite_min_size=settings.snapshot_after,
     )
     parameters.set([("client-output-buffer-limit", f"pubsub {settings.subscriber_buffer} 0 0")])
 
@@ -62,6 +65,8 @@ def connect(
     parameters.on("maxmemory-policy", partial(_evict_by, engine))
     parameters.on("notify-keyspace-events", partial(_notify, notifier))
     parameters.on("requirepass", _refuse_password)
+    parameters.on("appendfsync", lambda policy: storage.follow(cast(Durability, policy)))
+    parameters.on("auto-aof-rewrite-min-size", lambda size: _save_after(storage, int(size)))
     parameters.on("save", lambda points: storage.save_every(_interval(points)))
 
 
@@ -69,6 +74,10 @@ def _interval(points: str) -> float:
     """Seconds between snapshots. Of several save points it is the shortest time, whatever the
     number of changes: a snapshot too many is better than one too late."""
     return min(map(int, points.split()[::2]), default=0)
+
+
+def _save_after(storage: Storage, size: int) -> None:
+    storage.snapshots.after = size
 
 
 def _bound(engine: LocalEngine, **changes: Any) -> None:

@@ -1,24 +1,37 @@
 """The end of a reactor turn, where everything that the turn did is made good at once.
 
 Replies and messages are not sent as they arise but collected, each connection its own, until the
-reactor has read from all sockets that were ready. Then one commit comes first (the journal's, when
-there is one) and each connection sends once. Imports Twisted only.
+reactor has read from all sockets that were ready. Then one commit comes first, the journal's, and
+each connection sends once. A commit may take a while, for the disk: what was collected is sealed
+then, and what is collected meanwhile waits for the next one, since it may tell of what this turn
+has changed. May import: errors, Twisted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+
+from memdbd.errors import CommandError
 
 
 class Connection(Protocol):
     """What takes part in a turn."""
 
     def flush(self) -> None:
-        """Send what has been collected."""
+        """Send what has been collected: it is committed."""
+
+    def seal(self) -> None:
+        """A commit has begun that covers what has been collected."""
+
+    def release(self) -> None:
+        """It is done: send what was sealed."""
+
+    def withdraw(self, error: CommandError) -> None:
+        """It has failed: what has been collected is not true. Tell the peer so, and end."""
 
     def go_on(self) -> None:
         """Answer the next slice of requests that were left over."""
@@ -27,10 +40,16 @@ class Connection(Protocol):
         """Something raised: end the connection."""
 
 
+# Makes good what has been changed: True if that is done. If not, it will call ``committed`` or
+# ``not_committed`` of the turn. Raises CommandError where it cannot be done.
+Commit = Callable[[], bool]
+
+
 class Turn:
     """Collects the connections that want something at the end of this turn of ``reactor``.
 
-    ``seconds`` tells the time by which a turn is late.
+    ``seconds`` tells the time by which a turn is late. ``commit`` is called at the end of each turn
+    unless one is under way.
     """
 
     # All connections' share of one turn. Without it each would have its slice in every turn, and
@@ -42,11 +61,14 @@ class Turn:
     def __init__(self, reactor: IReactorTime, seconds: Callable[[], float]) -> None:
         self._reactor = reactor
         self._seconds = seconds
+        self.commit: Commit = lambda: True
         self._late_from: float | None = None  # set when the turn begins
         self._scheduled = False
+        self._committing = False
         # Dicts, for a connection may say so several times in a turn, and gets one flush and one
         # slice all the same.
         self._owing: dict[Connection, None] = {}
+        self._sealed: dict[Connection, None] = {}  # covered by the commit that is under way
         self._unfinished: dict[Connection, None] = {}
 
     def is_late(self) -> bool:
@@ -54,29 +76,79 @@ class Turn:
         now = self._seconds()
         if self._late_from is None:
             self._late_from = now + self.BUDGET
-            self._schedule()
+            self.schedule()
         return now >= self._late_from
 
     def owe(self, connection: Connection) -> None:
-        """Flush ``connection`` at the end of this turn."""
+        """Let ``connection`` send at the end of this turn."""
         self._owing[connection] = None
-        self._schedule()
+        self.schedule()
 
     def unfinished(self, connection: Connection) -> None:
-        """Let ``connection`` go on after the flush of this turn."""
+        """Let ``connection`` go on behind this turn."""
         self._unfinished[connection] = None
-        self._schedule()
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Have an end of this turn, even if nobody is owed anything."""
+        if not self._scheduled:
+            self._scheduled = True
+            # What is due at once runs after the reads of this turn, before the next poll.
+            self._reactor.callLater(0, self.end)
 
     def end(self) -> None:
         """End the turn now; the reactor calls it when all that was ready has been read."""
         self._scheduled = False
+        if not self._committing:
+            self._commit()
+        self._go_on()
+
+    # The commit
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a commit is under way, until which nothing is sent."""
+        return self._committing
+
+    def committed(self) -> None:
+        """The commit that was under way is done. One for what came meanwhile follows at once."""
+        self._committing = False
+        sealed, self._sealed = self._sealed, {}
+        self._each(sealed, lambda connection: connection.release())
+        self._commit()
+
+    def not_committed(self, error: CommandError) -> None:
+        """The commit that was under way has failed, and with it all that came since."""
+        self._committing = False
+        told = self._sealed | self._owing
+        self._sealed, self._owing = {}, {}
+        self._each(told, lambda connection: connection.withdraw(error))
+
+    def _commit(self) -> None:
         owing, self._owing = self._owing, {}
-        for connection in owing:
+        try:
+            done = self.commit()
+        except CommandError as error:
+            told = error.bare()
+            self._each(owing, lambda connection: connection.withdraw(told))
+            return
+        except Exception:
+            for connection in owing:
+                self._failed(connection)
+            return
+        if done:
+            self._each(owing, lambda connection: connection.flush())
+        else:
+            self._committing = True
+            self._sealed = owing
+            self._each(owing, lambda connection: connection.seal())
+
+    def _each(self, connections: Iterable[Connection], act: Callable[[Connection], object]) -> None:
+        for connection in connections:
             try:
-                connection.flush()
+                act(connection)
             except Exception:
                 self._failed(connection)
-        self._go_on()
 
     def _go_on(self) -> None:
         self._late_from = None
@@ -92,13 +164,7 @@ class Turn:
         # Who had no turn comes first in the next.
         self._unfinished = unfinished | self._unfinished
         if self._unfinished:
-            self._schedule()
-
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            # What is due at once runs after the reads of this turn, before the next poll.
-            self._reactor.callLater(0, self.end)
+            self.schedule()
 
     def _failed(self, connection: Connection) -> None:
         # One connection's failure must not keep the others' replies.

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sized
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Self
@@ -39,6 +40,7 @@ from zope.interface import implementer
 import memdbd
 from memdbd.assembly import assemble
 from memdbd.clock import Clock as SteadyClock
+from memdbd.committing import InThread
 from memdbd.config import ENVIRONMENT, Config
 from memdbd.persistence.fs import FileSystem
 from memdbd.protocol import MemDBProtocol
@@ -85,6 +87,8 @@ class Wire(StringTransport):
             peerAddress=IPv4Address("TCP", "127.0.0.1", port),
         )
         self.protocol: MemDBProtocol
+        self.room = 0  # bytes that the socket takes at once
+        self._tempDataBuffer: list[bytes] = []  # as the reactor's transports have it
         self.untaken = bytearray()
         self.taken = bytearray()
         self.closed: type[Exception] | None = None  # how the connection was lost
@@ -102,6 +106,18 @@ class Wire(StringTransport):
         if self.producer is not None and len(self.untaken) > self.CAPACITY:
             self._producer_paused = True
             self.producer.pauseProducing()
+
+    @property
+    def dataBuffer(self) -> bytes:
+        return bytes(self.untaken)
+
+    def writeSomeData(self, data: bytes) -> int | Exception:
+        if self.closed:
+            return ConnectionDone()
+        sent = data[: self.room]
+        self.taken += sent
+        self.room -= len(sent)
+        return len(sent)
 
     def take(self, most: int) -> None:
         """The peer reads up to so many bytes."""
@@ -225,6 +241,13 @@ class Peer:
         return False
 
 
+def soon(clock: Clock, work: Callable[[], Any], /) -> Deferred[Any]:
+    """Work in a thread: what it gives is there in the next turn."""
+    done: Deferred[Any] = Deferred()
+    clock.callLater(0, maybeDeferred(work).chainDeferred, done)
+    return done
+
+
 class House:
     """A daemon without sockets and files, on a Clock: the parts that ``makeService`` runs, of which
     no service is started. Settings are those of :class:`~memdbd.config.Config`.
@@ -235,7 +258,7 @@ class House:
     def __init__(
         self,
         fs: FileSystem | None = None,
-        in_thread: Callable[[Callable[[], None]], Deferred[None]] = maybeDeferred,
+        in_thread: InThread | None = None,
         **settings: Any,
     ) -> None:
         self.clock = TurnClock()
@@ -249,7 +272,7 @@ class House:
             self.time,
             Config(**settings),
             fs or FileSystem(),
-            in_thread,
+            in_thread or partial(soon, self.clock),
             self.clock.seconds,
             Random(1).random,
         )
@@ -321,13 +344,23 @@ class Stored:
     """A :class:`House` with the storage of a real directory, whose disk work is done at once."""
 
     def __init__(
-        self, directory: Path, fs: FileSystem | None = None, interval: float = 60.0
+        self,
+        directory: Path,
+        fs: FileSystem | None = None,
+        interval: float = 60.0,
+        **settings: Any,
     ) -> None:
         self.directory = directory
         self.snapshot = directory / "persistence.json"
-        self.held: list[Callable[[], None]] | None = None  # a list: commits wait to be let go
+        self.held: list[Callable[[], None]] | None = None  # a list: disk work waits to be let go
         self._waiting: list[Deferred[None]] = []
-        self.house = House(fs, self._in_thread, data_dir=str(directory), snapshot_interval=interval)
+        self.house = House(
+            fs,
+            self._in_thread,
+            data_dir=str(directory),
+            snapshot_interval=interval,
+            **settings,
+        )
         self.storage = self.house.parts.storage
 
     def start(self) -> Self:
@@ -339,19 +372,26 @@ class Stored:
         """Stop, with whatever has to be written."""
         stopped = self.storage.stopService()
         self.house.settle()
+        self.let_all_go()
         assert stopped.called
         stopped.addErrback(lambda failure: failure.raiseException())
 
-    def let_go(self) -> None:
-        """Let the commit that waits longest be done."""
+    def let_go(self, which: int = 0) -> None:
+        """Let a piece of work be done, of those that wait; at first, that which waits longest."""
         assert self.held
-        work, done = self.held.pop(0), self._waiting.pop(0)
+        work, done = self.held.pop(which), self._waiting.pop(which)
         maybeDeferred(work).chainDeferred(done)
         self.house.settle()
 
-    def _in_thread(self, work: Callable[[], None]) -> Deferred[None]:
+    def let_all_go(self) -> None:
+        """Let all that waits be done, and what follows from it; hold nothing from now on."""
+        while self.held:
+            self.let_go()
+        self.held = None
+
+    def _in_thread(self, work: Callable[[], Any], /) -> Deferred[Any]:
         if self.held is None:
-            return maybeDeferred(work)
+            return soon(self.house.clock, work)
         self.held.append(work)
         self._waiting.append(Deferred())
         return self._waiting[-1]

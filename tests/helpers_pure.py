@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any
 
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.internet.defer import maybeDeferred
@@ -22,14 +23,24 @@ from memdbd.commands.spec import Request
 from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.config import Config
 from memdbd.dialects.text import LineRules, TextParser
+from memdbd.effects import Effect, decode, encode
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.keyspace import Keyspace
+from memdbd.keyspace import Keyspace, Value
 from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.replay import Replay
 from memdbd.replies import Message, Push, Reply, Status
 from memdbd.session import Session
 
 RULES = LineRules({name: command.text for name, command in COMMANDS.items()})
 NOW = 1_700_000_000_000  # milliseconds, where nothing else is said
+
+
+DRIFT = 1234  # milliseconds by which the wall's clock is ahead, where effects are written
+
+
+def no_payload(value: Value) -> bytes:
+    """Of the values of a keyspace that has none but strings."""
+    raise AssertionError(f"{value} is no string")
 
 
 class World:
@@ -54,6 +65,7 @@ class World:
             clock.seconds,
             Random(1).random,
         )
+        self.parts = parts
         self.daemon = parts.daemon
         self.daemon.saver = None  # nothing is written
         self.channels = parts.channels
@@ -91,9 +103,9 @@ class World:
         changes, self.changes[:] = self.changes[:], []
         return changes
 
-    def _changed(self, operation: str, key: bytes | None) -> None:
+    def _changed(self, operation: str, key: bytes | None, effect: Effect) -> None:
         self.changes.append((operation, key))
-        self._told(operation, key)
+        self._told(operation, key, effect)
 
 
 def refusal(world: World, *argv: bytes) -> str:
@@ -158,9 +170,13 @@ class KeyspaceMachine(RuleBasedStateMachine):
         self.now = NOW
         self.model: dict[bytes, tuple[bytes, int | None]] = {}
         self.heard: list[tuple[str, bytes | None]] = []
-        self.db: Keyspace = Keyspace(lambda: self.now, self.changed)
+        self.db: Keyspace = Keyspace(lambda: self.now, self.changed, no_payload)
+        self.done: list[Effect] = []
+        self.replay = Replay({}, {})
 
-    def changed(self, operation: str, key: bytes | None) -> None:
+    def changed(self, operation: str, key: bytes | None, effect: Effect) -> None:
+        if effect:
+            self.done.append(effect)
         if operation == "expire":
             assert key is not None
             assert not self.alive(key), "expired before its deadline"
@@ -236,6 +252,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS, new=KEYS)
     def rename(self, key: bytes, new: bytes) -> None:
+        assume(key != new)  # no command does that
         was_there = self.alive(key)
         assert self.db.rename(key, new) == was_there
         if was_there:
@@ -281,6 +298,14 @@ class KeyspaceMachine(RuleBasedStateMachine):
         assert self.db.values == {key: value for key, (value, _) in self.model.items()}
         assert self.db.deadlines == deadlines
         assert list(self.db._due) == sorted((at, key) for key, at in deadlines.items())
+
+    @invariant()
+    def what_was_done_does_the_same_again(self) -> None:
+        done, self.done = self.done, []
+        self.replay.apply(decode(encode(done, DRIFT)))
+        again = self.replay.databases[0]
+        assert again.values == self.db.values
+        assert again.deadlines == {key: at + DRIFT for key, at in self.db.deadlines.items()}
 
     # For a keyspace with bounds
 

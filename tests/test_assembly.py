@@ -58,10 +58,6 @@ class TestInfo:
         parts, _ = listening("tcp:1", "tcp:2")
         assert parts.daemon.info()["server"]["listening_on"] == ["0.0.0.0:1", "0.0.0.0:2"]
 
-    def test_names_the_file_that_the_settings_name(self) -> None:
-        info = result(House(data_dir="/somewhere", storage_file="x.json"), b"info")
-        assert info["persistence"]["snapshot"] == "/somewhere/x.json"
-
     def test_and_stats_have_the_figures_of_all_parts_each_under_a_name_of_its_own(self) -> None:
         house = House()
         parts = house.parts

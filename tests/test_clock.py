@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from memdbd.clock import Clock, steady
 
 
@@ -53,6 +55,15 @@ def test_drift_makes_a_time_of_the_clock_one_of_the_wall() -> None:
         times.go_on(1)
         assert times.clock.ms() + times.clock.drift_ms() == times.clock.wall_ms()
     assert times.clock.drift_ms() == 3_599_500
+
+
+@pytest.mark.parametrize(
+    ("step", "drift"), [(0.9995, 0), (1, 1000), (-0.9985, 0), (-1, -1000), (0.001, 0)]
+)
+def test_less_than_a_second_is_no_drift(step: float, drift: int) -> None:
+    times = Times()
+    times.wall += step
+    assert times.clock.drift_ms() == drift
 
 
 def test_the_systems_steady_clock_never_goes_back() -> None:

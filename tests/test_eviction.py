@@ -5,12 +5,13 @@ from __future__ import annotations
 from sys import getsizeof
 
 import pytest
-from helpers_pure import KEYS, NOW, VALUES, KeyspaceMachine
+from helpers_pure import KEYS, NOW, VALUES, KeyspaceMachine, no_payload
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from memdbd.commands.table import TYPES
+from memdbd.effects import Effect
 from memdbd.errors import OutOfMemory
 from memdbd.eviction import (
     DEADLINE_OVERHEAD,
@@ -36,13 +37,13 @@ class Bounded:
         self.now = NOW
         self.evicted: list[bytes | None] = []
         self.dbs = [
-            BoundedKeyspace(lambda: self.now, self._changed, policy, SIZES, index=index)
+            BoundedKeyspace(lambda: self.now, self._changed, no_payload, policy, SIZES, index=index)
             for index in range(3)
         ]
         self.db = self.dbs[0]
         self.eviction = Eviction(self.dbs, Bounds(max_keys, max_memory, policy))
 
-    def _changed(self, operation: str, key: bytes | None) -> None:
+    def _changed(self, operation: str, key: bytes | None, effect: Effect) -> None:
         if operation == "evict":
             self.evicted.append(key)
 
@@ -351,7 +352,7 @@ class TestSeveralDatabases:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_one_that_takes_over_from_a_plain_one_has_counted_all(policy: Policy) -> None:
-    plain = Keyspace(lambda: NOW, lambda operation, key: None)
+    plain = Keyspace(lambda: NOW, lambda operation, key, effect: None, no_payload)
     plain.set(b"a", b"1")
     plain.set(b"b", b"2", NOW + 1000)
     plain.set(b"c", b"3", NOW + 2000)
@@ -392,7 +393,7 @@ class BoundedMachine(KeyspaceMachine):
         self.policy, self.max_keys, self.max_memory = policy, max_keys, max_memory
         self.uses = 0
         self.last_use: dict[bytes, int] = {}
-        self.db = BoundedKeyspace(lambda: self.now, self.changed, policy, SIZES)
+        self.db = BoundedKeyspace(lambda: self.now, self.changed, no_payload, policy, SIZES)
         self.eviction = Eviction([self.db], Bounds(max_keys, max_memory, policy))
 
     def used(self, key: bytes) -> None:

@@ -18,6 +18,8 @@ PACKAGE = Path(memdbd.__file__).parent
 PURE = [
     "memdbd",
     "memdbd.errors",
+    "memdbd.effects",
+    "memdbd.durability",
     "memdbd.clock",
     "memdbd.replies",
     "memdbd.structs",
@@ -93,11 +95,13 @@ PURE = [
     "memdbd.commands.table",
     "memdbd.daemon",
     "memdbd.dialects",
+    "memdbd.outbox",
 ]
 ROOMS = [
     *PURE,
     "memdbd.commands.document",
     "memdbd.persistence",
+    "memdbd.compacting",
     "memdbd.engines",
     "memdbd.dispatch",
     "memdbd.turn",
@@ -105,6 +109,8 @@ ROOMS = [
     "memdbd.protocol",
     "memdbd.factory",
     "memdbd.services",
+    "memdbd.committing",
+    "memdbd.snapshots",
     "memdbd.storage",
     "memdbd.listeners",
     "memdbd.logs",
@@ -120,6 +126,7 @@ ROOMS = [
 WITHOUT_TWISTED = {
     "memdbd.commands.document",
     "memdbd.persistence",
+    "memdbd.compacting",
     "memdbd.engines",
     "memdbd.config",
 }

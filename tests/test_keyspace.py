@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import pytest
-from helpers_pure import NOW, KeyspaceMachine, World
+from helpers_pure import NOW, KeyspaceMachine, World, no_payload
 from hypothesis import settings
 
+from memdbd.effects import NOTHING, Effect
 from memdbd.keyspace import Keyspace
 
 DEADLINE = NOW + 1000
@@ -119,7 +121,7 @@ class TestADeadline:
         def never() -> int:
             raise AssertionError("the clock was asked")
 
-        db = Keyspace(never, lambda operation, key: None)
+        db = Keyspace(never, lambda operation, key, effect: None, no_payload)
         db.set(b"k", b"v")
         assert (db.get(b"k"), db.keys(), len(db), db.delete(b"k")) == (b"v", [b"k"], 1, True)
 
@@ -276,11 +278,45 @@ class TestEachChangeIsHeardOnce:
 
     def test_after_it_was_made(self) -> None:
         seen: list[list[bytes]] = []
-        db = Keyspace(lambda: NOW, lambda operation, key: seen.append(db.keys()))
+        db: Keyspace = Keyspace(
+            lambda: NOW, lambda operation, key, effect: seen.append(db.keys()), no_payload
+        )
         db.set(b"k", b"v")
         db.rename(b"k", b"n")
         db.delete(b"n")
         assert seen == [[b"k"], [], [b"n"], []]
+
+
+class TestTimeThatGoesByInTheMiddle:
+    def test_of_a_rename_expires_what_is_there_before_the_renames_effect(self) -> None:
+        effects: list[Effect] = []
+        times = iter([NOW, NOW, DEADLINE, DEADLINE])  # the last look is at what is replaced
+        db = Keyspace(lambda: next(times), lambda *change: effects.append(change[2]), no_payload)
+        db.set(b"new", b"w", DEADLINE)
+        db.set(b"k", b"v")
+        assert db.peek(b"new") == b"w"
+        effects.clear()
+        assert db.rename(b"k", b"new")
+        assert [effect for effect in effects if effect] == [
+            (b"DEL", b"new"),
+            (b"RENAME", b"k", b"new"),
+        ]
+        assert (db.values, db.deadlines) == ({b"new": b"v"}, {})
+
+    def test_of_a_change_that_leaves_nothing_finds_nothing_to_expire(self) -> None:
+        now = NOW
+        seen: list[tuple[str, Effect]] = []
+
+        def changed(operation: str, key: bytes | None, effect: Effect) -> None:
+            nonlocal now
+            now = DEADLINE
+            seen.append((operation, effect))
+            assert db.peek(b"k") is None  # as whoever looks who waits for it
+
+        db: Keyspace = Keyspace(lambda: now, changed, no_payload)
+        db.load({b"k": deque()}, {b"k": DEADLINE})
+        db.store(b"k", deque(), "lpop", (b"LPOP", b"k"))
+        assert seen == [("lpop", (b"LPOP", b"k")), ("delete", NOTHING)]
 
 
 class TestLoading:

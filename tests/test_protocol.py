@@ -513,7 +513,7 @@ class TestTheEnd:
         peer.sends(b"save\nping\n")
         house.settle()
         house.saves[0].resolve([b"x"] * 100_000)
-        assert len(peer.protocol._output) == 0
+        assert peer.protocol._outbox.size == 0
         reply, pong = peer.hears().splitlines()
         assert json.loads(reply) == {"result": ["x"] * 100_000}
         assert pong == PONG
@@ -622,13 +622,35 @@ class TestTheEnd:
 
     def test_a_defect_on_one_connection_ends_that_one_only(self, house: House) -> None:
         bad, good = house.connect(), house.connect()
-        bad.protocol._next_piece = lambda: b"%d" % (1 // 0)  # type: ignore[method-assign]
+        bad.protocol._send = lambda: 1 // 0  # type: ignore[assignment,method-assign]
         bad.sends(b"ping\n")
         good.sends(b"ping\n")
         with capturedLogs() as events:
             assert good.hears() == PONG + b"\n"
         assert bad.wire.closed is ConnectionAborted
         assert [event["log_failure"].type for event in events] == [ZeroDivisionError]
+
+    @pytest.mark.parametrize("room", range(20))
+    def test_what_the_socket_takes_at_once_comes_before_the_rest(
+        self, room: int, house: House
+    ) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.wire.room = room
+        assert peer.asks(b"echo 1\n", b"echo 2\n") + bytes(peer.wire.untaken) == (
+            b'{"result": "1"}\n{"result": "2"}\n'
+        )
+        peer.wire.room = 1000
+        peer.asks(b"echo 3\n")
+        assert len(peer.wire.taken) == room  # for it is behind what waits
+        peer.reads = True
+        assert peer.asks().endswith(b'{"result": "3"}\n')
+
+    def test_a_socket_that_is_gone_is_left_to_the_reactor(self, house: House) -> None:
+        peer = house.connect()
+        gone = ConnectionDone()
+        peer.wire.writeSomeData = lambda data: gone  # type: ignore[method-assign]
+        assert peer.asks(b"ping\n") == PONG + b"\n"
 
     def test_stats_tell_of_the_connections(self, house: House) -> None:
         peers = [house.connect() for _ in range(3)]

@@ -32,7 +32,7 @@ def house() -> House:
 
 def held(peer: Peer) -> int:
     """Bytes that wait for the peer, in the protocol and in its transport."""
-    return len(peer.wire.untaken) + sum(map(len, peer.protocol._output))
+    return len(peer.wire.untaken) + peer.protocol._outbox.size
 
 
 class TestAPeerThatDoesNotRead:
@@ -319,7 +319,9 @@ class Moods(RuleBasedStateMachine):
                 assert self.house.dispatcher.stats() == before
         protocol = self.peer.protocol
         if not self.peer.closed:
-            assert protocol._owed == sum(map(len, protocol._output))
+            outbox = protocol._outbox
+            lines = [outbox.lines, outbox._sealed, outbox._released]
+            assert outbox.size == sum(len(line) for kind in lines for line in kind)
 
     @rule(reads=st.booleans())
     def reads(self, reads: bool) -> None:
@@ -329,6 +331,10 @@ class Moods(RuleBasedStateMachine):
     @rule(most=st.integers(1, 1000))
     def takes(self, most: int) -> None:
         self.peer.wire.take(most)
+
+    @rule(room=st.integers(0, 400))
+    def has_room_at_once(self, room: int) -> None:
+        self.peer.wire.room = room
 
     @rule(pushy=st.booleans())
     def is_pushy(self, pushy: bool) -> None:

@@ -6,10 +6,12 @@ from itertools import pairwise
 
 import pytest
 from harness import TurnClock, outcome
+from helpers_pure import no_payload
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
+from memdbd.effects import Effect
 from memdbd.keyspace import Keyspace
 from memdbd.services import Gravedigger, Periodic, Stack, Sweeper
 from memdbd.structs.graveyard import Graveyard
@@ -127,7 +129,7 @@ class Slow(TurnClock):
 class TestSweeper:
     def full(self, clock: TurnClock, keys: int) -> tuple[Keyspace, Sweeper]:
         """A keyspace whose keys are all due, and its sweeper, started."""
-        keyspace = Keyspace(lambda: 2000, lambda operation, key: None)
+        keyspace = Keyspace(lambda: 2000, lambda *change: None, no_payload)
         keyspace.load({b"%d" % n: b"v" for n in range(keys)}, {b"%d" % n: n for n in range(keys)})
         sweeper = Sweeper(clock, 0.1, [keyspace])
         sweeper.startService()
@@ -183,7 +185,7 @@ class TestSweeper:
     def test_goes_round_where_one_keyspace_has_more_than_a_slice_can_take(self) -> None:
         clock = Slow()
         endless, sweeper = self.full(clock, 100_000)
-        other = Keyspace(lambda: 2000, lambda operation, key: None)
+        other = Keyspace(lambda: 2000, lambda *change: None, no_payload)
         other.load({b"k": b"v"}, {b"k": 1})
         sweeper._keyspaces = [endless, other]
         clock.passes(0.1)
@@ -210,7 +212,7 @@ class TestSweeper:
         clock.passes(0.1)
         clock.turn()
 
-        def changed(operation: str, key: bytes | None) -> None:
+        def changed(operation: str, key: bytes | None, effect: Effect) -> None:
             raise ZeroDivisionError
 
         keyspace.changed = changed
@@ -225,7 +227,7 @@ class TestSweeper:
         keyspace, _ = self.full(clock, 1)
         told: list[bytes | None] = []
 
-        def changed(operation: str, key: bytes | None) -> None:
+        def changed(operation: str, key: bytes | None, effect: Effect) -> None:
             told.append(key)
             if len(told) == 1:
                 raise ZeroDivisionError

@@ -1,4 +1,5 @@
-"""A turn's end: what was collected goes out once, and a failure stays where it is."""
+"""A turn's end: what was collected goes out once, when it is committed, and a failure stays where
+it is."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from harness import TurnClock
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from memdbd.errors import CommandError, NotCommitted
 from memdbd.turn import Turn
 
 
@@ -19,6 +21,15 @@ class Recorder:
 
     def flush(self) -> None:
         self._note("flush")
+
+    def seal(self) -> None:
+        self._note("seal")
+
+    def release(self) -> None:
+        self._note("release")
+
+    def withdraw(self, error: CommandError) -> None:
+        self._note(f"withdraw: {error}")
 
     def go_on(self) -> None:
         self._note("go on")
@@ -163,3 +174,105 @@ def test_a_turn_after_which_nobody_wants_anything_is_the_last() -> None:
     clock.turn()
     assert record == ["a: go on"]
     assert clock.getDelayedCalls() == []
+
+
+class TestACommit:
+    """What it is, is for the committer: here it is as a test says."""
+
+    def begun(self, *outcomes: bool | CommandError) -> tuple[Turn, TurnClock, list[str]]:
+        """A turn whose commits, one by one, are done at once (True) or not, or fail."""
+        clock, record = TurnClock(), list[str]()
+        turn = Turn(clock, clock.seconds)
+        coming = list(outcomes)
+
+        def commit() -> bool:
+            record.append("commit")
+            outcome = coming.pop(0) if coming else True
+            if isinstance(outcome, CommandError):
+                raise outcome
+            return outcome
+
+        turn.commit = commit
+        return turn, clock, record
+
+    def test_comes_before_anything_is_sent(self) -> None:
+        turn, clock, record = self.begun(True)
+        turn.owe(Recorder("a", record))
+        clock.turn()
+        assert record == ["commit", "a: flush"]
+
+    def test_is_made_though_nobody_is_owed_anything(self) -> None:
+        turn, clock, record = self.begun(True)
+        turn.schedule()
+        turn.schedule()
+        clock.turn()
+        assert record == ["commit"]
+
+    def test_that_takes_a_while_seals_what_it_covers_and_releases_it_when_done(self) -> None:
+        turn, clock, record = self.begun(False)
+        turn.owe(Recorder("a", record))
+        clock.turn()
+        assert record == ["commit", "a: seal"]
+        assert turn.is_held
+        clock.turn()
+        turn.committed()
+        assert record[2:] == ["a: release", "commit"]
+        assert not turn.is_held
+
+    def test_holds_what_comes_meanwhile_for_the_next_which_follows_at_once(self) -> None:
+        turn, clock, record = self.begun(False, False)
+        a, b = Recorder("a", record), Recorder("b", record)
+        turn.owe(a)
+        clock.turn()
+        turn.owe(b)
+        turn.owe(a)
+        clock.turn()
+        assert record == ["commit", "a: seal"]
+        turn.committed()
+        assert record[2:] == ["a: release", "commit", "b: seal", "a: seal"]
+        turn.committed()
+        assert record[6:] == ["b: release", "a: release", "commit"]
+
+    def test_goes_on_with_requests_meanwhile(self) -> None:
+        turn, clock, record = self.begun(False)
+        turn.owe(Recorder("a", record))
+        turn.unfinished(Recorder("b", record))
+        clock.turn()
+        assert record == ["commit", "a: seal", "b: go on"]
+
+    def test_that_cannot_be_made_is_told_to_those_of_this_turn(self) -> None:
+        turn, clock, record = self.begun(NotCommitted("the disk is full"))
+        turn.owe(Recorder("a", record))
+        clock.turn()
+        assert record == ["commit", "a: withdraw: the disk is full"]
+        assert not turn.is_held
+        turn.owe(Recorder("b", record))
+        clock.turn()
+        assert record[2:] == ["commit", "b: flush"]
+
+    def test_that_fails_later_is_told_to_all_who_came_since_too(self) -> None:
+        turn, clock, record = self.begun(False)
+        a, b, c = (Recorder(name, record) for name in "abc")
+        turn.owe(a)
+        turn.owe(b)
+        clock.turn()
+        turn.owe(b)
+        turn.owe(c)
+        clock.turn()
+        turn.not_committed(NotCommitted("lost"))
+        assert record[3:] == [f"{name}: withdraw: lost" for name in "abc"]
+        assert not turn.is_held
+        clock.turn()
+        assert clock.getDelayedCalls() == []
+
+    def test_where_one_connection_fails_releases_the_others(self) -> None:
+        turn, clock, record = self.begun(False)
+        turn.owe(Recorder("bad", record, fails=True))
+        turn.owe(Recorder("good", record))
+        with capturedLogs():
+            clock.turn()
+            turn.committed()
+        assert record == [
+            "commit", "bad: seal", "bad: fail", "good: seal",
+            "bad: release", "bad: fail", "good: release", "commit",
+        ]  # fmt: skip

@@ -16,7 +16,7 @@ from memdbd.commands.bits import check_writable, read_offset
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Flag, Tail, command
 from memdbd.commands.strings import STRING
-from memdbd.commands.substrings import LESS_GROWTH
+from memdbd.commands.substrings import LESS_GROWTH, overwritten
 from memdbd.errors import CommandError, SyntaxFault
 
 BAD_TYPE = (
@@ -179,7 +179,9 @@ def bitfield(ctx: Context, key: bytes, *words: bytes) -> list[int | None]:
     data = bytearray(value.ljust(size, b"\0"))
     replies = [operation.run(data) for operation in operations]
     if data != value:
-        ctx.db.update(key, bytes(data), operation="setbit")
+        first = min(operation.field.offset for operation in writing) >> 3
+        effect = overwritten(key, first, bytes(data[first:size]))
+        ctx.db.update(key, bytes(data), "setbit", effect)
     return replies
 
 

@@ -16,7 +16,14 @@ from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.strings import STRING
-from memdbd.commands.substrings import LESS_GROWTH, MAX_VALUE, is_backwards, patched, span
+from memdbd.commands.substrings import (
+    LESS_GROWTH,
+    MAX_VALUE,
+    is_backwards,
+    overwritten,
+    patched,
+    span,
+)
 from memdbd.errors import CommandError, SyntaxFault
 
 MAX_OFFSET = 8 * 512 * 1024 * 1024  # a bit from here on is none to Redis
@@ -69,7 +76,9 @@ def setbit(ctx: Context, key: bytes, offset: int, bit: int) -> int:
     old = int(byte & mask != 0)
     if old != bit or place >= len(value):
         byte = byte & ~mask | mask * bit
-        ctx.db.update(key, patched(value, place, bytes((byte,))), operation="setbit")
+        changed = bytes((byte,))
+        effect = overwritten(key, place, changed)
+        ctx.db.update(key, patched(value, place, changed), "setbit", effect)
     return old
 
 

@@ -94,7 +94,7 @@ def _set(ctx: Context, key: bytes, words: tuple[bytes, ...], asked: Command) -> 
     if fields is None:
         fields = PooledDict()
     new = fields.put_all(zip(words[::2], words[1::2], strict=True))
-    ctx.db.store(key, fields, "hset")
+    ctx.db.store(key, fields, "hset", (b"HSET", key, *words))
     return new
 
 
@@ -114,7 +114,7 @@ def hsetnx(ctx: Context, key: bytes, field: bytes, value: bytes) -> int:
     elif field in fields:
         return 0
     fields.put(field, value)
-    ctx.db.store(key, fields, "hset")
+    ctx.db.store(key, fields, "hset", (b"HSET", key, field, value))
     return 1
 
 
@@ -187,10 +187,10 @@ def hvals(ctx: Context, key: bytes) -> list[bytes]:
 )
 def hdel(ctx: Context, key: bytes, *names: bytes) -> int:
     fields = HASH.get(ctx.db, key)
-    deleted = 0 if fields is None else sum(map(fields.take, names))
-    if deleted:
-        ctx.db.store(key, fields, "hdel")
-    return deleted
+    gone = [] if fields is None else list(filter(fields.take, names))
+    if gone:
+        ctx.db.store(key, fields, "hdel", (b"HDEL", key, *gone))
+    return len(gone)
 
 
 @command(
@@ -247,8 +247,9 @@ def hincrby(ctx: Context, key: bytes, field: bytes, increment: int) -> int:
         raise CommandError("hash value is not an integer") from None
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("increment or decrement would overflow")
-    fields.put(field, b"%d" % number)
-    ctx.db.store(key, fields, "hincrby")
+    value = b"%d" % number
+    fields.put(field, value)
+    ctx.db.store(key, fields, "hincrby", (b"HSET", key, field, value))
     return number
 
 
@@ -282,7 +283,7 @@ def hincrbyfloat(ctx: Context, key: bytes, field: bytes, increment: LongDouble) 
     except OverflowError:
         raise CommandError("increment would produce NaN or Infinity") from None
     fields.put(field, value)
-    ctx.db.store(key, fields, "hincrbyfloat")
+    ctx.db.store(key, fields, "hincrbyfloat", (b"HSET", key, field, value))
     return value
 
 

@@ -15,6 +15,9 @@ from memdbd.errors import CommandError
 from memdbd.replies import OK, Status
 from memdbd.structs import hyperloglog
 
+WORD = 8  # bytes of an effect for each of its words, besides the word
+NUMBER = slice(8, 16)  # where a value has the number that was counted last
+
 
 class NotHyperLogLog(CommandError):
     """The key holds a string that is none."""
@@ -55,7 +58,10 @@ def pfadd(ctx: Context, key: bytes, *elements: bytes) -> int:
         value, changed = hyperloglog.add(old or hyperloglog.create(), elements)
     if old is not None and not changed:
         return 0
-    ctx.db.update(key, value, operation="pfadd")
+    # The elements do the same again, to the byte; but there may be more of them than registers.
+    is_shorter = sum(map(len, elements)) + WORD * len(elements) < len(value)
+    effect = (b"PFADD", key, *elements) if is_shorter else None
+    ctx.db.update(key, value, "pfadd", effect)
     return 1
 
 
@@ -78,7 +84,8 @@ def _count_one(ctx: Context, key: bytes, value: bytes) -> int:
     """The number, which is kept in the value."""
     number, counted = hyperloglog.count_one(value)
     if counted is not value:
-        ctx.db.update(key, counted, operation="pfcount")
+        effect = (b"SETRANGE", key, b"%d" % NUMBER.start, counted[NUMBER])
+        ctx.db.update(key, counted, "pfcount", effect)
     return number
 
 
@@ -95,7 +102,7 @@ def pfmerge(ctx: Context, key: bytes, *sources: bytes) -> Status:
     others = [other for source in sources if (other := _get(ctx, source)) is not None]
     with _looking_inside():
         merged = hyperloglog.merge(value or hyperloglog.create(), others)
-    ctx.db.update(key, merged, operation="pfadd")
+    ctx.db.update(key, merged, "pfadd")
     return OK
 
 

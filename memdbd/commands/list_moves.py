@@ -19,7 +19,7 @@ from memdbd.commands.blocking import (
     wait_for_any,
 )
 from memdbd.commands.context import Context
-from memdbd.commands.lists import LEFT, LIST, RIGHT, End, take
+from memdbd.commands.lists import LEFT, LIST, RIGHT, End, take, take_one
 from memdbd.commands.spec import DESTINATION, Flag, Param, Tail, command, counted_keys
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import NULL_ARRAY, NullArray, Reply
@@ -72,8 +72,9 @@ def _move(ctx: Context, source: bytes, destination: bytes, out: End, into: End) 
         others = deque()
     element = out.pop(items)
     into.push(others, element)
-    ctx.db.update(destination, others, into.pushed)
-    ctx.db.store(source, items, out.popped)
+    # In this order, so that a list that is moved within is at no time empty, and gone.
+    ctx.db.update(destination, others, into.pushed, (into.pushes, destination, element))
+    ctx.db.store(source, items, out.popped, (out.pops, source))
     return element
 
 
@@ -153,11 +154,7 @@ def brpoplpush(ctx: Context, source: bytes, destination: bytes, seconds: float) 
 
 def _pop_with_key(ctx: Context, key: bytes, end: End) -> list[bytes] | None:
     items = LIST.get(ctx.db, key)
-    if items is None:
-        return None
-    element = end.pop(items)
-    ctx.db.store(key, items, end.popped)
-    return [key, element]
+    return None if items is None else [key, take_one(ctx, key, items, end)]
 
 
 def _take_with_key(ctx: Context, key: bytes, end: End, number: int) -> list[Reply] | None:

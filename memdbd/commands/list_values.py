@@ -44,7 +44,8 @@ def linsert(ctx: Context, key: bytes, side: int, pivot: bytes, value: bytes) -> 
         items.insert(items.index(pivot) + side, value)
     except ValueError:
         return -1
-    ctx.db.update(key, items, "linsert")
+    where = b"AFTER" if side else b"BEFORE"
+    ctx.db.update(key, items, "linsert", (b"LINSERT", key, where, pivot, value))
     return len(items)
 
 
@@ -68,7 +69,7 @@ def lrem(ctx: Context, key: bytes, number: int, value: bytes) -> int:
     _remove(items, value, abs(number) or before)
     if number < 0:
         items.reverse()
-    ctx.db.store(key, items, "lrem")
+    ctx.db.store(key, items, "lrem", (b"LREM", key, b"%d" % number, value))
     return before - len(items)
 
 

@@ -23,6 +23,7 @@ from memdbd.commands.context import Context
 from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.types import DataType, Untext
+from memdbd.effects import NOTHING
 from memdbd.errors import CommandError
 from memdbd.replies import NULL_ARRAY, OK, NullArray, Status
 
@@ -52,16 +53,19 @@ BLOCK = 64
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of a list: how an element comes and goes there, and what is announced of it."""
+    """One end of a list: how an element comes and goes there, what is announced of it, and the
+    commands that do it again."""
 
     push: Callable[[List, bytes], None]
     pop: Callable[[List], bytes]
     pushed: str
     popped: str
+    pushes: bytes
+    pops: bytes
 
 
-LEFT = End(deque.appendleft, deque.popleft, "lpush", "lpop")
-RIGHT = End(deque.append, deque.pop, "rpush", "rpop")
+LEFT = End(deque.appendleft, deque.popleft, "lpush", "lpop", b"LPUSH", b"LPOP")
+RIGHT = End(deque.append, deque.pop, "rpush", "rpop", b"RPUSH", b"RPOP")
 
 
 # At the ends
@@ -82,7 +86,7 @@ def lpush(ctx: Context, key: bytes, *elements: bytes) -> int:
     if items is None:
         items = deque()
     items.extendleft(elements)
-    ctx.db.update(key, items, "lpush")
+    ctx.db.update(key, items, "lpush", (b"LPUSH", key, *elements))
     return len(items)
 
 
@@ -99,7 +103,7 @@ def rpush(ctx: Context, key: bytes, *elements: bytes) -> int:
     if items is None:
         items = deque()
     items.extend(elements)
-    ctx.db.update(key, items, "rpush")
+    ctx.db.update(key, items, "rpush", (b"RPUSH", key, *elements))
     return len(items)
 
 
@@ -165,17 +169,22 @@ def _pop(
     if items is None:
         return None if number is None else NULL_ARRAY
     if number is None:
-        element = end.pop(items)
-        ctx.db.store(key, items, end.popped)
-        return element
+        return take_one(ctx, key, items, end)
     return take(ctx, key, items, end, number) if number else []
+
+
+def take_one(ctx: Context, key: bytes, items: List, end: End) -> bytes:
+    """Take the element at an end out of the list of ``key``."""
+    element = end.pop(items)
+    ctx.db.store(key, items, end.popped, (end.pops, key))
+    return element
 
 
 def take(ctx: Context, key: bytes, items: List, end: End, number: int) -> list[bytes]:
     """Take up to ``number`` elements out of the list of ``key``, one or more, from an end on."""
     pop = end.pop
     taken = [pop(items) for _ in range(min(number, len(items)))]
-    ctx.db.store(key, items, end.popped)
+    ctx.db.store(key, items, end.popped, (end.pops, key, b"%d" % len(taken)))
     return taken
 
 
@@ -260,7 +269,7 @@ def lset(ctx: Context, key: bytes, index: bytes, value: bytes) -> Status:
         items[integer(index)] = value
     except IndexError:
         raise CommandError("index out of range") from None
-    ctx.db.update(key, items, "lset")
+    ctx.db.update(key, items, "lset", (b"LSET", key, index, value))
     return OK
 
 
@@ -276,7 +285,8 @@ def lset(ctx: Context, key: bytes, index: bytes, value: bytes) -> Status:
 def ltrim(ctx: Context, key: bytes, start: int, stop: int) -> Status:
     items = LIST.get(ctx.db, key)
     if items is not None:
-        first, behind = _places(len(items), start, stop)
+        size = len(items)
+        first, behind = _places(size, start, stop)
         if behind - first > len(items) // 2:
             for _ in range(len(items) - behind):
                 items.pop()
@@ -288,7 +298,8 @@ def ltrim(ctx: Context, key: bytes, start: int, stop: int) -> Status:
             items = kept
         else:
             items = deque()
-        ctx.db.store(key, items, "ltrim")
+        effect = NOTHING if len(items) == size else (b"LTRIM", key, b"%d" % start, b"%d" % stop)
+        ctx.db.store(key, items, "ltrim", effect)
     return OK
 
 

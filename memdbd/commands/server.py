@@ -110,11 +110,12 @@ _SHUTDOWN = frozenset({b"SAVE", b"NOSAVE", b"NOW", b"FORCE", b"ABORT"})
 
 @command(
     "shutdown",
-    Tail("[SAVE] [NOW] [FORCE]"),
+    Tail("[NOSAVE|SAVE] [NOW] [FORCE]"),
     flags=ADMIN | Flag.ALONE | Flag.ENDS,
-    summary="Write a snapshot and stop",
+    summary="Write a snapshot, if wanted, and stop",
     complexity="O(n), n being the keys",
-    differs="NOSAVE and ABORT are refused. What cannot be saved is not stopped, unless by FORCE.",
+    differs="ABORT is refused. NOSAVE loses nothing: the journal has it all. What cannot be saved "
+    "is not stopped, unless by FORCE.",
 )
 def shutdown(ctx: Context, *words: bytes) -> Reply:
     # That the connection closes, tells Redis's clients that it has worked.
@@ -134,9 +135,8 @@ def _shut_down(ctx: Context, words: Sequence[bytes], done: Reply) -> Reply:
         raise SyntaxFault
     if b"ABORT" in options:
         raise CommandError("No shutdown in progress.")
-    if b"NOSAVE" in options:
-        raise CommandError("NOSAVE is not possible: the last snapshot is always written")
-    return ctx.server.shut_down(ctx.session, done, force=b"FORCE" in options)
+    save, force = b"NOSAVE" not in options, b"FORCE" in options
+    return ctx.server.shut_down(ctx.session, done, save=save, force=force)
 
 
 @command(

@@ -65,9 +65,11 @@ def sadd(ctx: Context, key: bytes, *members: bytes) -> int:
     there = SET.get(ctx.db, key)
     if there is None:
         there = PooledSet()
-    added = there.put_all(members)
-    if added:
-        ctx.db.store(key, there, "sadd")
+    new = [member for member in members if member not in there]
+    if not new:
+        return 0
+    added = there.put_all(new)
+    ctx.db.store(key, there, "sadd", (b"SADD", key, *new))
     return added
 
 
@@ -81,9 +83,11 @@ def sadd(ctx: Context, key: bytes, *members: bytes) -> int:
 )
 def srem(ctx: Context, key: bytes, *members: bytes) -> int:
     there = SET.get(ctx.db, key)
-    removed = 0 if there is None else there.take_all(members)
-    if removed:
-        ctx.db.store(key, there, "srem")
+    gone = [] if there is None else [member for member in members if member in there]
+    if there is None or not gone:
+        return 0
+    removed = there.take_all(gone)
+    ctx.db.store(key, there, "srem", (b"SREM", key, *gone))
     return removed
 
 
@@ -104,11 +108,11 @@ def smove(ctx: Context, source: bytes, destination: bytes, member: bytes) -> int
     if there is other or member not in there:
         return int(member in there)
     there.take(member)
-    ctx.db.store(source, there, "srem")
+    ctx.db.store(source, there, "srem", (b"SREM", source, member))
     if other is None:
         other = PooledSet()
     if other.put(member):
-        ctx.db.store(destination, other, "sadd")
+        ctx.db.store(destination, other, "sadd", (b"SADD", destination, member))
     return 1
 
 
@@ -177,7 +181,7 @@ def spop(ctx: Context, key: bytes, *words: bytes) -> bytes | Members | None:
     if there is None:
         return None
     member = there.take_any(ctx.server.random)
-    ctx.db.store(key, there, "spop")
+    ctx.db.store(key, there, "spop", (b"SREM", key, member))
     return member
 
 
@@ -185,9 +189,10 @@ def _popped(ctx: Context, key: bytes, there: PooledSet, count: int) -> list[byte
     if count >= len(there):
         members = list(there)
         there = PooledSet()  # what was there is left as it is, to be freed in slices
+        ctx.db.store(key, there, "spop", (b"DEL", key))
     else:
         members = [there.take_any(ctx.server.random) for _ in range(count)]
-    ctx.db.store(key, there, "spop")
+        ctx.db.store(key, there, "spop", (b"SREM", key, *members))
     return members
 
 

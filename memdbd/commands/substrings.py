@@ -9,6 +9,7 @@ from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.strings import STRING
+from memdbd.effects import Effect
 from memdbd.errors import CommandError
 
 MAX_VALUE = 64 * 1024 * 1024  # bytes that a value may be made to grow to
@@ -25,6 +26,14 @@ def patched(value: bytes, at: int, data: bytes) -> bytes:
     """``value`` with ``data`` at a place; there are zeroes before it where it was shorter."""
     view, gap = memoryview(value), bytes(max(0, at - len(value)))
     return b"".join((view[:at], gap, data, view[at + len(data) :]))  # copied but once
+
+
+def overwritten(key: bytes, at: int, data: bytes) -> Effect | None:
+    """The effect of having ``patched`` a key's value; None where only the whole of it will do, for
+    it is longer than SETRANGE may make it."""
+    if at + len(data) > MAX_VALUE:
+        return None
+    return b"SETRANGE", key, b"%d" % at, data
 
 
 def span(start: int, end: int, size: int) -> tuple[int, int]:
@@ -57,11 +66,12 @@ def is_backwards(start: int, end: int) -> bool:
 )
 def append(ctx: Context, key: bytes, value: bytes) -> int:
     old = STRING.get(ctx.db, key)
-    if old is not None:
-        check_size(len(old) + len(value))
-        value = old + value
-    ctx.db.update(key, value, operation="append")
-    return len(value)
+    if old is None:
+        ctx.db.update(key, value, "append")
+        return len(value)
+    check_size(len(old) + len(value))
+    ctx.db.update(key, old + value, "append", (b"APPEND", key, value))
+    return len(old) + len(value)
 
 
 @command(
@@ -93,7 +103,7 @@ def setrange(ctx: Context, key: bytes, offset: int, part: bytes) -> int:
         return len(value)
     check_size(offset + len(part))
     value = patched(value, offset, part)
-    ctx.db.update(key, value, operation="setrange")
+    ctx.db.update(key, value, "setrange", overwritten(key, offset, part))
     return len(value)
 
 

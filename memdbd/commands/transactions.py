@@ -112,6 +112,7 @@ def watch(ctx: Context, *keys: bytes) -> Status:
     if ctx.session.queue is not None:
         raise CommandError("WATCH inside MULTI is not allowed")
     for key in keys:
+        ctx.db.peek(key)  # that it expires later, if it already has, is no change
         ctx.databases.changes.watch(ctx.session, ctx.session.database, key)
     return OK
 

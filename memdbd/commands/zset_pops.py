@@ -64,7 +64,8 @@ def _pop(ctx: Context, key: bytes, zset: SortedSet, end: End, count: int) -> lis
         popped.reverse()
     else:
         popped = zset.cut(0, min(count, size))
-    ctx.db.store(key, zset, end.operation)
+    effect = (b"ZREM", key, *(member for _, member in popped)) if zset else (b"DEL", key)
+    ctx.db.store(key, zset, end.operation, effect)
     return popped
 
 

@@ -91,9 +91,10 @@ def _remove(ctx: Context, key: bytes, span: Span, operation: str) -> int:
         return 0
     if removed == len(zset):
         zset = SortedSet()  # a huge one is freed in slices, as a key that is deleted
+        ctx.db.store(key, zset, operation, (b"DEL", key))
     else:
-        zset.cut(start, stop)
-    ctx.db.store(key, zset, operation)
+        gone = zset.cut(start, stop)
+        ctx.db.store(key, zset, operation, (b"ZREM", key, *(member for _, member in gone)))
     return removed
 
 

@@ -43,7 +43,8 @@ def _load(dumped: Any, untext: Untext) -> SortedSet:
     scores = {untext(member): _loaded_score(score) for member, score in dumped}
     if not scores or len(scores) < len(dumped):
         raise ValueError("no members, or one of them twice")
-    return SortedSet(scores)
+    # In a packed one there is no -0.0: whoever has it, was none.
+    return SortedSet(scores, may_pack=not any(score == "-0.0" for _, score in dumped))
 
 
 def _loaded_score(dumped: str) -> float:
@@ -135,16 +136,18 @@ def put_members(
         if b"XX" in options:
             return None if b"INCR" in options else 0
         zset = SortedSet()
-    scores, before, changed = zset.scores, len(zset), 0
+    scores, before = zset.scores, len(zset)
+    effect = [b"ZADD", key]  # with the scores that came out, which Python reads back exactly
     allowed: float | None = None
     for score, member in entries:
         old = scores.get(member)
         allowed = _allowed(old, score, options) if options else score
         if allowed is not None and allowed != old:
             zset.put(member, allowed)
-            changed += 1
+            effect += (b"%r" % scores[member], member)
+    changed = len(effect) // 2 - 1
     if changed:
-        ctx.db.update(key, zset, "zincr" if b"INCR" in options else "zadd")
+        ctx.db.update(key, zset, "zincr" if b"INCR" in options else "zadd", tuple(effect))
     if b"INCR" in options:
         return allowed
     return changed if b"CH" in options else len(zset) - before
@@ -223,10 +226,10 @@ def zrem(ctx: Context, key: bytes, *members: bytes) -> int:
     zset = ZSET.get(ctx.db, key)
     if zset is None:
         return 0
-    removed = sum(map(zset.remove, members))
-    if removed:
-        ctx.db.store(key, zset, "zrem")
-    return removed
+    gone = list(filter(zset.remove, members))
+    if gone:
+        ctx.db.store(key, zset, "zrem", (b"ZREM", key, *gone))
+    return len(gone)
 
 
 # Looking at members

@@ -5,7 +5,7 @@ May import: all that is pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from sys import getsizeof
 from typing import Any
@@ -16,18 +16,22 @@ from zope.interface import implementer
 from memdbd.changes import Changes
 from memdbd.clock import Clock
 from memdbd.commands.context import Context, Server
+from memdbd.commands.dumping import payload_of
 from memdbd.commands.spec import Command
 from memdbd.commands.types import DataType
 from memdbd.databases import Databases
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError
 from memdbd.eviction import BoundedKeyspace, Bounds, Eviction
-from memdbd.keyspace import Contents, Keyspace, Value
+from memdbd.keyspace import Contents, Keyspace
+from memdbd.persistence.snapshot import Entry, entries
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
 from memdbd.session import Session
 from memdbd.structs.graveyard import Graveyard
 from memdbd.waiting import Place, Waiting
+
+Guard = Callable[[Context, Command, Sequence[bytes]], None]
 
 
 @implementer(IEngine)
@@ -55,6 +59,8 @@ class LocalEngine:
         self.waiting = Waiting(self._is_there, self._author)
         self.changes = Changes(channels, clock.wall_ms, self.waiting)
         self.databases = Databases(self._keyspace, self.changes)
+        # Raises CommandError for a request that is not to be run now, while there are any.
+        self._guard: Guard | None = None
         self._contexts: WeakSet[Context] = WeakSet()
         self._eviction: Eviction | None = None
         self._bind()
@@ -62,11 +68,12 @@ class LocalEngine:
     def _keyspace(self, number: int) -> Keyspace:
         changed = partial(self.changes.changed, number)
         bury = self._graveyard.bury
+        payload = partial(payload_of, server=self._server)
         if not self._bounds:
-            return Keyspace(self._clock.ms, changed, bury, number)
+            return Keyspace(self._clock.ms, changed, payload, bury, number)
         sizes = {kind.python: kind.size for kind in self._types.values()}
         policy = self._bounds.policy
-        return BoundedKeyspace(self._clock.ms, changed, policy, sizes, bury, number)
+        return BoundedKeyspace(self._clock.ms, changed, payload, policy, sizes, bury, number)
 
     @property
     def bounds(self) -> Bounds:
@@ -94,10 +101,14 @@ class LocalEngine:
 
     def _is_there(self, place: Place) -> bool:
         database, key = place
-        return self.databases[database].peek(key) is not None
+        return self.databases[database].has(key)
 
     def _author(self, session: Session) -> None:
         self.changes.author = session
+
+    def be_guarded(self, guard: Guard | None) -> None:
+        """Have ``guard`` look at each request before it is run; None: none does."""
+        self._guard = guard
 
     @property
     def dirty(self) -> int:
@@ -120,6 +131,8 @@ class LocalEngine:
 
     def _run(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
         arguments = command.arguments(argv)
+        if self._guard is not None:
+            self._guard(context, command, argv)
         if not command.writes:
             return command.handler(context, *arguments)
         keyspace = context.db
@@ -174,25 +187,13 @@ class LocalEngine:
             # Now, when nobody waits, and not all of it before the next command.
             self._eviction.fit()
 
-    def copy(self) -> Contents:
-        """Copies of the values and their deadlines, as they are now, of databases that have any.
-
-        Containers are copied too, since commands change them in place.
-        """
+    def entries(self) -> Iterator[Entry]:
+        """All keys that there are, with their values themselves and the wall's deadlines. Keys may
+        go meanwhile, but no container may be changed."""
         drift = self._clock.drift_ms()
-        return {
-            keyspace.index: (self._copied(keyspace), _shifted(keyspace.deadlines, drift))
-            for keyspace in self.databases
-            if keyspace.values
-        }
-
-    def _copied(self, keyspace: Keyspace) -> dict[bytes, Value]:
-        values = keyspace.values.copy()
-        types = self._types
-        for key, value in values.items():
-            if value.__class__ is not bytes:
-                values[key] = types[value.__class__].copy(value)
-        return values
+        contents = {each.index: (each.values, each.deadlines) for each in self.databases}
+        for database, key, value, deadline in entries(contents):
+            yield database, key, value, None if deadline is None else deadline + drift
 
     def stats(self) -> dict[str, int]:
         """What the keyspaces and the channels have counted."""
@@ -213,10 +214,3 @@ class LocalEngine:
         if self._eviction is not None:
             counted["memory_counted_bytes"] = self._eviction.memory
         return counted
-
-
-def _shifted(deadlines: dict[bytes, int], drift: int) -> dict[bytes, int]:
-    # Only a clock that was set makes this worth a pass over all deadlines.
-    if abs(drift) < 1000:
-        return deadlines.copy()
-    return {key: deadline + drift for key, deadline in deadlines.items()}

@@ -56,6 +56,10 @@ class FileSystem:
             return False
         return True
 
+    def list_directory(self, directory: str) -> list[str]:
+        """The names of all that is in the directory, in any order."""
+        return os.listdir(directory)
+
     def resolve(self, path: str) -> str:
         """The absolute path with all links followed, whether there is such a file or not."""
         return os.path.realpath(path)
@@ -98,10 +102,14 @@ class FileSystem:
                 raise OSError(errno.EIO, "the file takes no more bytes")
             rest = rest[written:]
 
-    def truncate(self, file: int) -> None:
-        """Empty the file, and write from its beginning."""
-        os.ftruncate(file, 0)
-        os.lseek(file, 0, os.SEEK_SET)
+    def open(self, path: str) -> int:
+        """A file that is there, for writing; FileNotFoundError if it is not."""
+        return os.open(path, os.O_WRONLY | _BINARY)
+
+    def truncate(self, file: int, length: int = 0) -> None:
+        """Cut the file behind so many bytes, and write from there."""
+        os.ftruncate(file, length)
+        os.lseek(file, length, os.SEEK_SET)
 
     def sync(self, file: int) -> None:
         """Return when what was written would survive the loss of power."""
@@ -115,6 +123,13 @@ class FileSystem:
             else:
                 return
         os.fsync(file)
+
+    def sync_data(self, file: int) -> None:
+        """The same, without the times of the file: half the work where it only grows."""
+        if hasattr(os, "fdatasync") and sys.platform != "darwin":
+            os.fdatasync(file)
+        else:
+            self.sync(file)
 
     def close(self, file: int) -> None:
         os.close(file)

@@ -24,6 +24,7 @@ import orjson
 
 from memdbd.databases import COUNT
 from memdbd.errors import SnapshotDamaged, StorageError
+from memdbd.keyspace import Contents
 from memdbd.persistence import legacy
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.snapshot import (
@@ -31,6 +32,8 @@ from memdbd.persistence.snapshot import (
     DEFAULT_TYPE,
     FORMAT,
     VERSION,
+    Entry,
+    Following,
     Snapshot,
     end_line,
 )
@@ -38,10 +41,10 @@ from memdbd.persistence.snapshot import (
 if TYPE_CHECKING:
     from memdbd.commands.types import DataType, Untext
 
-_FIELDS = frozenset({"key", "key_encoding", "value", "encoding", "type", "database", "deadline"})
+FIELDS = frozenset({"key", "key_encoding", "value", "encoding", "type", "database", "deadline"})
 
 # What orjson, the record's fields and DataType.load raise for something that was never written.
-_FAULTS = (ValueError, TypeError, LookupError)
+FAULTS = (ValueError, TypeError, LookupError)
 
 
 def read(fs: FileSystem, path: str, types: Mapping[str, DataType[Any]]) -> Snapshot:
@@ -52,28 +55,38 @@ def read(fs: FileSystem, path: str, types: Mapping[str, DataType[Any]]) -> Snaps
     that cannot be read.
     """
     try:
-        with _collector_paused():
+        with collector_paused():
             return _read(fs, path, types)
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _read(fs: FileSystem, path: str, types: Mapping[str, DataType[Any]]) -> Snapshot:
-    blocks = _blocks(fs.read(path))
+    blocks = blocks_of(fs, path)
     block = next(blocks, b"")
-    if not block.startswith(b"["):
-        texts = legacy.parse(path, block + b"".join(blocks))
-        load = types[DEFAULT_TYPE].load
-        values = {key.encode(): load(text, str.encode) for key, text in texts.items()}
-        return Snapshot({0: (values, {})}, sequence=0, created=0.0, imported=True)
-    header, newline, block = block.partition(b"\n")
-    loader = _Loader(path, types, header + newline)
-    for following in blocks:
-        loader.add(block)
-        block = following
-    last_line = block.rfind(b"\n", 0, -1) + 1
-    loader.add(block[:last_line])
-    return loader.finish(block[last_line:])
+    if not is_ours(block):
+        contents = imported(path, block + b"".join(blocks), types)
+        return Snapshot(contents, sequence=0, created=0.0, imported=True)
+    loader = _Loader(path, types, block)
+    loader.go_through(blocks)
+    return loader.head._replace(contents=loader.contents or {0: ({}, {})})
+
+
+def blocks_of(fs: FileSystem, path: str) -> Iterator[bytes]:
+    """The file, in blocks of whole lines. Raises OSError."""
+    return _blocks(fs.read(path))
+
+
+def is_ours(block: bytes) -> bool:
+    """Whether a file that begins with ``block`` is to be read as a snapshot, and not imported."""
+    return block.startswith(b"[")
+
+
+def imported(path: str, data: bytes, types: Mapping[str, DataType[Any]]) -> Contents:
+    """What is in a JSON object of strings."""
+    texts = legacy.parse(path, data)
+    load = types[DEFAULT_TYPE].load
+    return {0: ({key.encode(): load(text, str.encode) for key, text in texts.items()}, {})}
 
 
 def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -93,7 +106,7 @@ def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """No garbage collection meanwhile: a million new objects would be gone through time and
     again, and none of them is garbage."""
     enabled = gc.isenabled()
@@ -105,91 +118,81 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _Loader:
-    """What was read so far. Each method raises SnapshotDamaged for lines that were not written."""
+class Reader:
+    """Goes through a snapshot and makes sure that it is what was written; what is done with its
+    records is for a subclass to say.
 
-    def __init__(self, path: str, types: Mapping[str, DataType[Any]], header: bytes) -> None:
+    Begins with the first block of the file. ``head`` is what its first line tells, and no contents.
+    All methods raise SnapshotDamaged for lines that were not written.
+    """
+
+    def __init__(self, path: str, types: Mapping[str, DataType[Any]], block: bytes) -> None:
         self._path = path
         self._types = types
-        self._contents: dict[int, tuple[dict[bytes, Any], dict[bytes, int]]] = {0: ({}, {})}
         self._line = 1  # of the next one
+        header, newline, self._block = block.partition(b"\n")
         try:
-            self._sequence, self._created = _parse_header(header)
-        except _FAULTS as fault:
-            raise self._damaged(_reason(fault, "this is not the header of a snapshot")) from None
+            self.head = parse_header(header + newline)
+        except FAULTS as fault:
+            raise self._damaged(reason_of(fault, "this is not the header of a snapshot")) from None
         self._line = 2
-        self._crc = crc32(header)
+        self._crc = crc32(header + newline)
+        # What was kept, and how many keys of each database before the block that is being taken.
+        self.contents: dict[int, tuple[dict[bytes, Any], dict[bytes, int]]] = {}
+        self._before: dict[int, int] = {}
 
-    def add(self, block: bytes) -> None:
-        """Take the records of any number of whole lines."""
-        before = {number: len(values) for number, (values, _) in self._contents.items()}
+    def go_through(self, blocks: Iterable[bytes]) -> None:
+        """Take all records; ``blocks`` are those behind the first one. What was taken counts only
+        when this has returned."""
+        block = self._block
+        for following in blocks:
+            self._add(block)
+            block = following
+        last_line = block.rfind(b"\n", 0, -1) + 1
+        self._add(block[:last_line])
+        if block[last_line:] != end_line(self._count, self._crc):
+            raise self._damaged(self._fault_of_end(block[last_line:]))
+
+    def _take(self, block: bytes, records: list[dict[str, Any]]) -> None:
+        """Take these records, which are the lines of ``block``, and put in ``contents`` what is to
+        be kept of them. What is raised of FAULTS makes each line be looked at."""
+        raise NotImplementedError
+
+    @property
+    def _count(self) -> int:
+        """How many records were taken."""
+        return self._line - 2
+
+    def _add(self, block: bytes) -> None:
+        if not block:
+            return
+        self._before = {number: len(values) for number, (values, _) in self.contents.items()}
         try:
-            records = orjson.loads(b"[%b]" % _without_comma(block)) if block else []
-            self._add(records)
-            if not block.count(b"\n") == len(records) == self._count() - sum(before.values()):
-                raise ValueError("lines, records and keys differ in number")
-        except _FAULTS as fault:
-            seen = {
-                (number, key)
-                for number, count in before.items()
-                for key in islice(self._contents[number][0], count)
-            }
-            self._find_fault(block, seen)
+            records = orjson.loads(b"[%b]" % without_comma(block))
+            if block.count(b"\n") != len(records):
+                raise ValueError("lines and records differ in number")
+            self._take(block, records)
+        except FAULTS as fault:
+            self._find_fault(block)
             raise self._damaged(str(fault)) from None
         self._crc = crc32(block, self._crc)
         self._line += len(records)
 
-    def finish(self, line: bytes) -> Snapshot:
-        """Compare the last line with the one that belongs to what was read."""
-        if line != end_line(self._count(), self._crc):
-            raise self._damaged(self._fault_of_end(line))
-        return Snapshot(self._contents, self._sequence, self._created)
-
-    def _count(self) -> int:
-        return sum(len(values) for values, _ in self._contents.values())
-
-    def _add(self, records: Iterable[dict[str, Any]]) -> None:
-        (values, deadlines), encode = self._contents[0], str.encode
-        load = self._types[DEFAULT_TYPE].load
-        for record in records:
-            # By far the most are plain strings, with or without a deadline: a short way for them.
-            if len(record) == 2:
-                values[encode(record["key"])] = load(record["value"], encode)
-            elif len(record) == 3 and "deadline" in record:
-                key = encode(record["key"])
-                values[key] = load(record["value"], encode)
-                deadlines[key] = _whole_number(record["deadline"])
-            else:
-                database, key, value, deadline = self._parse(record)
-                its_values, its_deadlines = self._contents.setdefault(database, ({}, {}))
-                its_values[key] = value
-                if deadline is not None:
-                    its_deadlines[key] = deadline
-
-    def _parse(self, record: dict[str, Any]) -> tuple[int, bytes, Any, int | None]:
-        """Database, key, value and deadline of a record with any fields."""
-        if not isinstance(record, dict):
-            raise TypeError("not an object")
-        if not record.keys() <= _FIELDS:
-            raise _Fault(f"field {min(record.keys() - _FIELDS)!r} is not known")
-        kind = self._types.get(record.get("type", DEFAULT_TYPE))
-        if kind is None:
-            raise _Fault(f"type {record['type']!r} is not known to this version of memdbd")
-        key = _untext(record.get("key_encoding"))(record["key"])
-        value = kind.load(record["value"], _untext(record.get("encoding")))
-        deadline = _whole_number(record["deadline"]) if "deadline" in record else None
-        return _database(record.get("database", 0)), key, value, deadline
-
-    def _find_fault(self, block: bytes, seen: set[tuple[int, bytes]]) -> None:
-        """Raise for the first line of ``block`` that is at fault; ``seen``: the keys before it."""
+    def _find_fault(self, block: bytes) -> None:
+        """Raise for the first line of ``block`` that is at fault."""
+        seen = {
+            (number, key)
+            for number, count in self._before.items()
+            for key in islice(self.contents[number][0], count)
+        }
         for line in BytesIO(block):
             if line.startswith(b'{"end":'):
                 raise self._damaged("there is more after this line, which was the last")
             try:
-                record = orjson.loads(_without_comma(line))
-                database, key, _, _ = self._parse(record)
-            except _FAULTS as fault:
-                raise self._damaged(_reason(fault, "this is not a record")) from None
+                record = orjson.loads(without_comma(line))
+                database, key, _, _ = entry_of(record, self._types)
+            except FAULTS as fault:
+                raise self._damaged(reason_of(fault)) from None
             if (database, key) in seen:
                 raise self._damaged(f"key {record['key']!r} is there a second time")
             seen.add((database, key))
@@ -201,10 +204,10 @@ class _Loader:
         try:
             end = orjson.loads(line[:-2])
             count, checksum = end["count"], end["crc32"]
-        except _FAULTS:
+        except FAULTS:
             return "this is not the last line of a snapshot"
-        if count != self._count():
-            return f"there should be {count} records before this line, there are {self._count()}"
+        if count != self._count:
+            return f"there should be {count} records before this line, there are {self._count}"
         return (
             f"the checksum of what is before this line should be {checksum}, it is "
             f"{self._crc:08x}: the file was changed after it was written"
@@ -214,17 +217,60 @@ class _Loader:
         return SnapshotDamaged(self._path, self._line, reason)
 
 
+class _Loader(Reader):
+    """Keeps all records."""
+
+    def _take(self, block: bytes, records: list[dict[str, Any]]) -> None:
+        (values, deadlines), encode = self.contents.setdefault(0, ({}, {})), str.encode
+        load = self._types[DEFAULT_TYPE].load
+        for record in records:
+            # By far the most are plain strings, with or without a deadline: a short way for them.
+            if len(record) == 2:
+                values[encode(record["key"])] = load(record["value"], encode)
+            elif len(record) == 3 and "deadline" in record:
+                key = encode(record["key"])
+                values[key] = load(record["value"], encode)
+                deadlines[key] = _whole_number(record["deadline"])
+            else:
+                database, key, value, deadline = entry_of(record, self._types)
+                its_values, its_deadlines = self.contents.setdefault(database, ({}, {}))
+                its_values[key] = value
+                if deadline is not None:
+                    its_deadlines[key] = deadline
+        if sum(len(values) for values, _ in self.contents.values()) != self._count + len(records):
+            raise ValueError("a key is there a second time")
+
+
 class _Fault(ValueError):
     """A fault in a line, in words for a person; other ValueErrors are in those of a library."""
 
 
-def _reason(fault: Exception, otherwise: str) -> str:
+def entry_of(record: Any, types: Mapping[str, DataType[Any]]) -> Entry:
+    """Database, key, value and deadline of a record with any fields.
+
+    Raises one of FAULTS for what is no record; :func:`reason_of` says of it what is wrong.
+    """
+    if not isinstance(record, dict):
+        raise TypeError("not an object")
+    if not record.keys() <= FIELDS:
+        raise _Fault(f"field {min(record.keys() - FIELDS)!r} is not known")
+    kind = types.get(record.get("type", DEFAULT_TYPE))
+    if kind is None:
+        raise _Fault(f"type {record['type']!r} is not known to this version of memdbd")
+    key = _untext(record.get("key_encoding"))(record["key"])
+    value = kind.load(record["value"], _untext(record.get("encoding")))
+    deadline = _whole_number(record["deadline"]) if "deadline" in record else None
+    return database_of(record), key, value, deadline
+
+
+def reason_of(fault: Exception, otherwise: str = "this is not a record") -> str:
+    """What a person is told of one of FAULTS."""
     return str(fault) if isinstance(fault, _Fault) else otherwise
 
 
-def _parse_header(line: bytes) -> tuple[int, float]:
-    """The sequence number and the time of creation that the first line tells."""
-    header = orjson.loads(_without_comma(line)[1:])
+def parse_header(line: bytes) -> Snapshot:
+    """What the first line tells: a snapshot without contents."""
+    header = orjson.loads(without_comma(line)[1:])
     if header["format"] != FORMAT:
         raise ValueError("not ours")
     version = header["version"]
@@ -237,10 +283,17 @@ def _parse_header(line: bytes) -> tuple[int, float]:
     if type(sequence) is not int:
         raise ValueError("not ours")
     created = datetime.strptime(header["created"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    return sequence, created.timestamp()
+    following = None
+    if "journal" in header:
+        segment, salt = header["journal"]["segment"], header["journal"].get("salt")
+        if type(segment) is not int or (salt is not None and len(salt) != 8):
+            raise ValueError("not ours")
+        following = Following(segment, None if salt is None else int(salt, 16))
+    return Snapshot({}, sequence, created.timestamp(), journal=following)
 
 
-def _without_comma(lines: bytes) -> bytes:
+def without_comma(lines: bytes) -> bytes:
+    """Lines of records as JSON. Raises ValueError where they are none."""
     if not lines.endswith(b",\n"):
         raise ValueError("a line that does not end in a comma")
     return lines[:-2]
@@ -252,7 +305,9 @@ def _whole_number(deadline: object) -> int:
     return deadline
 
 
-def _database(number: object) -> int:
+def database_of(record: dict[str, Any]) -> int:
+    """The number of the database of a record. Raises ValueError where it has none that there is."""
+    number = record.get("database", 0)
     if type(number) is not int or not 0 <= number < COUNT:
         raise _Fault(f"the database is not a number from 0 to {COUNT - 1}")
     return number

@@ -50,19 +50,22 @@ class _PlainList(list[Entry]):
 class SortedSet:
     """Members and their scores: any floats but NaN. It keeps ``scores``, and does not copy it.
 
-    ``is_packed``: whether Redis would still keep it packed. Read ``scores`` at will, and change
+    ``is_packed``: whether Redis would still keep it packed, which it never does unless
+    ``may_pack``. Read ``scores`` at will, and change
     it only through the methods. A position is the number of entries before it; the entries from
     ``start`` up to ``stop``, not included, are those of ``order[start:stop]``.
     """
 
     __slots__ = ("_order", "_pool", "is_packed", "scores")
 
-    def __init__(self, scores: dict[bytes, float] | None = None) -> None:
+    def __init__(self, scores: dict[bytes, float] | None = None, *, may_pack: bool = True) -> None:
         self.scores: dict[bytes, float] = {} if scores is None else scores
         self._pool: Pool[bytes] | None = None
         self._order: _PlainList | SortedList[Entry] | None = None
-        self.is_packed = len(self.scores) <= PACKED_ENTRIES and not any(
-            len(member) > PACKED_MEMBER for member in self.scores
+        self.is_packed = (
+            may_pack
+            and len(self.scores) <= PACKED_ENTRIES
+            and not any(len(member) > PACKED_MEMBER for member in self.scores)
         )
         if self.is_packed:
             for member, score in self.scores.items():

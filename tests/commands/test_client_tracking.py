@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from parties import Party, request
 
+from memdbd.effects import NOTHING
+
 KEY_CHANGED = '>["invalidate", ["k"]]'
 
 
@@ -44,7 +46,7 @@ class TestTheKeysThatAClientReads:
         for line in ("SET k v", "CLIENT TRACKING ON", "GET k"):
             party.says("a", line)
         if change == "EVICT":
-            party.house.engine.changes.changed(0, "evict", b"k")
+            party.house.engine.changes.changed(0, "evict", b"k", NOTHING)
         else:
             party.sends("b", change)
         assert party.heard()["a"] == [KEY_CHANGED]

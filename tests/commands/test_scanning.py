@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from helpers_pure import World, refusal
+from helpers_pure import World, no_payload, refusal
 
 from memdbd.commands.scanning import MOST, WHOLE, scan, scan_options
 from memdbd.keyspace import Keyspace
@@ -130,7 +130,7 @@ def test_what_is_there_throughout_is_returned_whatever_comes_and_goes(seed: int)
     """100,000 keys, of which every other one stays; between two pages many of the others go, and
     come back, and new ones come, expire or change their names."""
     now, random = 0, Random(seed)
-    db = Keyspace(lambda: now, lambda operation, key: None)
+    db = Keyspace(lambda: now, lambda operation, key, effect: None, no_payload)
     for key in numbered(SIZE):
         db.set(key, b"v")
     staying, moving = set(numbered(SIZE)[::2]), numbered(SIZE)[1::2]

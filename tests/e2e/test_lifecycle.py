@@ -62,14 +62,14 @@ class TestTheData:
         with Daemon(data) as daemon, daemon.connect() as caller:
             assert field(caller.asks(b"get a")) == "1"
 
-    def test_of_the_last_snapshot_is_there_after_kill_9(self, data: Path) -> None:
+    def test_is_there_after_kill_9_also_what_came_after_the_last_snapshot(self, data: Path) -> None:
         with Daemon(data) as daemon, daemon.connect() as caller:
             assert caller.asks(b"set a saved") == OK
             assert caller.asks(b"save") == OK
-            assert caller.asks(b"set a not-saved") == OK
+            assert caller.asks(b"set a journaled") == OK
             daemon.kill()
         with Daemon(data) as daemon, daemon.connect() as caller:
-            assert field(caller.asks(b"get a")) == "saved"
+            assert field(caller.asks(b"get a")) == "journaled"
 
     def test_is_written_at_each_interval(self, data: Path) -> None:
         with Daemon(data, "--snapshot-interval=0.05") as daemon, daemon.connect() as caller:

@@ -88,7 +88,7 @@ def test_a_refusal_is_told_to_who_started_it(
     (tmp_path / "memdb-data" / "persistence.json").write_text("nonsense")
     refused = started()
     assert refused.returncode == 1
-    assert "SnapshotDamaged" in refused.stderr  # which twistd cuts at 100 bytes
+    assert "StorageError" in refused.stderr  # which twistd cuts at 100 bytes
     reason = "is neither a memdbd snapshot nor JSON"
     assert (
         f"refused to start: {tmp_path}/memdb-data/persistence.json, line 1: {reason}"

@@ -260,13 +260,21 @@ class TestBoundsAtRunTime:
         assert list(house.engine._contexts) == []
 
 
-class TestCopies:
-    def test_a_copy_does_not_follow_later_changes(self, house: House, peer: Peer) -> None:
-        peer.asks(b"set_with_ttl a 1 60\n")
-        values, deadlines = house.engine.copy()[0]
-        peer.asks(b"set a 2\nset b 3\n")
-        assert values == {b"a": b"1"}
-        assert deadlines == {b"a": int(NOON + 60) * 1000}
+class TestFromAndToDisk:
+    def test_entries_are_all_that_there_is(self, house: House, peer: Peer) -> None:
+        peer.asks(b"set_with_ttl a 1 60\nset b 2\nselect 3\nset c 3\n")
+        assert list(house.engine.entries()) == [
+            (0, b"a", b"1", int(NOON + 60) * 1000),
+            (0, b"b", b"2", None),
+            (3, b"c", b"3", None),
+        ]
+
+    def test_entries_that_go_meanwhile_are_left_out(self, house: House, peer: Peer) -> None:
+        peer.asks(b"set a 1\nset b 2\n")
+        entries = house.engine.entries()
+        next(entries)
+        peer.asks(b"delete b\n")
+        assert list(entries) == []
 
     def test_a_load_is_no_change_and_is_not_told(self, house: House) -> None:
         updates = Updates(house)
@@ -295,19 +303,7 @@ class TestCopies:
         wall = int(NOON + 5060) * 1000
         house.engine.load({0: ({b"a": b"1"}, {b"a": wall})})
         assert house.engine.databases[0].deadlines == {b"a": int(NOON + 60) * 1000}
-        assert house.engine.copy()[0][1] == {b"a": wall}
-
-    @pytest.mark.parametrize(
-        ("step", "drift"), [(0.9995, 999), (1, 1000), (-0.9985, -999), (-1, -1000)]
-    )
-    def test_only_a_wall_clock_that_was_set_by_a_second_or_more_moves_them_in_a_copy(
-        self, house: House, peer: Peer, step: float, drift: int
-    ) -> None:
-        peer.asks(b"set_with_ttl a 1 60\n")
-        house.wall_step = step
-        assert house.time.drift_ms() == drift
-        moved = drift if abs(drift) == 1000 else 0
-        assert house.engine.copy()[0][1] == {b"a": int(NOON + 60) * 1000 + moved}
+        assert list(house.engine.entries()) == [(0, b"a", b"1", wall)]
 
 
 def test_what_is_read_is_a_hit_or_a_miss_and_what_is_changed_is_neither(house: House) -> None:

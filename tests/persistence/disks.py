@@ -15,7 +15,7 @@ from memdbd.commands.strings import STRING
 from memdbd.commands.types import DataType
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.loading import read
-from memdbd.persistence.snapshot import SnapshotWriter
+from memdbd.persistence.snapshot import SnapshotWriter, entries, header_line, install, lines_of
 
 PATH = "data/persistence.json"
 TEMPORARY = PATH + ".tmp"
@@ -39,6 +39,14 @@ class Inode:
     synced: bytes = b""
 
 
+@dataclass(eq=False)
+class Opened:
+    """An open file, and where in it the next byte is written."""
+
+    inode: Inode
+    position: int = 0
+
+
 @dataclass
 class MemoryDisk(FileSystem):
     """``fail_at``: the number, from 1 on, of the operation that raises ``error``, which is not
@@ -52,7 +60,7 @@ class MemoryDisk(FileSystem):
     before_each: Callable[[MemoryDisk], None] = lambda disk: None
     names: dict[str, Inode] = field(default_factory=dict)
     synced_names: dict[str, Inode] = field(default_factory=dict)
-    opened: dict[int, Inode] = field(default_factory=dict)
+    opened: dict[int, Opened] = field(default_factory=dict)
 
     def put(self, path: str, data: bytes) -> MemoryDisk:
         """Have a file there, as if it had been there for long."""
@@ -71,9 +79,23 @@ class MemoryDisk(FileSystem):
                 left.put(path, inode.synced)
         return left
 
+    def make_directory(self, path: str) -> None:
+        self._step("make_directory")
+
     def exists(self, path: str) -> bool:
         self._step("exists")
         return path in self.names
+
+    def list_directory(self, directory: str) -> list[str]:
+        self._step("list_directory")
+        parts = (path.rpartition("/") for path in self.names)
+        return [name for parent, _, name in parts if parent == directory]
+
+    def resolve(self, path: str) -> str:
+        return path
+
+    def same_file(self, file: int, path: str) -> bool:
+        return self.names.get(path) is self.opened[file].inode
 
     def read(self, path: str) -> Generator[bytes, None, None]:
         self._step("read")
@@ -85,19 +107,36 @@ class MemoryDisk(FileSystem):
         self._step("create")
         if path in self.names:
             raise FileExistsError(errno.EEXIST, "File exists", path)
-        descriptor = max(self.opened, default=2) + 1
-        self.names[path] = self.opened[descriptor] = Inode()
-        return descriptor
+        self.names[path] = inode = Inode()
+        return self._open(inode)
+
+    def open(self, path: str) -> int:
+        self._step("open")
+        return self._open(self._at(path))
 
     def write(self, file: int, data: bytes | memoryview) -> int:
         self._step("write")
         taken = bytes(data[: self.bytes_per_write])
-        self.opened[file].data += taken
+        opened = self.opened[file]
+        before = opened.inode.data.ljust(opened.position, b"\0")
+        end = opened.position + len(taken)
+        opened.inode.data = before[: opened.position] + taken + before[end:]
+        opened.position = end
         return len(taken)
+
+    def truncate(self, file: int, length: int = 0) -> None:
+        self._step("truncate")
+        opened = self.opened[file]
+        opened.inode.data = opened.inode.data[:length].ljust(length, b"\0")
+        opened.position = length
 
     def sync(self, file: int) -> None:
         self._step("sync")
-        self.opened[file].synced = self.opened[file].data
+        self._sync(file)
+
+    def sync_data(self, file: int) -> None:
+        self._step("sync_data")
+        self._sync(file)
 
     def close(self, file: int) -> None:
         del self.opened[file]  # as the system does, even if it then reports an error
@@ -106,7 +145,7 @@ class MemoryDisk(FileSystem):
     def replace(self, source: str, target: str) -> None:
         self._step("replace")
         inode = self._at(source)
-        if inode in self.opened.values():
+        if any(opened.inode is inode for opened in self.opened.values()):
             raise PermissionError(errno.EACCES, "Windows replaces no open file", source)
         self.names[target] = inode
         del self.names[source]
@@ -120,6 +159,23 @@ class MemoryDisk(FileSystem):
         self._step("sync_directory")
         self.synced_names = dict(self.names)
 
+    def lock(self, path: str) -> int | None:
+        self._step("lock")
+        return self._open(self.names.setdefault(path, Inode()))
+
+    def unlock(self, file: int) -> None:
+        del self.opened[file]
+        self._step("unlock")
+
+    def _open(self, inode: Inode) -> int:
+        descriptor = max(self.opened, default=2) + 1
+        self.opened[descriptor] = Opened(inode)
+        return descriptor
+
+    def _sync(self, file: int) -> None:
+        inode = self.opened[file].inode
+        inode.synced = inode.data
+
     def _at(self, path: str) -> Inode:
         if path not in self.names:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
@@ -132,19 +188,27 @@ class MemoryDisk(FileSystem):
             raise OSError(self.error, "the disk fails")
 
 
-def writer(
+def writer(disk: FileSystem, path: str = PATH) -> SnapshotWriter:
+    """A writer of a snapshot for PATH, which covers seven frames."""
+    return SnapshotWriter(disk, path, header_line(7, CREATED, None))
+
+
+def save(
     disk: FileSystem, values: dict[bytes, Any], deadlines: dict[bytes, int] | None = None
-) -> SnapshotWriter:
-    """A writer of these keys to PATH."""
+) -> None:
+    """Make a snapshot of these keys the one at PATH."""
     types = {kind.python: kind for kind in TYPES}
-    contents = {0: (values, deadlines or {})}
-    return SnapshotWriter(disk, PATH, contents, types, CREATED, sequence=7)
+    snapshot = writer(disk)
+    for lines, count in lines_of(entries({0: (values, deadlines or {})}), types):
+        snapshot.add(lines, count)
+    snapshot.finish()
+    install(disk, PATH)
 
 
 def saved(values: dict[bytes, Any], deadlines: dict[bytes, int] | None = None) -> bytes:
     """The bytes of a snapshot with these keys."""
     disk = MemoryDisk()
-    writer(disk, values, deadlines).commit()
+    save(disk, values, deadlines)
     return disk.names[PATH].data
 
 

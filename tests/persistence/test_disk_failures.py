@@ -10,7 +10,8 @@ import errno
 from collections.abc import Callable
 
 import pytest
-from persistence.disks import PATH, TEMPORARY, MemoryDisk, load, saved, writer
+from persistence.disks import PATH, TEMPORARY, MemoryDisk, load, saved
+from persistence.disks import save as save_on
 
 OLD = {b"key": b"old"}
 NEW = {b"key": b"new", b"another": b"\xff" * 600_000}
@@ -20,10 +21,7 @@ KEPT = f"{PATH}.imported"
 
 
 def save(disk: MemoryDisk) -> None:
-    snapshot = writer(disk, NEW)
-    while snapshot.write_slice():
-        pass
-    snapshot.commit()
+    save_on(disk, NEW)
 
 
 def disk_before() -> MemoryDisk:
@@ -115,7 +113,7 @@ def test_a_snapshot_that_is_committed_survives_the_loss_of_power() -> None:
 @pytest.mark.parametrize("taken", [1, 2, 1000])
 def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all(taken: int) -> None:
     disk = MemoryDisk(bytes_per_write=taken)
-    writer(disk, OLD).commit()
+    save_on(disk, OLD)
     assert disk.files() == {PATH: OLD_FILE}
 
 

@@ -7,9 +7,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from persistence.disks import PATH, MemoryDisk, load, loaded, saved, writer
+from persistence.disks import PATH, MemoryDisk, load, loaded, save, saved, writer
 
 from memdbd.errors import SnapshotDamaged
+from memdbd.persistence.snapshot import install
 
 FOREIGN = b'{"username": "john_doe", "temp_token": "abc123"}'
 KEPT = f"{PATH}.imported"
@@ -73,14 +74,14 @@ def test_reading_changes_nothing() -> None:
 
 def test_the_first_save_keeps_the_original_beside() -> None:
     disk = MemoryDisk().put(PATH, FOREIGN)
-    writer(disk, {}).commit()
-    writer(disk, {b"a": b"1"}).commit()
+    save(disk, {})
+    save(disk, {b"a": b"1"})
     assert disk.files() == {PATH: saved({b"a": b"1"}), KEPT: FOREIGN}
 
 
 def test_an_original_that_was_kept_is_never_overwritten() -> None:
     disk = MemoryDisk().put(PATH, b"{}").put(KEPT, b"mine").put(f"{KEPT}.1", b"mine too")
-    writer(disk, {}).commit()
+    save(disk, {})
     assert disk.files() == {
         PATH: saved({}),
         KEPT: b"mine",
@@ -91,7 +92,7 @@ def test_an_original_that_was_kept_is_never_overwritten() -> None:
 
 def test_a_file_of_someone_else_that_appears_later_is_kept_too() -> None:
     disk = MemoryDisk().put(PATH, saved({}))
-    snapshot = writer(disk, {})
+    writer(disk).finish()
     disk.put(PATH, FOREIGN)
-    snapshot.commit()
+    install(disk, PATH)
     assert disk.files() == {PATH: saved({}), KEPT: FOREIGN}

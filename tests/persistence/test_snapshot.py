@@ -17,16 +17,31 @@ from persistence.disks import (
     CREATED,
     PATH,
     TEMPORARY,
+    TYPES,
     Loaded,
     MemoryDisk,
     load,
     loaded,
+    save,
     saved,
     writer,
 )
 
 from memdbd.errors import SnapshotDamaged, StorageError
-from memdbd.persistence.snapshot import SLICE_BYTES, SLICE_KEYS
+from memdbd.keyspace import Contents
+from memdbd.persistence.loading import read
+from memdbd.persistence.snapshot import (
+    SLICE_BYTES,
+    SLICE_KEYS,
+    Following,
+    Snapshot,
+    SnapshotWriter,
+    entries,
+    header_line,
+    install,
+    lines_of,
+    remove_unfinished,
+)
 
 GOLDEN = """\
 [{"format":"memdbd","version":1,"sequence":7,"created":"2026-11-23T03:18:27.123Z"},
@@ -117,55 +132,92 @@ def test_keys_are_in_the_file_in_their_order_whatever_their_size() -> None:
     assert [record["key"] for record in json.loads(data)[1:-1]] == list("abcdef")
 
 
-def slices(values: dict[bytes, Any]) -> list[bytes]:
-    """What each call of write_slice adds to the file."""
-    disk = MemoryDisk()
-    snapshot = writer(disk, values)
-    added, before = [], len(disk.names[TEMPORARY].data)
-    while snapshot.write_slice():
-        added.append(disk.names[TEMPORARY].data[before:])
-        before = len(disk.names[TEMPORARY].data)
-    return added
+def slices(values: dict[bytes, Any]) -> list[tuple[bytes, int]]:
+    """The pieces in which the records are written, and how many end in each."""
+    types = {kind.python: kind for kind in TYPES}
+    return list(lines_of(entries({0: (values, {})}), types))
 
 
 def test_a_slice_has_a_bounded_number_of_keys() -> None:
     values = {b"%d" % number: b"" for number in range(2 * SLICE_KEYS + 1)}
-    assert [part.count(b"\n") for part in slices(values)] == [SLICE_KEYS, SLICE_KEYS, 1]
+    found = slices(values)
+    assert [lines.count(b"\n") for lines, _ in found] == [SLICE_KEYS, SLICE_KEYS, 1]
+    assert [count for _, count in found] == [SLICE_KEYS, SLICE_KEYS, 1]
 
 
 def test_a_slice_has_a_bounded_number_of_bytes() -> None:
     values = {b"%d" % number: b"x" * 60_000 for number in range(20)}
     values |= {b"large": b"x" * (5 * SLICE_BYTES)}
-    assert max(map(len, slices(values))) < 2 * SLICE_BYTES
+    found = slices(values)
+    assert max(len(lines) for lines, _ in found) < 2 * SLICE_BYTES
+    assert sum(count for _, count in found) == len(values)
 
 
-def test_until_the_commit_the_snapshot_is_the_old_one() -> None:
-    disk = MemoryDisk().put(PATH, b"old")
-    snapshot = writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES)
-    while snapshot.write_slice():
-        assert disk.names[PATH].data == b"old"
-    disk.put(PATH, saved({}))
-    snapshot.commit()
-    assert disk.files() == {PATH: GOLDEN}
+def test_keys_that_go_while_it_is_written_are_left_out() -> None:
+    values = {b"%d" % number: b"" for number in range(3)}
+    found = entries({0: (values, {}), 1: ({b"last": b""}, {b"last": 5})})
+    assert next(found) == (0, b"0", b"", None)
+    del values[b"1"]
+    values[b"new"] = b""
+    assert [key for _, key, _, _ in found] == [b"2", b"last"]
 
 
-def test_a_commit_writes_what_no_slice_has_written() -> None:
+def test_keys_of_all_databases_are_saved_and_loaded() -> None:
+    contents: Contents = {0: ({b"a": b"0"}, {}), 15: ({b"a": b"1", b"\xff": [b"\xfe"]}, {b"a": 5})}
     disk = MemoryDisk()
-    writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES).commit()
+    snapshot = writer(disk)
+    for lines, count in lines_of(entries(contents), {kind.python: kind for kind in TYPES}):
+        snapshot.add(lines, count)
+    snapshot.finish()
+    install(disk, PATH)
+    assert read(disk, PATH, {kind.name: kind for kind in TYPES}).contents == contents
+
+
+@pytest.mark.parametrize("journal", [None, Following(3, 0x0BE9), Following(3, None)])
+def test_the_header_says_which_segment_of_the_journal_follows(journal: Following | None) -> None:
+    disk = MemoryDisk()
+    SnapshotWriter(disk, PATH, header_line(2**40, CREATED, journal)).finish()
+    install(disk, PATH)
+    snapshot = read(disk, PATH, {})
+    assert snapshot == Snapshot({0: ({}, {})}, 2**40, CREATED, journal=journal)
+
+
+def test_until_it_is_installed_the_snapshot_is_the_old_one() -> None:
+    disk = MemoryDisk().put(PATH, saved({}))
+    snapshot = writer(disk)
+    snapshot.add(b"".join(GOLDEN.splitlines(keepends=True)[1:-1]), 8)
+    assert disk.names[PATH].data == saved({})
+    snapshot.finish()
+    assert disk.files() == {PATH: saved({}), TEMPORARY: GOLDEN}
+    install(disk, PATH)
     assert disk.files() == {PATH: GOLDEN}
+
+
+def test_what_is_finished_is_on_disk_as_a_whole() -> None:
+    disk = MemoryDisk()
+    snapshot = writer(disk)
+    snapshot.finish()
+    assert disk.names[TEMPORARY].synced == saved({})
+    assert (snapshot.count, snapshot.size) == (0, len(saved({})))
     assert not disk.opened
 
 
 def test_what_a_killed_daemon_left_is_in_nobodys_way() -> None:
     disk = MemoryDisk().put(TEMPORARY, b"half a snapsh")
-    writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES).commit()
+    save(disk, GOLDEN_VALUES, GOLDEN_DEADLINES)
+    assert disk.files() == {PATH: GOLDEN}
+
+
+def test_what_a_killed_daemon_left_is_removed() -> None:
+    disk = MemoryDisk().put(PATH, GOLDEN).put(TEMPORARY, b"half a snapsh")
+    remove_unfinished(disk, PATH)
+    remove_unfinished(disk, PATH)
     assert disk.files() == {PATH: GOLDEN}
 
 
 def test_an_aborted_snapshot_leaves_nothing_behind() -> None:
     disk = MemoryDisk().put(PATH, GOLDEN)
-    snapshot = writer(disk, {b"key": b"value"})
-    snapshot.write_slice()
+    snapshot = writer(disk)
     snapshot.abort()
     snapshot.abort()
     assert disk.files() == {PATH: GOLDEN}
@@ -174,21 +226,22 @@ def test_an_aborted_snapshot_leaves_nothing_behind() -> None:
 
 def test_a_finished_writer_takes_nothing_more_and_harms_no_other() -> None:
     disk = MemoryDisk()
-    finished = writer(disk, GOLDEN_VALUES, GOLDEN_DEADLINES)
-    finished.commit()
-    other = writer(disk, {b"key": b"value"})
+    finished = writer(disk)
+    finished.finish()
+    other = writer(disk)
     finished.abort()
-    with pytest.raises(ValueError, match="already committed or aborted"):
-        finished.commit()
-    other.commit()
-    assert load(disk).values == {b"key": b"value"}
+    with pytest.raises(ValueError, match="already finished or aborted"):
+        finished.finish()
+    with pytest.raises(ValueError, match="already finished or aborted"):
+        finished.add(b"", 0)
+    other.finish()
+    install(disk, PATH)
+    assert disk.files() == {PATH: saved({})}
 
 
-def test_a_value_of_no_known_type_is_not_saved_and_leaves_nothing_behind() -> None:
-    disk = MemoryDisk().put(PATH, GOLDEN)
+def test_a_value_of_no_known_type_is_not_written() -> None:
     with pytest.raises(KeyError):
-        writer(disk, {b"key": 1.5}).write_slice()
-    assert disk.files() == {PATH: GOLDEN}
+        slices({b"key": 1.5})
 
 
 def test_garbage_is_not_collected_during_a_load() -> None:

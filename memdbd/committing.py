@@ -1,0 +1,433 @@
+"""Committing: what a turn has changed is in the journal before anybody hears of it.
+
+Theory of operation. At the end of each turn :class:`Committer` writes one frame with all that was
+changed. Under ``always`` the replies then wait for a sync, which is done in a thread, one for all;
+meanwhile the loop goes on, and what it changes is the next frame. Under ``everysec`` a sync is
+begun each second, and the replies leave at once, unless the disk is so late that more than LATEST
+seconds of writes would be at stake; under ``no`` the system decides. The next segment takes over
+in a commit as well: its predecessor has to be on disk as a whole before its header says so.
+
+Two things can go wrong, and both stop all writes at once. A *write* that fails (the disk is full,
+an I/O error) is tried again until it works; its frame is kept. A *sync* that fails is never
+repeated, for the system may have dropped the very pages and say at the second attempt that all is
+well: what is on disk then is unknown, and all of memory has to be written to a new file. In both
+cases the clients of that turn get an error and are sent away, since nobody knows yet what becomes
+of their requests, and until then nobody is shown what was changed by them.
+
+May import: changes, clock, durability, effects, errors, turn, persistence; commands.context, .spec
+and .transactions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from memdbd.changes import Changes
+from memdbd.clock import Clock
+from memdbd.commands.context import Context
+from memdbd.commands.spec import Command, Flag
+from memdbd.commands.transactions import Discarded
+from memdbd.durability import Durability
+from memdbd.effects import CLOSE, Effect, Place, encode, touched
+from memdbd.errors import NotCommitted
+from memdbd.persistence.journal import Journal, NextSegment
+from memdbd.turn import Turn
+
+T = TypeVar("T")
+Guard = Callable[[Context, Command, Sequence[bytes]], None]
+
+
+class InThread(Protocol):
+    """Runs what waits for the disk, and gives what it gives, but never before it has returned."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class State(enum.Enum):
+    """Whether writes are taken, and if not, why."""
+
+    HEALTHY = "healthy"
+    BLOCKED = "read-only: the journal cannot be written"
+    DISTRUSTED = "read-only: the journal could not be synced"
+
+
+class Committer:
+    """Commits for ``turn`` what ``changes`` has collected, by the policy ``durability``.
+
+    ``guard(check)`` has ``check`` called for each request before it is run, until ``guard(None)``.
+    ``distrusted()`` is called when a sync has failed; it has to come to ``resume`` at last.
+    """
+
+    LATEST = 2.0  # seconds of writes that may be lost with the power under everysec
+    RETRY = 1.0  # seconds between two attempts to write
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        reactor: IReactorTime,
+        clock: Clock,
+        changes: Changes,
+        turn: Turn,
+        guard: Callable[[Guard | None], object],
+        in_thread: InThread,
+        durability: Durability,
+    ) -> None:
+        self.durability = durability
+        self.distrusted: Callable[[], object] = lambda: None
+        self.journal: Journal | None = None
+        self.state = State.HEALTHY
+        self.reason = ""  # for any other state
+        self.frames = 0  # written since the start
+        self.bytes = 0
+        self.syncs = 0
+        self.failures = 0  # of writes and of syncs
+        self.last_sync = reactor.seconds()
+        self._reactor = reactor
+        self._clock = clock
+        self._changes = changes
+        self._turn = turn
+        self._guard = guard
+        self._in_thread = in_thread
+        self._takeover: _Takeover | None = None
+        self._busy: Deferred[None] | None = None  # a thread is at the journal's file
+        self._is_awaited = False  # by the turn
+        self._unsynced: float | None = None  # when the oldest frame was written that no sync covers
+        self._in_sync: float | None = None  # the same of those that the sync under way covers
+        self._unseen: list[Effect] = []  # written, and nobody has been told yet
+        self._unwritten: list[bytes] = []  # the effects of frames that could not be written
+        self._hidden: set[Place] = set()  # what nobody is shown, since it may be lost
+        changes.begun = turn.schedule
+        turn.commit = self.commit
+
+    # The end of a turn
+
+    def commit(self) -> bool:
+        """Commit what has been changed; see :data:`memdbd.turn.Commit`."""
+        takeover = self._takeover
+        if takeover is not None and not takeover.has_begun and self._busy is None:
+            self._take_over(takeover)
+            return False
+        if not self._changes.effects:
+            return True
+        journal = self.journal
+        if journal is None or self.state is State.DISTRUSTED:
+            # All of memory will be written, or nothing at all.
+            self._changes.take_effects()
+            return True
+        if self.state is State.BLOCKED:
+            # Not what somebody has asked for, but what has expired meanwhile.
+            self._unwritten.append(self._encoded(self._changes.take_effects()))
+            return True
+        taken = self._write(journal)
+        if self.durability == "no" or (self.durability == "everysec" and not self._is_late()):
+            return True
+        self._unseen += taken
+        self._is_awaited = True
+        self.sync_if_due()
+        return False
+
+    def _encoded(self, taken: list[Effect]) -> bytes:
+        return encode(taken, self._clock.drift_ms())
+
+    def _write(self, journal: Journal) -> list[Effect]:
+        """Write what has been changed as a frame, and give it. Raises NotCommitted."""
+        taken = self._changes.take_effects()
+        payload = b""
+        try:
+            payload = self._encoded(taken)
+            self._append(journal, payload)
+        except OSError as error:
+            self._hidden.update(touched(taken))
+            self._unwritten.append(payload)
+            self._block(error)
+            raise self._refusal() from None
+        except Exception as error:  # no memory for it, or more than a frame can be
+            self._hidden.update(touched(taken))
+            self._distrust(error)
+            raise self._refusal() from None
+        return taken
+
+    def _append(self, journal: Journal, payload: bytes) -> None:
+        before = journal.length
+        journal.append(payload)
+        self.frames += 1
+        self.bytes += journal.length - before
+        if self._unsynced is None:
+            self._unsynced = self._reactor.seconds()
+
+    def _is_late(self) -> bool:
+        """Whether so much is not synced that replies have to wait for the disk."""
+        oldest = self._unsynced if self._in_sync is None else self._in_sync
+        return oldest is not None and self._reactor.seconds() - oldest >= self.LATEST
+
+    # What is done in a thread, one at a time
+
+    def sync_if_due(self) -> None:
+        """Begin a sync, if there is something to be synced by the policy, and none under way."""
+        journal = self.journal
+        if journal is None or self._busy is not None or self._unsynced is None:
+            return
+        if self.state is State.HEALTHY and self.durability != "no":
+            self._begin(journal, journal.sync, self._synced)
+
+    def _begin(self, journal: Journal, work: Callable[[], T], done: Callable[[T], object]) -> None:
+        """Have a thread do ``work``, which syncs the journal, and call ``done`` with its result."""
+        self._busy = Deferred()
+        self._in_sync, self._unsynced = self._unsynced, None
+        ensureDeferred(self._work(journal, work, done))
+
+    async def _work(
+        self, journal: Journal, work: Callable[[], T], done: Callable[[T], object]
+    ) -> None:
+        fault, covered = None, journal.sequence
+        try:
+            result = await self._in_thread(work)
+        except Exception as error:
+            fault = error
+        self._in_sync = None
+        busy, self._busy = self._busy, None
+        if fault is None:
+            journal.synced = covered
+            self.syncs += 1
+            self.last_sync = self._reactor.seconds()
+            done(result)
+        else:
+            self._distrust(fault)
+        if busy is not None:
+            busy.callback(None)
+
+    def _synced(self, _: None) -> None:
+        if self.durability == "always" and self._is_awaited and self._unsynced is not None:
+            # The policy was another one when this sync began: it does not cover the last frame.
+            self.sync_if_due()
+            return
+        self._tell()
+
+    def _tell(self) -> None:
+        """The turn may go on, if it waits."""
+        self._unseen.clear()
+        if self._is_awaited:
+            self._is_awaited = False
+            self._turn.committed()
+        elif self._takeover is not None:
+            self._turn.schedule()
+
+    @property
+    def is_syncing(self) -> bool:
+        return self._busy is not None
+
+    async def idle(self) -> None:
+        """Wait until no thread is at the journal."""
+        while self._busy is not None:
+            waiting: Deferred[None] = Deferred()
+            self._busy.addCallback(_passed_on, waiting)
+            await waiting
+
+    # The next segment
+
+    async def rotate(self, make: Callable[[int], NextSegment]) -> Journal:
+        """Have the segment take over that ``make(number)`` makes; gives it when all before it is
+        complete and on disk.
+
+        Raises OSError where it cannot be made, NotCommitted where the journal is in trouble.
+        """
+        journal = self._healthy()
+        following = await self._in_thread(lambda: make(journal.number + 1))
+        takeover = _Takeover(following)
+        try:
+            self._healthy()
+            # Most of what has to be on disk is so before anybody has to wait for it.
+            if self._busy is None:
+                self._begin(journal, journal.sync, self._synced)
+            await self.idle()
+            self._healthy()
+            self._takeover = takeover
+            self._turn.schedule()
+            return await takeover.done
+        except NotCommitted:
+            # Once it has begun, its header may be on disk, and its predecessor is so as a whole.
+            undo = following.abandon if takeover.has_begun else following.discard
+            await self._in_thread(undo)
+            raise
+
+    def _take_over(self, takeover: _Takeover) -> None:
+        old = self._healthy()
+        if self._changes.effects:
+            self._unseen += self._write(old)
+        takeover.has_begun = True
+        self._is_awaited = True
+
+        def seal() -> Journal:
+            old.sync()
+            return takeover.following.begin(old.link)
+
+        def sealed(new: Journal) -> None:
+            old.close()
+            self.journal = new
+            self._takeover = None
+            takeover.done.callback(new)
+            self._tell()
+
+        self._begin(old, seal, sealed)
+
+    def check(self) -> None:
+        """Raise NotCommitted where the journal is in trouble."""
+        if self.state is not State.HEALTHY:
+            raise self._refusal()
+
+    def _healthy(self) -> Journal:
+        """The journal; raises NotCommitted where it is in trouble, or closed."""
+        if self.journal is None or self.state is not State.HEALTHY:
+            raise self._refusal()
+        return self.journal
+
+    # Trouble
+
+    def _block(self, error: OSError) -> None:
+        """A frame could not be written. No request is run until it is."""
+        self._log.error(
+            "the journal cannot be written: {error}; writes are refused until it can", error=error
+        )
+        self._trouble(State.BLOCKED, error)
+        self._reactor.callLater(self.RETRY, self._retry)
+
+    def _retry(self) -> None:
+        """Write what could not be written, and have it on disk before anybody trusts it again."""
+        journal = self.journal
+        if self.state is not State.BLOCKED or journal is None:
+            return
+        if self._busy is None:
+            try:
+                while self._unwritten:
+                    self._append(journal, self._unwritten[0])
+                    del self._unwritten[0]
+            except OSError as error:
+                self.failures += 1
+                self.reason = _reason(error)
+            else:
+                self._begin(journal, journal.sync, self._unblock)
+                return
+        self._reactor.callLater(self.RETRY, self._retry)
+
+    def _unblock(self, _: None) -> None:
+        if self._unwritten:  # what has expired meanwhile
+            self._retry()
+        else:
+            self._recovered()
+        self._tell()
+
+    def _distrust(self, error: Exception) -> None:
+        """What was written may not be on disk, and never will be."""
+        if isinstance(error, OSError):
+            self._log.critical(
+                "the journal could not be synced: {error}; writes are refused until all data is in "
+                "a new file",
+                error=error,
+            )
+        else:
+            self._log.failure("a defect of memdbd: the journal could not be synced")
+        # What has been done since waits for a commit that will not come.
+        self._hidden.update(touched(self._unseen), touched(self._changes.take_effects()))
+        self._unseen.clear()
+        self._unwritten.clear()
+        self._is_awaited = False
+        self._trouble(State.DISTRUSTED, error)
+        self._turn.not_committed(self._refusal())
+        self.distrusted()
+
+    def _trouble(self, state: State, error: Exception) -> None:
+        self.state = state
+        self.reason = _reason(error)
+        self.failures += 1
+        self._guard(self._refuse)
+        takeover, self._takeover = self._takeover, None
+        if takeover is not None:
+            takeover.done.errback(self._refusal())
+
+    def resume(self, journal: Journal) -> None:
+        """Go on with a new journal: all of memory is on disk, in a new snapshot."""
+        old, self.journal = self.journal, journal
+        if old is not None:
+            with contextlib.suppress(OSError):  # of which nothing is needed any more
+                old.close()
+        self._unsynced = None
+        self._recovered()
+
+    def _recovered(self) -> None:
+        self.state = State.HEALTHY
+        self.reason = ""
+        self._hidden.clear()
+        self._guard(None)
+        self._log.info("the journal works again; writes are taken")
+
+    def _refuse(self, context: Context, command: Command, argv: Sequence[bytes]) -> None:
+        """Raise for a request that would change something, or show what may be lost."""
+        if command.writes:
+            raise self._refusal()
+        if command.name == "exec" and any(each.writes for each, _ in context.session.queue or ()):
+            why = self._refusal()
+            raise Discarded(f"Transaction discarded because of: {why.code} {why}", why.hint)
+        if self._hidden and command.flags & Flag.READ:
+            database = context.session.database
+            keys = {(database, key) for key in command.keys_of(argv)} or self._hidden
+            if (database, None) in self._hidden or keys & self._hidden:
+                raise NotCommitted(
+                    f"the last change of this could not be written to disk: {self.reason}",
+                    "it can be read again when it is known what becomes of that change",
+                )
+
+    def _refusal(self) -> NotCommitted:
+        return NotCommitted(
+            f"Errors writing to the journal: {self.reason or self.state.value}",
+            "writes are refused until it works again, reads go on; see info persistence",
+        )
+
+    # The end
+
+    async def close(self) -> bool:
+        """Write what is left and that this is the end; whether all of it is on disk now."""
+        await self.idle()
+        journal, self.journal = self.journal, None
+        if journal is None:
+            return True
+        try:
+            if self.state is State.DISTRUSTED:
+                raise self._refusal()
+            for payload in (*self._unwritten, self._encoded(self._changes.take_effects())):
+                if payload:
+                    self._append(journal, payload)
+            await self._in_thread(journal.sync)
+            journal.synced = journal.sequence
+            self._append(journal, encode([CLOSE], 0))
+            await self._in_thread(journal.sync)
+            journal.close()
+        except (OSError, NotCommitted) as error:
+            self._log.critical("stopped with changes that are NOT on disk: {error}", error=error)
+            return False
+        return True
+
+
+class _Takeover:
+    """A segment that waits for its turn."""
+
+    def __init__(self, following: NextSegment) -> None:
+        self.following = following
+        self.done: Deferred[Journal] = Deferred()
+        self.has_begun = False
+
+
+def _passed_on(result: None, waiting: Deferred[None]) -> None:
+    waiting.callback(None)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

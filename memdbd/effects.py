@@ -1,0 +1,111 @@
+"""Effects: what a change of data has done, in a form that does it again.
+
+An effect is a request to ourselves, the words of a command whose outcome depends on nothing but the
+keys that it names: deadlines are absolute, random choices are made, ``EXPIRE`` in the past is
+``DEL``. The journal keeps them as RESP arrays, so it can be read by a person, and the commands that
+made the data make it again.
+
+The effects of one turn are in order, from database 0; ``SELECT`` says where those behind it belong.
+:data:`NAMES` is all of them: ``persistence/replay.py`` takes no others.
+
+May import: hiredis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import hiredis
+
+# The words of a command. An int is a deadline in milliseconds of the clock of whoever has made it;
+# on disk it is the wall's, which is the same but for the steps that the wall has taken since.
+Effect = tuple[bytes | int, ...]
+
+# Of a change whose effect another one brings, or that is one in name only.
+NOTHING: Effect = ()
+
+# By what they name: one key, behind the name; the keys of all else are in ``touched``.
+OF_ONE_KEY = frozenset(
+    b"APPEND DEL HDEL HSET LINSERT LPOP LPUSH LREM LSET LTRIM PERSIST PEXPIREAT PFADD RESTORE RPOP "
+    b"RPUSH SADD SET SETRANGE SREM ZADD ZREM".split()
+)
+OF_OTHERS = frozenset(b"CLOSE FLUSHDB MOVE RENAME SELECT SWAPDB".split())
+NAMES = OF_ONE_KEY | OF_OTHERS
+
+CLOSE: Effect = (b"CLOSE",)  # does nothing: the last words of a daemon that has stopped
+
+
+# What commands take for a deadline, whatever the wall's clock is set to.
+EARLIEST, LATEST = 1, 2**63 - 1
+
+_SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+_NO_MORE = object()  # what the reader gives when there is nothing more to read
+_END = b"*0\r\n"  # no effect, but what it would be read as at the end of one
+
+
+class Damaged(ValueError):
+    """These bytes are not the effects that anybody wrote."""
+
+
+def encode(effects: Iterable[Effect], drift: int) -> bytes:
+    """Effects as RESP arrays; ``drift`` is added to deadlines."""
+    parts: list[bytes] = []
+    add = parts.append
+    key: Any
+    value: Any
+    word: Any  # bytes, but for a deadline
+    for effect in effects:
+        if len(effect) == 3 and effect[0] == b"SET":
+            # By far the most frequent one, in one step.
+            _, key, value = effect
+            add(_SET % (len(key), key, len(value), value))
+            continue
+        add(b"*%d\r\n" % len(effect))
+        for word in effect:
+            if word.__class__ is int:
+                word = b"%d" % min(max(word + drift, EARLIEST), LATEST)
+            add(b"$%d\r\n%b\r\n" % (len(word), word))
+    return b"".join(parts)
+
+
+def decode(payload: bytes) -> Iterator[list[bytes]]:
+    """The effects in what ``encode`` gave, one by one; raises Damaged for all else."""
+    reader = hiredis.Reader(notEnoughData=_NO_MORE)
+    reader.feed(payload)
+    try:
+        while (words := reader.gets()) is not _NO_MORE:
+            if type(words) is not list or not words or set(map(type, words)) != {bytes}:
+                raise Damaged("what is in it is no effect")
+            yield words
+        # The reader does not say whether it is in the middle of something.
+        reader.feed(_END)
+        if reader.gets() != []:
+            raise Damaged("an effect in it is not complete")
+    except (hiredis.ProtocolError, MemoryError, TypeError) as error:
+        raise Damaged(f"what is in it is no effect: {error}") from None
+
+
+Place = tuple[int, bytes | None]  # a database's number and a key in it; None: all keys
+
+
+def touched(effects: Iterable[Sequence[bytes | int]]) -> Iterator[Place]:
+    """The places that these effects touch, in order, some more than once."""
+    database = 0
+    for effect in effects:
+        name = effect[0]
+        if name in OF_ONE_KEY:
+            yield database, effect[1]  # type: ignore[misc] # a key is no deadline
+        elif name == b"SELECT":
+            database = int(effect[1])
+        elif name == b"RENAME":
+            yield database, effect[1]  # type: ignore[misc]
+            yield database, effect[2]  # type: ignore[misc]
+        elif name == b"MOVE":
+            yield database, effect[1]  # type: ignore[misc]
+            yield int(effect[2]), effect[1]  # type: ignore[misc]
+        elif name == b"FLUSHDB":
+            yield database, None
+        elif name == b"SWAPDB":
+            yield int(effect[1]), None
+            yield int(effect[2]), None

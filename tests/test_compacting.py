@@ -1,0 +1,143 @@
+"""The compactor in a process of its own: that it does its work, and what is heard of it if not.
+
+What it makes of snapshots and segments is in ``tests/persistence/test_compactor.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import NOON, PATIENCE, Stored
+from keeping import OK, contents, kill
+
+from memdbd.commands.table import TYPES
+from memdbd.compacting import compact_in_process
+from memdbd.errors import StorageError
+from memdbd.persistence.compactor import Compacted, compact
+from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.snapshot import install
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """With a snapshot that has ``a`` and ``b``, and segment 2 behind it, that changes ``b`` and has
+    ``c``; segment 3 is not to be covered."""
+    directory = tmp_path / "data"
+    stored = Stored(directory, interval=0).start()
+    peer = stored.house.connect()
+    assert peer.asks(b"set a 1\nset b 1\nsave\nset b 2\nset c 3\n") == OK * 5
+    kill(stored)
+    kill(Stored(directory, interval=0).start())
+    return directory
+
+
+def paths(directory: Path) -> tuple[str, str]:
+    return str(directory), str(directory / "persistence.json")
+
+
+def test_it_makes_what_the_same_function_makes_here(directory: Path) -> None:
+    temporary = directory / "persistence.json.tmp"
+    here = compact(FileSystem(), *paths(directory), TYPES, 3, NOON)
+    expected = temporary.read_bytes()
+    temporary.unlink()
+    there = compact_in_process(*paths(directory), 3, NOON)
+    assert here == there == Compacted(count=3, changed=2, sequence=2, bytes=len(expected))
+    # But for the moment, which is in the first line, and in the last line's checksum.
+    assert temporary.read_bytes().split(b"\n")[1:-2] == expected.split(b"\n")[1:-2]
+
+
+def test_what_it_makes_can_be_installed_in_the_place_of_what_it_covers(directory: Path) -> None:
+    compact_in_process(*paths(directory), 3, NOON)
+    install(FileSystem(), str(directory / "persistence.json"))
+    for number in (1, 2):
+        (directory / f"journal.0000000{number}").unlink(missing_ok=True)
+    assert contents(directory) == {b"a": b"1", b"b": b"2", b"c": b"3"}
+
+
+def test_it_runs_the_package_that_runs_here_wherever_we_are(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert compact_in_process(*paths(directory), 3, NOON).count == 3
+
+
+def test_damage_is_told_in_its_own_words_and_leaves_all_as_it_was(directory: Path) -> None:
+    segment = directory / "journal.00000002"
+    data = bytearray(segment.read_bytes())
+    data[-1] ^= 1
+    segment.write_bytes(data)
+    before = everything(directory)
+    with pytest.raises(StorageError, match=rf"^{segment}, byte \d+: .*damaged"):
+        compact_in_process(*paths(directory), 3, NOON)
+    assert everything(directory) == before
+
+
+def test_a_disk_that_takes_nothing_is_told(directory: Path) -> None:
+    (directory / "persistence.json.tmp").mkdir()
+    with pytest.raises(StorageError, match=r"persistence\.json\.tmp: "):
+        compact_in_process(*paths(directory), 3, NOON)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no signals")
+def test_a_kill_is_told_and_leaves_the_snapshot_and_all_segments(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(directory)
+    numbers: list[int] = []
+
+    class Killed(subprocess.Popen[Any]):
+        def __init__(self, *arguments: Any, **how: Any) -> None:
+            super().__init__(*arguments, **how)
+            numbers.append(self.pid)
+            self.kill()  # while Python is still starting
+
+    monkeypatch.setattr(subprocess, "Popen", Killed)
+    with pytest.raises(StorageError, match="the compactor was killed by signal 9"):
+        compact_in_process(*paths(directory), 3, NOON)
+    assert len(numbers) == 1
+    assert everything(directory) == before
+
+
+def test_a_process_that_cannot_be_started_is_told(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(directory / "no such python"))
+    with pytest.raises(OSError, match="No such file"):
+        compact_in_process(*paths(directory), 3, NOON)
+
+
+def test_one_that_fails_and_says_nothing_is_told_with_its_status(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 7\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(StorageError, match="the compactor failed with status 7"):
+        compact_in_process(*paths(directory), 3, NOON)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a parent's number stays the same there")
+def test_without_the_daemon_it_gives_up_and_touches_nothing(directory: Path) -> None:
+    before = everything(directory)
+    orphan = subprocess.run(
+        [sys.executable, "-m", "memdbd.persistence.compactor", str(directory), "persistence.json",
+         "3", str(os.getpid() + 1)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )  # fmt: skip
+    assert orphan.returncode == 1
+    assert everything(directory) == before
+
+
+def everything(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
