@@ -28,7 +28,9 @@ setup(
         "sortedcontainers>=2.4",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100"],
+        # Redis's RDB files for memdb import: reading them, and their checksum.
+        "rdb": ["rdb-py>=0.4", "anycrc>=2.1"],
+        "test": ["pytest>=8", "hypothesis>=6.100", "rdb-py>=0.4", "anycrc>=2.1"],
     },
     entry_points={
         "console_scripts": [

@@ -119,9 +119,11 @@ class Committer:
         if not self._changes.effects:
             return True
         journal = self.journal
-        if journal is None or self.state is State.DISTRUSTED:
-            # All of memory will be written, or nothing at all.
+        if journal is None:
             self._changes.take_effects()
+            return True
+        if self.state is State.DISTRUSTED:
+            # What has expired or was evicted: for the new journal, as the new snapshot may have it.
             return True
         if self.state is State.BLOCKED:
             # Not what somebody has asked for, but what has expired meanwhile.
@@ -361,6 +363,7 @@ class Committer:
                 old.close()
         self._unsynced = None
         self._recovered()
+        self._turn.schedule()
 
     def _recovered(self) -> None:
         self.state = State.HEALTHY
@@ -378,8 +381,11 @@ class Committer:
             raise Discarded(f"Transaction discarded because of: {why.code} {why}", why.hint)
         if self._hidden and command.flags & Flag.READ:
             database = context.session.database
-            keys = {(database, key) for key in command.keys_of(argv)} or self._hidden
-            if (database, None) in self._hidden or keys & self._hidden:
+            keys = command.keys_of(argv)
+            if any(
+                place[0] == database and (not keys or place[1] is None or place[1] in keys)
+                for place in self._hidden
+            ):
                 raise NotCommitted(
                     f"the last change of this could not be written to disk: {self.reason}",
                     "it can be read again when it is known what becomes of that change",

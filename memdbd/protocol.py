@@ -125,6 +125,7 @@ class MemDBProtocol(Protocol):
         self._pending: Pending | None = None  # busy until this reply is there
         self._stream: Iterator[bytes] | None = None  # busy until this reply is sent
         self._unparsed = bytearray()  # came while busy
+        self._came_while_held = 0  # bytes, since replies wait for the disk
         self._sends_at_once = False
         self._reading = True
         self._full = False  # the transport wants no more: the peer does not read
@@ -187,6 +188,11 @@ class MemDBProtocol(Protocol):
             return
         self.active = self.factory.reactor.seconds()
         self.factory.bytes_in += len(data)
+        if self.factory.turn.is_held:
+            self._came_while_held += len(data)
+            if self._came_while_held >= PIECE:
+                self.factory.turn.owe(self)  # so that it is read again, whatever it is owed
+                self._read_or_not()
         if self._requests is None:
             requests = self._parse(data)
             if self.factory.turn.is_late():
@@ -239,8 +245,10 @@ class MemDBProtocol(Protocol):
             busy = len(self._unparsed) >= READ_AHEAD
         else:
             busy = self._requests is not None
-        # Replies wait for the disk: no more of them until it has done its part.
-        busy |= self._outbox.waiting >= PIECE and self.factory.turn.is_held
+        # What is done now waits for the disk: no more of it until that has done its part.
+        busy |= self.factory.turn.is_held and (
+            self._outbox.waiting >= PIECE or self._came_while_held >= PIECE
+        )
         wanted = not (busy or self._full or self._heard_all or self._ending) or self._draining
         if wanted != self._reading:
             self._reading = wanted
@@ -436,6 +444,7 @@ class MemDBProtocol(Protocol):
 
     def _send(self) -> None:
         """Hand to the transport what may leave."""
+        self._came_while_held = 0
         limit = LAST_PIECE if self._ending else PIECE
         while self._outbox.has_released and not self._full:
             piece = self._outbox.take(limit)

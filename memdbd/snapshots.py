@@ -112,6 +112,7 @@ class Snapshots:
             self.covered = -1  # what was found is not all in a snapshot of ours
         if not snapshot.imported:
             self.last_save = snapshot.created or None
+        self.size = snapshot.length
         self.journal_before = recovered.journal_bytes
         journal = self._segment(recovered.next_number).begin(recovered.last)
         self._committer.journal = journal

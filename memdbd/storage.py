@@ -25,7 +25,7 @@ from memdbd.engines.local import LocalEngine
 from memdbd.errors import JournalDamaged, SnapshotDamaged, StorageError
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.lock import DirectoryLock
-from memdbd.persistence.recovery import Recovered, keep_torn, recover, sync_last
+from memdbd.persistence.recovery import Recovered, keep_torn, recover, renew_last
 from memdbd.persistence.snapshot import remove_unfinished
 from memdbd.replies import Pending, Reply
 from memdbd.services import Periodic
@@ -135,7 +135,7 @@ class Storage(MultiService):
                     kept=kept,
                 )
             # What a daemon before has left may still be on its way to the disk, and is built upon.
-            sync_last(self._fs, recovered)
+            renew_last(self._fs, recovered)
             self._fs.sync_directory(os.path.dirname(self._path))
         except OSError as error:
             raise self._unusable(error) from error

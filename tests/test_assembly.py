@@ -6,20 +6,23 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
-from harness import House, Stored
-from twisted.internet.defer import maybeDeferred
+from harness import House, Stored, soon
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 
 from memdbd import __version__
 from memdbd.assembly import Parts, assemble
 from memdbd.clock import Clock
 from memdbd.config import Config
-from memdbd.errors import ConfigError
+from memdbd.errors import ConfigError, StorageError
+from memdbd.persistence.compactor import Compacted
 from memdbd.persistence.fs import FileSystem
 
 
@@ -28,7 +31,13 @@ def listening(*endpoints: str) -> tuple[Parts, MemoryReactorClock]:
     reactor = MemoryReactorClock()
     settings = Config(listen=endpoints)
     parts = assemble(
-        reactor, Clock(), settings, FileSystem(), maybeDeferred, reactor.seconds, Random(1).random
+        reactor,
+        Clock(),
+        settings,
+        FileSystem(),
+        partial(soon, reactor),
+        reactor.seconds,
+        Random(1).random,
     )
     parts.listeners.privilegedStartService()
     parts.listeners.startService()
@@ -115,6 +124,52 @@ class TestTheSettings:
         assert peer.asks(b"save\n") == b'{"result": "OK"}\n'
         assert stored.storage.stats()["snapshots_written"] == 2
         stored.stop()
+
+    def test_durability_reaches_the_committer_and_redis_s_parameter(self) -> None:
+        house = House(durability="always")
+        assert house.parts.storage.info()["durability"] == "always"
+        assert house.server.parameters["appendfsync"] == "always"
+
+    def test_snapshot_after_reaches_the_snapshots_and_redis_s_parameter(self) -> None:
+        house = House(snapshot_after=1 << 20)
+        assert house.parts.storage.snapshots.after == 1 << 20
+        assert house.server.parameters["auto-aof-rewrite-min-size"] == str(1 << 20)
+
+    def test_storage_file_reaches_the_storage(self, tmp_path: Path) -> None:
+        stored = Stored(tmp_path / "data", storage_file="x.json").start()
+        assert stored.house.connect().asks(b"save\n") == b'{"result": "OK"}\n'
+        assert (tmp_path / "data" / "x.json").exists()
+        stored.stop()
+
+    def test_the_compactor_is_run_as_is_said(self, tmp_path: Path) -> None:
+        reactor = MemoryReactorClock()
+        asked: list[tuple[object, ...]] = []
+
+        def compact_in(*arguments: object) -> Compacted:
+            asked.append(arguments)
+            raise StorageError("not today")
+
+        directory = str(tmp_path / "data")
+        parts = assemble(
+            reactor,
+            Clock(),
+            Config(data_dir=directory),
+            FileSystem(),
+            partial(soon, reactor),
+            reactor.seconds,
+            Random(1).random,
+            compact_in,
+        )
+        parts.storage.startService()
+        with capturedLogs():
+            parts.storage.save()
+            reactor.pump([0] * 10)
+        ((where, path, segment, created),) = asked
+        assert (where, path, segment) == (directory, f"{directory}/persistence.json", 2)
+        assert created == pytest.approx(time.time(), abs=600)
+        stopped = parts.storage.stopService()
+        reactor.pump([0] * 10)
+        assert stopped.called
 
     def test_listen_reaches_the_listeners_of_the_same_connections(self) -> None:
         parts, reactor = listening("tcp:4:interface=127.0.0.1:backlog=7")

@@ -219,6 +219,9 @@ BAD_TEXT: list[tuple[str, str, str]] = [
     ("max_memory", "1tb", SIZE),
     ("max_memory", "١mb", SIZE),
     ("enable_debug_command", "yes", "must be true or false"),
+    ("strict_tail", "on", "must be true or false"),
+    ("snapshot_after", "64 m", SIZE),
+    ("durability", "sometimes", "must be one of always, everysec, no"),
     ("log_level", "loud", f"must be one of {', '.join(LEVELS)}"),
 ]
 

@@ -14,7 +14,9 @@ from memdbd.commands.strings import STRING
 from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
 from memdbd.daemon import Daemon
 from memdbd.errors import CommandError
-from memdbd.replies import Pending
+from memdbd.pubsub import Registry
+from memdbd.replies import OK, Pending
+from memdbd.session import Session
 
 
 @pytest.fixture
@@ -74,6 +76,36 @@ def test_save_gives_the_reply_to_come(daemon: Daemon) -> None:
     snapshot = Pending()
     daemon.saver = lambda: snapshot
     assert daemon.save() is snapshot
+
+
+def shut_down(daemon: Daemon, *, save: bool = True, force: bool = False) -> object:
+    session = Session(1, Registry(), lambda message: None, lambda push: None)
+    return daemon.shut_down(session, OK, save=save, force=force)
+
+
+def test_it_is_not_shut_down_where_nobody_can_end_it(daemon: Daemon) -> None:
+    with pytest.raises(CommandError, match="Errors trying to SHUTDOWN"):
+        shut_down(daemon, force=True)
+
+
+def test_it_is_shut_down_when_the_snapshot_is_there(daemon: Daemon) -> None:
+    done: list[str] = []
+    snapshot = Pending()
+    daemon.saver = lambda: snapshot
+    daemon.stopper = lambda: done.append("stopped")
+    assert isinstance(shut_down(daemon), Pending)
+    assert done == []
+    snapshot.resolve(OK)
+    assert done == ["stopped"]
+
+
+def test_it_is_shut_down_without_a_snapshot_where_none_is_wanted(daemon: Daemon) -> None:
+    done: list[str] = []
+    daemon.saver = lambda: pytest.fail("saved")
+    daemon.leaver = lambda: done.append("no last snapshot")
+    daemon.stopper = lambda: done.append("stopped")
+    assert shut_down(daemon, save=False) is OK
+    assert done == ["no last snapshot", "stopped"]
 
 
 def test_save_is_refused_without_anyone_to_save(daemon: Daemon) -> None:

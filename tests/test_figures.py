@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
-from harness import NOON, House, Peer
+from harness import NOON, House, Peer, Stored
 
 from memdbd import __version__
 
@@ -97,6 +98,30 @@ class TestFields:
         assert persistence["rdb_changes_since_last_save"] == "1"
         assert persistence["rdb_last_save_time"] == str(int(NOON))
         assert persistence["rdb_last_bgsave_status"] == "ok"
+
+    def test_tell_of_the_journal(self, tmp_path: Path) -> None:
+        stored = Stored(tmp_path / "data", durability="always").start()
+        peer = stored.house.connect()
+        peer.asks(b"set k v\nsave\n", b"set k w\n")
+        stored.house.passes(2.5)
+        persistence = told(stored.house, "persistence")
+        journal = tmp_path / "data" / "journal.00000002"
+        snapshot = tmp_path / "data" / "persistence.json"
+        assert {name: persistence[name] for name in persistence if "aof" in name} == {
+            "aof_enabled": "1",
+            "aof_rewrite_in_progress": "0",
+            "aof_last_bgrewrite_status": "ok",
+            "aof_last_write_status": "ok",
+            "aof_current_size": str(journal.stat().st_size),
+            "aof_base_size": str(snapshot.stat().st_size),
+            "aof_pending_bio_fsync": "0",
+        }
+        assert persistence["durability"] == "always"
+        assert persistence["state"] == "healthy"
+        assert persistence["journal"] == str(journal)
+        assert persistence["seconds_since_sync"] == "2.5"
+        assert persistence["snapshot"] == str(snapshot)
+        stored.stop()
 
     def test_count_requests_and_bytes(self, house: House, peer: Peer) -> None:
         peer.asks(b"get k\n", b"nosuch\n")

@@ -57,6 +57,7 @@ class TestSet:
         ("name", "raw", "why"),
         [
             ("appendonly", "maybe", "argument must be 'yes' or 'no'"),
+            ("appendonly", "no", "the journal is always written"),
             ("timeout", "x", "argument couldn't be parsed into an integer"),
             ("timeout", "", "argument couldn't be parsed into an integer"),
             ("timeout", "-1", "argument must be between 0 and 2147483647 inclusive"),

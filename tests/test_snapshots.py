@@ -163,6 +163,23 @@ class TestALongJournal:
         assert written(stored) == 2
         stored.stop()
 
+    def test_is_none_after_a_start_before_it_is_as_long_as_the_snapshot_that_was_found(
+        self, directory: Path
+    ) -> None:
+        first = self.stored(directory, 0)
+        peer = first.house.connect()
+        peer.asks(b"".join(b"set k%d %b\n" % (n, b"x" * 1000) for n in range(20)) + b"save\n")
+        first.stop()
+        second = self.stored(directory, 1000)
+        assert told(second)["snapshot_bytes"] == second.snapshot.stat().st_size
+        self.fill(second, 15)
+        second.house.passes(100)
+        assert written(second) == 0
+        self.fill(second, 10)
+        second.house.passes(1)
+        assert written(second) == 1
+        second.stop()
+
     def test_is_none_if_none_is_wanted(self, directory: Path) -> None:
         stored = self.stored(directory, 0)
         self.fill(stored, 100)
@@ -219,6 +236,19 @@ class TestSave:
         assert told(stored)["changes_since_last_save"] == 2
         stored.house.passes(60)
         assert records(stored) == {"a": "2", "b": "3"}
+
+    def test_does_not_cover_what_came_while_the_journal_was_cut(self, stored: Stored) -> None:
+        stored.held = []
+        peer = stored.house.connect()
+        stored.house.connect().asks(b"save\n")
+        stored.let_go()
+        stored.let_go()
+        assert peer.asks(b"set b 3\n") == b""  # for the new segment is being begun
+        stored.let_all_go()
+        assert records(stored) == {}
+        assert told(stored)["changes_since_last_save"] == 1
+        stored.house.passes(60)
+        assert records(stored) == {"b": "3"}
 
     def test_during_a_save_has_what_changed_since_and_one_is_for_all(self, stored: Stored) -> None:
         stored.held = []

@@ -121,6 +121,19 @@ def test_there_is_no_password_before_there_are_users(house: House) -> None:
     assert "no users yet" in refusal(house, "requirepass", "secret")
 
 
+@pytest.mark.parametrize("policy", ["always", "no", "everysec"])
+def test_the_journal_is_synced_as_is_said(policy: str) -> None:
+    house = House()
+    tune(house, "appendfsync", policy)
+    assert house.parts.storage.info()["durability"] == policy
+    assert house.server.parameters["appendfsync"] == policy
+
+
+def test_the_journal_may_be_as_long_as_is_said(house: House) -> None:
+    tune(house, "auto-aof-rewrite-min-size", "1mb")
+    assert house.parts.storage.snapshots.after == 1 << 20
+
+
 def test_snapshots_are_written_as_often_as_is_said(tmp_path: Path) -> None:
     stored = Stored(tmp_path / "data", interval=100).start()
     house, peer = stored.house, stored.house.connect()

@@ -1,7 +1,8 @@
 """The ``memdb`` command: the choice among its three modes, signals, the exit status.
 
-Words after the options are one command (:mod:`~memdbd.client.oneshot`); without, a terminal gets
-a prompt (:mod:`~memdbd.client.interactive`) and anything else is read line by line
+Words after the options are one command (:mod:`~memdbd.client.oneshot`), or name a tool
+(:mod:`~memdbd.client.toolbox`); without, a terminal gets a prompt
+(:mod:`~memdbd.client.interactive`) and anything else is read line by line
 (:mod:`~memdbd.client.pipe`). The only module of the client that imports the reactor, and only
 when it is run. May import: all of the client, Twisted.
 """
@@ -13,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import ReactorNotRunning
@@ -36,6 +37,9 @@ from memdbd.client.pipe import Pipe
 from memdbd.client.protocol import Client, connect
 from memdbd.client.terminal import Terminal, key_mode
 from memdbd.client.typed import listens
+
+if TYPE_CHECKING:
+    from memdbd.client import toolbox
 
 
 class Run:
@@ -102,17 +106,39 @@ def main(argv: list[str] | None = None) -> NoReturn:
     options = Options()
     try:
         options.parseOptions(argv)
+        if options.names_tool:
+            # Not above: it would be an eighth of the time that any memdb takes to start.
+            from memdbd.client import toolbox
+
+            _run_tool(toolbox.Tool(options, complain))
         from twisted.internet import reactor
 
         endpoint = client_endpoint(reactor, options["connect"])
     except usage.UsageError as problem:
-        complain(f"memdb: {problem}\nTry memdb --help.")
+        name = options.words[0].decode() + " " if options.names_tool else ""
+        complain(f"memdb: {problem}\nTry memdb {name}--help.")
         raise SystemExit(exits.USAGE) from None
     run = Run(reactor)
     run.take_signals()
     with ExitStack() as restore:
         restore.enter_context(blocking_restored())
         _start(reactor, run, options, endpoint, restore)
+        run.until_finished()
+    raise SystemExit(run.status)
+
+
+def _run_tool(tool: toolbox.Tool) -> NoReturn:
+    """Run a tool, and exit. Raises UsageError."""
+    if not tool.needs_server:
+        raise SystemExit(tool.run())
+    from twisted.internet import reactor
+
+    endpoint = client_endpoint(reactor, tool.where)
+    with blocking_restored(), tool.opened():
+        run = Run(reactor)
+        run.take_signals()
+        running = ensureDeferred(tool.talk(reactor, endpoint))
+        running.addCallback(run.finish).addErrback(run.failed)
         run.until_finished()
     raise SystemExit(run.status)
 

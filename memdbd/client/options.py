@@ -34,6 +34,16 @@ printed as a line of JSON, in order.
   memdb < commands.txt           many commands; ends after the last reply, or
                                  at exit or quit
 
+Tools, each with a --help of its own:
+
+  memdb export backup.jsonl      all keys of a server, or --from DIR, as lines
+                                 of JSON; of a redis-server as well
+  memdb import backup.jsonl      such lines, a snapshot, or a Redis RDB file,
+                                 into a server, or --into DIR
+  memdb check DIR                what is in a data directory, and what of it is
+                                 damaged
+  memdb repair DIR               make a damaged one such that a daemon starts
+
 At the prompt and in lines, words are separated by blanks; "..." (with
 \\n \\r \\t \\" \\\\ \\xHH) and '...' keep blanks in a word. In set, set_with_ttl
 and publish, text without quotes may have blanks.
@@ -54,8 +64,10 @@ tls:db.example:65433:trustRoots=DIR, where DIR has only .pem certificates.
 
 Exit status:
     0  done; also when you leave the prompt, or end memdb subscribe with Ctrl-C
-    1  the server answered with an error (standard input: to any of the lines)
+    1  the server answered with an error (standard input: to any of the lines);
+       check: damaged; other tools: it was refused, or has failed
     2  no connection, a connection lost, or no reply in time
+    3  check: the last write is not complete; a daemon would start without it
    64  the command line is wrong
    70  a mistake of ours, with a traceback; please report it
    74  standard output was closed, or could not be written
@@ -63,36 +75,25 @@ Exit status:
 """
 
 
+# They are no commands of a server. Their options are in tooloptions.
+TOOLS = frozenset({b"check", b"repair", b"export", b"import"})
+
 # Each kind of endpoint that is followed by an address; others come from plugins of Twisted's.
 KINDS = ("tcp", "tls", "ssl", "unix")
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     with suppress(ValueError):
         if 0 <= float(text) < math.inf:
             return float(text)
     raise ValueError(f"--timeout must be a number of seconds, not {text!r}; 0 is no limit")
 
 
-_seconds.coerceDoc = ""  # type: ignore[attr-defined]  # usage.Options prints it behind the text
+seconds.coerceDoc = ""  # type: ignore[attr-defined]  # usage.Options prints it behind the text
 
 
-class Options(usage.Options):
-    """The command line: options first, then the words of a command, which may start with ``-``."""
-
-    longdesc = ""
-    synopsis = "Usage: memdb [options] [command [argument ...]]"
-    optParameters: ClassVar[list[list[Any]]] = [
-        ["connect", "c", DEFAULT_ENDPOINT, "Where the daemon is: ENDPOINT, see below."],
-        [
-            "timeout", "t", 30.0,
-            "Seconds to wait for a connection and for a reply, 0 for no limit.", _seconds,
-        ],
-    ]  # fmt: skip
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[bytes] = []
+class PlainOptions(usage.Options):
+    """Options whose mistakes are told in words that help."""
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
@@ -100,19 +101,12 @@ class Options(usage.Options):
         except usage.UsageError as problem:
             raise usage.UsageError(self._plainly(problem)) from None
 
-    def parseArgs(self, *words: str) -> None:
-        # Python made text of the bytes in argv, with surrogates where they are not UTF-8.
-        self.words = [os.fsencode(word) for word in words]
-
     opt_h = usage.Options.opt_help
 
     def opt_version(self) -> NoReturn:
         """Show the version of memdb and exit."""
         print(f"memdb {__version__}")
         raise SystemExit(exits.OK)
-
-    def getUsage(self, width: int | None = None) -> str:
-        return super().getUsage(width) + MANUAL
 
     def _plainly(self, problem: usage.UsageError) -> str:
         """What is wrong, from the error that Twisted had put its own words around."""
@@ -123,6 +117,36 @@ class Options(usage.Options):
             near = difflib.get_close_matches(cause.opt, names, n=1)
             return f"there is no option {given}" + (f"; did you mean --{near[0]}?" if near else "")
         return str(problem if cause is None else cause)
+
+
+class Options(PlainOptions):
+    """The command line: options first, then the words of a command, which may start with ``-``."""
+
+    longdesc = ""
+    synopsis = "Usage: memdb [options] [command [argument ...]]"
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["connect", "c", DEFAULT_ENDPOINT, "Where the daemon is: ENDPOINT, see below."],
+        [
+            "timeout", "t", 30.0,
+            "Seconds to wait for a connection and for a reply, 0 for no limit.", seconds,
+        ],
+    ]  # fmt: skip
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[bytes] = []
+
+    def parseArgs(self, *words: str) -> None:
+        # Python made text of the bytes in argv, with surrogates where they are not UTF-8.
+        self.words = [os.fsencode(word) for word in words]
+
+    @property
+    def names_tool(self) -> bool:
+        """Whether the first word is the name of a tool."""
+        return bool(self.words) and self.words[0] in TOOLS
+
+    def getUsage(self, width: int | None = None) -> str:
+        return super().getUsage(width) + MANUAL
 
 
 def client_endpoint(reactor: Any, text: str) -> IStreamClientEndpoint:

@@ -88,11 +88,28 @@ def save(ctx: Context) -> Pending:
 def bgsave(ctx: Context, *words: bytes) -> Status:
     if words and [word.upper() for word in words] != [b"SCHEDULE"]:
         raise SyntaxFault
-    if not ctx.may_wait:  # a snapshot has no half of a transaction
+    return Status("Background saving started" if _begin(ctx) else "Background saving scheduled")
+
+
+@command(
+    "bgrewriteaof",
+    flags=ADMIN,
+    summary="Write a snapshot, and begin the journal anew; answers at once",
+    complexity="O(1)",
+    differs="The same as BGSAVE.",
+)
+def bgrewriteaof(ctx: Context) -> Status:
+    how = "started" if _begin(ctx) else "scheduled"
+    return Status(f"Background append only file rewriting {how}")
+
+
+def _begin(ctx: Context) -> bool:
+    """Begin a snapshot, or soon: a snapshot has no half of a transaction. Whether it is now."""
+    if not ctx.may_wait:
         ctx.server.call_later(0, ctx.server.save)
-        return Status("Background saving scheduled")
+        return False
     ctx.server.save()
-    return Status("Background saving started")
+    return True
 
 
 @command(
@@ -195,6 +212,7 @@ COMMANDS = (
     stats,
     save,
     bgsave,
+    bgrewriteaof,
     lastsave,
     shutdown,
     lolwut,

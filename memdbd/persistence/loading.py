@@ -69,7 +69,8 @@ def _read(fs: FileSystem, path: str, types: Mapping[str, DataType[Any]]) -> Snap
         return Snapshot(contents, sequence=0, created=0.0, imported=True)
     loader = _Loader(path, types, block)
     loader.go_through(blocks)
-    return loader.head._replace(contents=loader.contents or {0: ({}, {})})
+    contents = loader.contents or {0: ({}, {})}
+    return loader.head._replace(contents=contents, length=loader.size)
 
 
 def blocks_of(fs: FileSystem, path: str) -> Iterator[bytes]:
@@ -137,6 +138,7 @@ class Reader:
             raise self._damaged(reason_of(fault, "this is not the header of a snapshot")) from None
         self._line = 2
         self._crc = crc32(header + newline)
+        self.size = len(block)  # bytes of the file so far
         # What was kept, and how many keys of each database before the block that is being taken.
         self.contents: dict[int, tuple[dict[bytes, Any], dict[bytes, int]]] = {}
         self._before: dict[int, int] = {}
@@ -148,6 +150,7 @@ class Reader:
         for following in blocks:
             self._add(block)
             block = following
+            self.size += len(block)
         last_line = block.rfind(b"\n", 0, -1) + 1
         self._add(block[:last_line])
         if block[last_line:] != end_line(self._count, self._crc):

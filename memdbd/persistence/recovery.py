@@ -5,9 +5,9 @@ disk, or refuses with the file, the byte and what can be done. What a crash leav
 write that was never completed at the end of the last segment, a segment that was just being made.
 What else does not fit is damage, and nobody goes on without the data in it unasked.
 
-``keep_torn`` then makes the directory ready for a new segment: the uncompleted write is kept
-beside, and cut off only when that copy is on disk, so that a crash here leaves what there was
-before.
+``keep_torn`` and ``renew_last`` then make the directory ready for a new segment: the uncompleted
+write is kept beside, and cut off only when that copy is on disk, so that a crash here leaves what
+there was before.
 
 May import: databases, effects, errors, fs, loading, segments, replay.
 """
@@ -174,7 +174,7 @@ def do_again(replay: Replay, segment: Segment, frame: Frame) -> bool:
 
 
 def keep_torn(fs: FileSystem, torn: Sequence[Segment]) -> Iterator[str]:
-    """Keep what is torn beside its segment, and cut it off; gives the names of the copies.
+    """Keep what is torn beside its segment; gives the names of the copies.
 
     Raises OSError; it can be called again then, also by another process.
     """
@@ -185,27 +185,33 @@ def keep_torn(fs: FileSystem, torn: Sequence[Segment]) -> Iterator[str]:
             # Made anew, under the same name: the number has to be the next one.
             fs.remove(segment.path)
             fs.sync_directory(os.path.dirname(segment.path))
-            continue
-        file = fs.open(segment.path)
-        try:
-            fs.truncate(file, segment.length)
-            fs.sync(file)
-        finally:
-            fs.close(file)
 
 
-def sync_last(fs: FileSystem, recovered: Recovered) -> None:
-    """Have the last segment on disk as it was read; raises OSError.
+def renew_last(fs: FileSystem, recovered: Recovered) -> None:
+    """Write the last segment anew, without what is torn. Raises OSError; the old one is there then.
 
-    A daemon that was killed may have left that to the system, and the next segment is to say how
-    long this one is.
+    The next one is going to say how long it is, and what was read may not be on disk: a daemon that
+    was killed may have left that to the system, and where a sync had failed, Linux shows pages that
+    were never written, and that no sync will write.
     """
-    if recovered.last_path:
-        file = fs.open(recovered.last_path)
-        try:
-            fs.sync(file)
-        finally:
-            fs.close(file)
+    path, rest = recovered.last_path, recovered.last.length
+    if not path or not rest:
+        return
+    temporary = f"{path}.tmp"
+    if fs.exists(temporary):
+        fs.remove(temporary)
+    file = fs.create(temporary)
+    try:
+        for piece in fs.read(path):
+            fs.write_all(file, piece[:rest])
+            rest -= len(piece)
+            if rest <= 0:
+                break
+        fs.sync(file)
+    finally:
+        fs.close(file)
+    fs.replace(temporary, path)
+    fs.sync_directory(os.path.dirname(path))
 
 
 def _keep(fs: FileSystem, segment: Segment) -> str:

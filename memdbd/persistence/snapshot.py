@@ -71,6 +71,7 @@ class Snapshot(NamedTuple):
     created: float  # seconds of the wall clock; 0 where the file does not say
     imported: bool = False  # the file was not ours, but a plain JSON object of strings
     journal: Following | None = None
+    length: int = 0  # bytes of the file, if it is ours
 
     @property
     def size(self) -> int:

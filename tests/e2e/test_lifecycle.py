@@ -62,23 +62,37 @@ class TestTheData:
         with Daemon(data) as daemon, daemon.connect() as caller:
             assert field(caller.asks(b"get a")) == "1"
 
-    def test_is_there_after_kill_9_also_what_came_after_the_last_snapshot(self, data: Path) -> None:
-        with Daemon(data) as daemon, daemon.connect() as caller:
+    @pytest.mark.parametrize("durability", ["always", "everysec", "no"])
+    def test_is_there_after_kill_9_also_what_came_after_the_last_snapshot(
+        self, data: Path, durability: str
+    ) -> None:
+        with Daemon(data, f"--durability={durability}") as daemon, daemon.connect() as caller:
             assert caller.asks(b"set a saved") == OK
             assert caller.asks(b"save") == OK
             assert caller.asks(b"set a journaled") == OK
             daemon.kill()
         with Daemon(data) as daemon, daemon.connect() as caller:
+            assert any("did not stop in order" in line for line in daemon.log)
             assert field(caller.asks(b"get a")) == "journaled"
 
-    def test_is_written_at_each_interval(self, data: Path) -> None:
+    def test_is_there_after_a_shutdown_that_writes_no_snapshot(self, data: Path) -> None:
+        with Daemon(data) as daemon, daemon.connect() as caller:
+            assert caller.asks(b"set a 1") == OK
+            assert caller.asks(b"shutdown nosave") == OK
+            assert daemon.ended() == 0
+        assert not (data / "persistence.json").exists()
+        with Daemon(data) as daemon, daemon.connect() as caller:
+            assert not any("did not stop in order" in line for line in daemon.log)
+            assert field(caller.asks(b"get a")) == "1"
+
+    def test_is_in_a_snapshot_after_each_interval(self, data: Path) -> None:
         with Daemon(data, "--snapshot-interval=0.05") as daemon, daemon.connect() as caller:
             assert caller.asks(b"set a 1") == OK
             while not field(caller.asks(b"stats"))["snapshots_written"]:  # type: ignore[index]
                 pass
             daemon.kill()
-        with Daemon(data) as daemon, daemon.connect() as caller:
-            assert field(caller.asks(b"get a")) == "1"
+        assert json.loads((data / "persistence.json").read_text())[1]["value"] == "1"
+        assert not (data / "journal.00000001").exists()
 
     def test_that_is_due_goes_by_itself_and_is_told(self, data: Path) -> None:
         with Daemon(data) as daemon, daemon.connect() as caller:
@@ -199,6 +213,7 @@ class TestARefusalToStart:
         snapshot.write_text(damaged)
         said = self.refused(data.parent, "--port=0", f"--data-dir={data}")
         assert said.startswith(f"{snapshot}, line {line}: ")
+        assert said.endswith(f"memdb repair {data}")
         assert snapshot.read_text() == damaged
 
     def test_on_a_port_in_use_names_it(self, data: Path) -> None:

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,8 +91,10 @@ def test_a_refusal_is_told_to_who_started_it(
     assert refused.returncode == 1
     assert "StorageError" in refused.stderr  # which twistd cuts at 100 bytes
     reason = "is neither a memdbd snapshot nor JSON"
-    assert (
-        f"refused to start: {tmp_path}/memdb-data/persistence.json, line 1: {reason}"
-        in (tmp_path / "twistd.log").read_text()
-    )
+    said = f"refused to start: {tmp_path}/memdb-data/persistence.json, line 1: {reason}"
+    log, end = tmp_path / "twistd.log", time.monotonic() + PATIENCE
+    # The child tells its parent first, and then the log.
+    while said not in log.read_text() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert said in log.read_text()
     assert not (tmp_path / "twistd.pid").exists()

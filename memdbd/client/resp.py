@@ -1,0 +1,161 @@
+"""A connection that speaks RESP: to memdbd, and to redis-server and its like as well.
+
+Strategy: many commands are sent at once, and their replies are one Deferred. Only what every Redis
+has is used, so that data can come from there and go there.
+
+May import: errors, Twisted, hiredis.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, cast
+
+import hiredis
+from twisted.internet.defer import Deferred, TimeoutError, fail
+from twisted.internet.endpoints import connectProtocol
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IReactorTime,
+    IStreamClientEndpoint,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from memdbd.errors import MemDBError
+
+Words = Sequence[bytes | str | int]
+ErrorReply = hiredis.ReplyError
+
+
+class Refused(MemDBError):
+    """The server has answered with an error."""
+
+
+class NoServer(MemDBError):
+    """What answers speaks no RESP."""
+
+
+class Batch:
+    """Commands under way, and the replies that have come."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+        self.replies: list[Any] = []
+        self.done: Deferred[list[Any]] = Deferred()
+
+
+class RespClient(Protocol):
+    """``timeout``: seconds without a byte after which the server is given up; None for no limit."""
+
+    def __init__(self, clock: IReactorTime, timeout: float | None = None) -> None:
+        self._clock = clock
+        self._timeout = timeout
+        self._reader = hiredis.Reader()
+        self._batches: deque[Batch] = deque()
+        self._watch: IDelayedCall | None = None
+        self._lost: BaseException | None = None
+
+    def ask_all(self, commands: Sequence[Words]) -> Deferred[list[Any]]:
+        """Send all commands. Fires with all replies, an error as an :class:`ErrorReply` among
+        them; fails when the connection is lost."""
+        if self._lost is not None:
+            return fail(self._lost)
+        batch = Batch(len(commands))
+        if not commands:
+            batch.done.callback([])
+            return batch.done
+        self._batches.append(batch)
+        cast(ITransport, self.transport).write(b"".join(map(_packed, commands)))
+        self._wait()
+        return batch.done
+
+    async def ask(self, *words: bytes | str | int) -> Any:
+        """The reply to one command; raises Refused for an error."""
+        (reply,) = await self.ask_all([words])
+        if isinstance(reply, ErrorReply):
+            raise Refused(str(reply))
+        return reply
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._lost is None:
+            cast(ITransport, self.transport).loseConnection()
+
+    def connectionMade(self) -> None:
+        tcp = ITCPTransport(self.transport, None)
+        if tcp is not None:
+            tcp.setTcpNoDelay(True)
+            tcp.setTcpKeepAlive(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._lost is not None:
+            return
+        self._reader.feed(data)
+        try:
+            while self._batches and (reply := self._reader.gets()) is not False:
+                self._heard(reply)
+        except hiredis.ProtocolError as error:
+            self._give_up(NoServer(f"what answers is no memdbd and no Redis: {error}"))
+        self._wait()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = self._lost or reason.value
+        self._wait()
+        batches, self._batches = self._batches, deque()
+        for batch in batches:
+            batch.done.errback(self._lost)
+
+    def _heard(self, reply: Any) -> None:
+        batch = self._batches[0]
+        batch.replies.append(reply)
+        batch.left -= 1
+        if not batch.left:
+            self._batches.popleft()
+            batch.done.callback(batch.replies)
+
+    def _wait(self) -> None:
+        """Begin the time for the next bytes anew, if any are waited for."""
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
+        self._watch = None
+        if self._batches and self._timeout is not None and self._lost is None:
+            self._watch = self._clock.callLater(self._timeout, self._too_late)
+
+    def _too_late(self) -> None:
+        self._give_up(TimeoutError(self._timeout, "a reply"))
+
+    def _give_up(self, problem: Exception) -> None:
+        self._lost = problem
+        cast(Any, self.transport).abortConnection()
+
+
+def _packed(words: Words) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type] # of any length
+    return packed
+
+
+async def connect(
+    reactor: Any,
+    endpoint: IStreamClientEndpoint,
+    *,
+    timeout: float | None = None,
+    user: str | None = None,
+    password: str | None = None,
+) -> RespClient:
+    """Connect, and log in if there is a ``password``. Raises Refused where that is wrong."""
+    client = RespClient(reactor, timeout)
+    connecting: Deferred[RespClient] = connectProtocol(endpoint, client)
+    if timeout is not None:
+        connecting.addTimeout(timeout, reactor, _too_late)
+    await connecting
+    if password is not None:
+        await client.ask("AUTH", *([user] if user else []), password)
+    return client
+
+
+def _too_late(outcome: object, timeout: float) -> object:
+    raise TimeoutError(timeout, "connecting")

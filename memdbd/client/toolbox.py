@@ -1,0 +1,147 @@
+"""Which tool the command line names, and how it is run: at once, or with a reactor and a server.
+
+May import: tools, transfer, records, resp, link (for its words), tooloptions, exits, errors,
+Twisted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from twisted.internet.defer import TimeoutError
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from memdbd.client import exits, resp
+from memdbd.client.link import why
+from memdbd.client.options import Options
+from memdbd.client.records import Source
+from memdbd.client.tooloptions import (
+    CheckOptions,
+    ExportOptions,
+    ImportOptions,
+    RepairOptions,
+    tool_options,
+)
+from memdbd.client.tools import check, repair
+from memdbd.client.transfer import (
+    PASSWORD,
+    export_directory,
+    export_server,
+    import_into_directory,
+    import_into_server,
+    opened_source,
+)
+from memdbd.errors import MemDBError
+
+
+class _NoOutputError(Exception):
+    """Standard output is closed."""
+
+
+class Tool:
+    """The tool that ``general`` names, whose options are behind it.
+
+    ``complain(sentence)`` is for standard error. Raises UsageError.
+    """
+
+    def __init__(self, general: Options, complain: Callable[[str], object]) -> None:
+        self._options = tool_options(general)
+        self._complain = complain
+        self._source: Source | None = None
+
+    @property
+    def needs_server(self) -> bool:
+        """Whether it is for ``talk``, or else for ``run``."""
+        options = self._options
+        if isinstance(options, ExportOptions):
+            return options["from"] is None
+        return isinstance(options, ImportOptions) and options["into"] is None
+
+    @property
+    def where(self) -> str:
+        """Where the server is, as the command line says it."""
+        where: str = self._options["connect"]
+        return where
+
+    def run(self) -> int:
+        """Run one that needs no server; gives the exit status."""
+        options = self._options
+        try:
+            with self.opened():
+                if isinstance(options, CheckOptions):
+                    return check(options, _print, self._complain)
+                if isinstance(options, RepairOptions):
+                    return repair(options, _print, self._complain)
+                if isinstance(options, ExportOptions):
+                    return export_directory(options, self._complain)
+                return import_into_directory(*self._import(), self._complain)
+        except KeyboardInterrupt:
+            return exits.SIGNAL + signal.SIGINT
+        except _NoOutputError:
+            return exits.OUTPUT
+
+    async def talk(self, reactor: Any, endpoint: IStreamClientEndpoint) -> int:
+        """Run one that talks to the server at ``endpoint``; gives the exit status."""
+        options = self._options
+        try:
+            client = await resp.connect(
+                reactor,
+                endpoint,
+                timeout=options["timeout"] or None,
+                user=options["user"],
+                password=os.environ.get(PASSWORD),
+            )
+        except resp.Refused as refused:
+            self._complain(f"{self.where} refuses us: {refused}")
+            return exits.ERROR_REPLY
+        except Exception as problem:
+            self._complain(f"Connecting to {self.where} failed: {why(problem)}")
+            return exits.NO_CONNECTION
+        try:
+            if isinstance(options, ExportOptions):
+                return await export_server(client, options, self._complain)
+            return await import_into_server(client, *self._import(), self._complain)
+        except (ConnectionLost, ConnectionDone, TimeoutError, resp.NoServer) as problem:
+            self._complain(f"No reply from {self.where}: {why(problem)}")
+            return exits.NO_CONNECTION
+        finally:
+            client.close()
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Have what is to be imported open, if anything is; ends the program where it cannot be
+        read."""
+        if not isinstance(self._options, ImportOptions):
+            yield
+            return
+        try:
+            with opened_source(self._options) as self._source:
+                yield
+                return
+        except MemDBError as error:
+            self._complain(f"memdb import: {error}")
+        except OSError as error:
+            name = error.filename or self._options.given
+            self._complain(f"memdb import: {name}: {error.strerror}")
+        except KeyboardInterrupt:
+            raise SystemExit(exits.SIGNAL + signal.SIGINT) from None
+        raise SystemExit(exits.FAILED)
+
+    def _import(self) -> tuple[ImportOptions, Source]:
+        assert isinstance(self._options, ImportOptions)  # noqa: S101
+        assert self._source is not None  # noqa: S101
+        return self._options, self._source
+
+
+def _print(line: str) -> None:
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except (OSError, AttributeError):
+        raise _NoOutputError from None

@@ -1,0 +1,184 @@
+"""The command lines of the tools: ``memdb check``, ``repair``, ``export`` and ``import``.
+
+May import: config (for a default), options, Twisted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from twisted.python import usage
+
+from memdbd.client.options import Options, PlainOptions, seconds
+from memdbd.config import Config
+
+_STORAGE_FILE: list[Any] = [
+    "storage-file", None, Config().storage_file,
+    "The snapshot's name, where the daemon's setting storage_file is another.",
+]  # fmt: skip
+_CONNECT: list[list[Any]] = [
+    ["connect", "c", None, "Where the server is, as in memdb --help: a memdbd, or a redis-server."],
+    ["timeout", "t", None, "Seconds to wait for a connection and for a reply.", seconds],
+    ["user", None, None, "The user to log in as, with the password in REDISCLI_AUTH."],
+]
+
+_LOGIN = """
+A server that wants a password gets the one in the environment variable
+REDISCLI_AUTH, where redis-cli looks for it too."""
+
+
+class ToolOptions(PlainOptions):
+    """What they have in common: at most one word besides the options, and a manual."""
+
+    longdesc = ""
+    manual: ClassVar[str] = ""
+    word = ""  # what the word is
+    is_word_needed: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: str | None = None
+
+    def parseArgs(self, *words: str) -> None:
+        if len(words) > 1:
+            raise usage.UsageError(f"there is one {self.word} only, and then {words[1]!r}")
+        if not words and self.is_word_needed:
+            raise usage.UsageError(f"the {self.word} is missing")
+        self.given = words[0] if words else None
+
+    def getUsage(self, width: int | None = None) -> str:
+        return super().getUsage(width) + self.manual
+
+    def complete(self, general: Options) -> None:
+        """Take what stood before the name of the tool, and was not said behind it."""
+        for name in ("connect", "timeout"):
+            if name in self and self[name] is None:
+                self[name] = general[name]
+
+
+class CheckOptions(ToolOptions):
+    synopsis = "Usage: memdb check [options] DIRECTORY"
+    word = "directory"
+    is_word_needed = True
+    optFlags: ClassVar[list[Sequence[Any]]] = [["json", None, "Print one object of JSON."]]
+    optParameters: ClassVar[list[Sequence[Any]]] = [_STORAGE_FILE]
+    manual = """
+Tells what is in a data directory, what is damaged and where, and with how
+many keys a daemon would start on it. It writes nothing, and may be used while
+a daemon runs.
+
+Exit status:
+    0  all is in order
+    1  damaged: a daemon would refuse; or it cannot be read
+    3  the last write was not completed, as power leaves it: a daemon would
+       start without it, and keep it beside
+   64  the command line is wrong
+"""
+
+
+class RepairOptions(ToolOptions):
+    synopsis = "Usage: memdb repair [options] DIRECTORY"
+    word = "directory"
+    is_word_needed = True
+    optFlags: ClassVar[list[Sequence[Any]]] = [
+        ["yes", "y", "Do it without asking."],
+        ["salvage", None, "Of a damaged snapshot, take the lines that can be read."],
+    ]
+    optParameters: ClassVar[list[Sequence[Any]]] = [_STORAGE_FILE]
+    manual = """
+Makes a damaged data directory one that a daemon starts on, with all that was
+written up to the first fault. It says what will be lost, and asks. Nothing is
+deleted: every file is first copied to DIRECTORY/repair-TIME/. No daemon may
+use the directory meanwhile.
+
+A backup, if there is one, may have more than what a repair can save.
+
+Exit status:
+    0  done, or there was nothing to do
+    1  refused or failed; the directory is as it was
+   64  the command line is wrong
+"""
+
+
+class ExportOptions(ToolOptions):
+    synopsis = "Usage: memdb export [options] [FILE]"
+    word = "file"
+    optFlags: ClassVar[list[Sequence[Any]]] = [
+        ["force", "f", "Replace FILE if it is there."],
+        ["leave-out", None, "Leave out keys of types that memdbd does not have, such as streams."],
+    ]
+    optParameters: ClassVar[list[Sequence[Any]]] = [
+        *_CONNECT,
+        ["from", None, None, "Read this data directory instead; no server is needed."],
+        _STORAGE_FILE,
+    ]
+    manual = f"""
+Writes all keys of all databases as lines of JSON, to FILE or to standard
+output: records as in a snapshot of memdbd, and a last line with their number.
+FILE is there when it is complete, and not before.
+
+From a server it goes over SCAN: each value is as it was at one moment, but
+not all at the same one, and a key that is set meanwhile may be missing. For a
+picture of one moment use --from, or stop all writing.
+{_LOGIN}
+
+Exit status:
+    0  done
+    1  the server answered with an error, or it was refused; there is no FILE
+    2  no connection, a connection lost, or no reply in time
+   64  the command line is wrong
+   74  the output could not be written
+"""
+
+
+class ImportOptions(ToolOptions):
+    synopsis = "Usage: memdb import [options] [FILE]"
+    word = "file"
+    optFlags: ClassVar[list[Sequence[Any]]] = [
+        ["replace", None, "Overwrite keys that are there."],
+        ["skip", None, "Leave keys that are there as they are."],
+        ["leave-out", None, "Leave out keys of types that memdbd does not have, such as streams."],
+    ]
+    optParameters: ClassVar[list[Sequence[Any]]] = [
+        *_CONNECT,
+        ["into", None, None, "Write to this data directory, which must have no data yet."],
+        _STORAGE_FILE,
+    ]
+    manual = f"""
+Reads FILE, or standard input without one or with -: lines of JSON as memdb
+export writes them, a snapshot of memdbd, a plain JSON object of strings, or a
+Redis RDB file (pip install 'memdbd[rdb]'). Which of them it is, is seen.
+
+All of it is read before anything is written, so a file with a fault changes
+nothing. So it is if any of its keys is there already, unless you say
+--replace or --skip. Keys whose deadline has passed are not written.
+{_LOGIN}
+
+Exit status:
+    0  done
+    1  the file has a fault, keys are there already, or an error of the server
+    2  no connection, a connection lost, or no reply in time
+   64  the command line is wrong
+"""
+
+    def postOptions(self) -> None:
+        if self["replace"] and self["skip"]:
+            raise usage.UsageError("--replace and --skip are two answers to one question")
+
+
+_TOOLS: dict[bytes, type[ToolOptions]] = {
+    b"check": CheckOptions,
+    b"repair": RepairOptions,
+    b"export": ExportOptions,
+    b"import": ImportOptions,
+}
+
+
+def tool_options(general: Options) -> ToolOptions:
+    """The options of the tool that the first word names. Raises UsageError."""
+    options = _TOOLS[general.words[0]]()
+    options.parseOptions([os.fsdecode(word) for word in general.words[1:]])
+    options.complete(general)
+    return options
