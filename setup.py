@@ -29,8 +29,8 @@ setup(
     ],
     extras_require={
         # Redis's RDB files for memdb import: reading them, and their checksum.
-        "rdb": ["rdb-py>=0.4", "anycrc>=2.1"],
-        "test": ["pytest>=8", "hypothesis>=6.100", "rdb-py>=0.4", "anycrc>=2.1"],
+        "rdb": ["rdb-py>=0.4,<0.5", "anycrc>=2.1"],
+        "test": ["pytest>=8", "hypothesis>=6.100", "rdb-py>=0.4,<0.5", "anycrc>=2.1"],
     },
     entry_points={
         "console_scripts": [

@@ -5,8 +5,9 @@ python -m benchmarks.loop_hold [--keys 1000000] [--tree DIR]
 The ticker runs in the daemon's own loop (:mod:`benchmarks.ticking`). The table has the longest time
 between two ticks by the clock (``pause``), the most CPU that the loop used between two (``CPU``:
 free of what other processes took on a shared machine, but also of waits for the disk), the longest
-run of Python's garbage collector, which is a part of these, and the longest wait of a second
-connection for the answer to a ``ping``. The first row, where nothing is done, is what the machine
+run of Python's garbage collector, which is a part of these, the longest time between two ticks less
+what other processes had of it (``own``), and the longest wait of a second connection for the answer
+to a ``ping``. The first row, where nothing is done, is what the machine
 and the measurement cost.
 """
 
@@ -118,22 +119,15 @@ def write_snapshot(path: Path, count: int, deadline: Callable[[int], int | None]
     """A snapshot of 16-byte keys with 32-byte values; ``deadline(number)`` is in milliseconds."""
     from memdbd.commands.table import TYPES
     from memdbd.persistence.fs import FileSystem
-    from memdbd.persistence.snapshot import (
-        SnapshotWriter,
-        entries,
-        header_line,
-        install,
-        lines_of,
-    )
+    from memdbd.persistence.snapshot import SnapshotWriter, header_line, install, lines_of
 
-    keys = [b"key:%012d" % number for number in range(count)]
-    values = {key: b"value of %s......" % key for key in keys}
-    moments = ((key, deadline(number)) for number, key in enumerate(keys))
-    deadlines = {key: moment for key, moment in moments if moment is not None}
-    kinds = {kind.python: kind for kind in TYPES}
     fs = FileSystem()
+    keys = (b"key:%012d" % number for number in range(count))
+    entries = (
+        (0, key, b"value of %s......" % key, deadline(number)) for number, key in enumerate(keys)
+    )
     writer = SnapshotWriter(fs, str(path), header_line(0, time.time(), None))
-    for lines, number in lines_of(entries({0: (values, deadlines)}), kinds):
+    for lines, number in lines_of(entries, {kind.python: kind for kind in TYPES}):
         writer.add(lines, number)
     writer.finish()
     install(fs, str(path))
@@ -276,7 +270,7 @@ def main() -> None:
     parser.add_argument("--tree", type=Path, default=ROOT)
     options = parser.parse_args()
     pin_load()
-    rows = Rows([["what", "pause ms", "CPU ms", "gc ms", "ping ms", "s", ""]])
+    rows = Rows([["what", "pause ms", "CPU ms", "gc ms", "own ms", "ping ms", "s", ""]])
     floods(rows, options.tree)
     large_keyspace(rows, options.keys, options.tree)
     all_due(rows, options.keys, options.tree, listen=False)

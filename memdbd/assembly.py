@@ -22,6 +22,7 @@ from memdbd.clients import Clients
 from memdbd.clock import Clock
 from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
 from memdbd.committing import Committer, InThread
+from memdbd.compacting import CompactorProcess
 from memdbd.config import Config
 from memdbd.daemon import Daemon
 from memdbd.dialects.interface import Dialects
@@ -34,7 +35,7 @@ from memdbd.listeners import Listeners
 from memdbd.monitoring import Monitors
 from memdbd.notifications import Notifier
 from memdbd.pausing import Pause
-from memdbd.persistence.compactor import Compacted, compact
+from memdbd.persistence.compactor import Compacted, compact, nothing
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.lock import DirectoryLock
 from memdbd.pubsub import Registry
@@ -42,7 +43,7 @@ from memdbd.replies import Reply
 from memdbd.services import Gravedigger, Sweeper
 from memdbd.session import Session
 from memdbd.slowlog import Watch
-from memdbd.snapshots import Compact, Snapshots
+from memdbd.snapshots import Snapshots
 from memdbd.storage import Storage
 from memdbd.structs.graveyard import Graveyard
 from memdbd.structs.pool import Random
@@ -75,13 +76,13 @@ def assemble(
     in_thread: InThread,
     seconds: Callable[[], float],
     random: Random,
-    compact_in: Compact | None = None,
+    compactor: CompactorProcess | None = None,
 ) -> Parts:
     """Put a daemon together that follows ``settings``.
 
     ``in_thread(function)`` runs what waits for the disk; ``seconds`` is what slices of work are
-    measured with; ``random()`` gives a number from 0 to 1; ``compact_in`` runs the compactor
-    elsewhere than in that thread. Raises ConfigError where an endpoint to listen on is none.
+    measured with; ``random()`` gives a number from 0 to 1; ``compactor`` runs elsewhere than
+    in that thread. Raises ConfigError where an endpoint to listen on is none.
     """
     channels = Registry()
     daemon = Daemon(
@@ -133,7 +134,8 @@ def assemble(
         types=TYPES,
         fs=fs,
         lock=lock,
-        compact=compact_in or compact_here,
+        compact=compactor or compact_here,
+        kill=compactor.kill if compactor is not None else nothing,
         in_thread=in_thread,
         random=random,
         after=settings.snapshot_after,

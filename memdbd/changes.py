@@ -63,12 +63,12 @@ class Changes:
         """Something has changed."""
         self.dirty += 1
         if effect:
+            # As in ``tell``, whose call each change would pay for.
             effects = self.effects
             if not effects:
                 self.begun()
             if database != self._selected:
-                self._selected = database
-                effects.append((b"SELECT", b"%d" % database))
+                self._select(database)
             effects.append(effect)
         if UPDATES in self._channels.channels:
             self._publish(database, operation, key)
@@ -78,6 +78,18 @@ class Changes:
             self.waiting.changed(database, key)
         for listener in self.listeners.members:
             listener(database, operation, key)
+
+    def tell(self, database: int, effect: Effect) -> None:
+        """The effect of a change that was heard of with none: it is one of another database."""
+        if not self.effects:
+            self.begun()
+        if database != self._selected:
+            self._select(database)
+        self.effects.append(effect)
+
+    def _select(self, database: int) -> None:
+        self._selected = database
+        self.effects.append((b"SELECT", b"%d" % database))
 
     def take_effects(self) -> list[Effect]:
         """What was done since the last time, in order."""

@@ -14,34 +14,32 @@ well: what is on disk then is unknown, and all of memory has to be written to a 
 cases the clients of that turn get an error and are sent away, since nobody knows yet what becomes
 of their requests, and until then nobody is shown what was changed by them.
 
-May import: changes, clock, durability, effects, errors, turn, persistence; commands.context, .spec
-and .transactions.
+May import: busy, changes, clock, durability, effects, errors, health, turn, persistence.
 """
 
 from __future__ import annotations
 
 import contextlib
-import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from memdbd.busy import Busy
 from memdbd.changes import Changes
 from memdbd.clock import Clock
-from memdbd.commands.context import Context
-from memdbd.commands.spec import Command, Flag
-from memdbd.commands.transactions import Discarded
 from memdbd.durability import Durability
-from memdbd.effects import CLOSE, Effect, Place, encode, touched
+from memdbd.effects import CLOSE, MARK, Effect, encode
 from memdbd.errors import NotCommitted
+from memdbd.health import Guard, Health, State
 from memdbd.persistence.journal import Journal, NextSegment
 from memdbd.turn import Turn
 
 T = TypeVar("T")
-Guard = Callable[[Context, Command, Sequence[bytes]], None]
 
 
 class InThread(Protocol):
@@ -50,23 +48,17 @@ class InThread(Protocol):
     def __call__(self, function: Callable[[], T], /) -> Awaitable[T]: ...
 
 
-class State(enum.Enum):
-    """Whether writes are taken, and if not, why."""
-
-    HEALTHY = "healthy"
-    BLOCKED = "read-only: the journal cannot be written"
-    DISTRUSTED = "read-only: the journal could not be synced"
-
-
 class Committer:
     """Commits for ``turn`` what ``changes`` has collected, by the policy ``durability``.
 
-    ``guard(check)`` has ``check`` called for each request before it is run, until ``guard(None)``.
-    ``distrusted()`` is called when a sync has failed; it has to come to ``resume`` at last.
+    ``guard`` is for :class:`~memdbd.health.Health`.
+    ``distrusted()`` is called when only all of memory, in a new file, is of use; it has to come to
+    ``resume`` at last.
     """
 
     LATEST = 2.0  # seconds of writes that may be lost with the power under everysec
     RETRY = 1.0  # seconds between two attempts to write
+    ATTEMPTS = 10  # after which something else is tried as well
 
     _log = Logger()
 
@@ -84,27 +76,28 @@ class Committer:
         self.durability = durability
         self.distrusted: Callable[[], object] = lambda: None
         self.journal: Journal | None = None
-        self.state = State.HEALTHY
-        self.reason = ""  # for any other state
+        self.health = Health(guard)
         self.frames = 0  # written since the start
         self.bytes = 0
         self.syncs = 0
-        self.failures = 0  # of writes and of syncs
         self.last_sync = reactor.seconds()
         self._reactor = reactor
         self._clock = clock
+        self.gives_way = False  # all of memory is being written, by somebody else
         self._changes = changes
         self._turn = turn
-        self._guard = guard
         self._in_thread = in_thread
         self._takeover: _Takeover | None = None
-        self._busy: Deferred[None] | None = None  # a thread is at the journal's file
+        self._busy = Busy()  # a thread is at the journal's file
+        self._began = 0.0  # when that thread was begun
+        self._is_slow = False  # and somebody was told so
         self._is_awaited = False  # by the turn
         self._unsynced: float | None = None  # when the oldest frame was written that no sync covers
         self._in_sync: float | None = None  # the same of those that the sync under way covers
+        self._is_marked = True  # the last frame that somebody asked for is known to be synced
         self._unseen: list[Effect] = []  # written, and nobody has been told yet
+        self._attempts = 0  # to write them
         self._unwritten: list[bytes] = []  # the effects of frames that could not be written
-        self._hidden: set[Place] = set()  # what nobody is shown, since it may be lost
         changes.begun = turn.schedule
         turn.commit = self.commit
 
@@ -113,8 +106,9 @@ class Committer:
     def commit(self) -> bool:
         """Commit what has been changed; see :data:`memdbd.turn.Commit`."""
         takeover = self._takeover
-        if takeover is not None and not takeover.has_begun and self._busy is None:
+        if takeover is not None and not takeover.has_begun and not self._busy:
             self._take_over(takeover)
+            self._check()
             return False
         if not self._changes.effects:
             return True
@@ -122,10 +116,10 @@ class Committer:
         if journal is None:
             self._changes.take_effects()
             return True
-        if self.state is State.DISTRUSTED:
+        if self.health.state is State.DISTRUSTED:
             # What has expired or was evicted: for the new journal, as the new snapshot may have it.
             return True
-        if self.state is State.BLOCKED:
+        if self.health.state is State.BLOCKED:
             # Not what somebody has asked for, but what has expired meanwhile.
             self._unwritten.append(self._encoded(self._changes.take_effects()))
             return True
@@ -135,7 +129,13 @@ class Committer:
         self._unseen += taken
         self._is_awaited = True
         self.sync_if_due()
+        self._check()
         return False
+
+    def _check(self) -> None:
+        """Raise where what was begun has failed already, for no thread could be had."""
+        if not self.health.is_usable:
+            raise self.health.refusal()
 
     def _encoded(self, taken: list[Effect]) -> bytes:
         return encode(taken, self._clock.drift_ms())
@@ -148,20 +148,21 @@ class Committer:
             payload = self._encoded(taken)
             self._append(journal, payload)
         except OSError as error:
-            self._hidden.update(touched(taken))
+            self.health.hide(taken)
             self._unwritten.append(payload)
             self._block(error)
-            raise self._refusal() from None
+            raise self.health.refusal() from None
         except Exception as error:  # no memory for it, or more than a frame can be
-            self._hidden.update(touched(taken))
+            self.health.hide(taken)
             self._distrust(error)
-            raise self._refusal() from None
+            raise self.health.refusal() from None
         return taken
 
     def _append(self, journal: Journal, payload: bytes) -> None:
         before = journal.length
         journal.append(payload)
         self.frames += 1
+        self._is_marked = False
         self.bytes += journal.length - before
         if self._unsynced is None:
             self._unsynced = self._reactor.seconds()
@@ -176,14 +177,38 @@ class Committer:
     def sync_if_due(self) -> None:
         """Begin a sync, if there is something to be synced by the policy, and none under way."""
         journal = self.journal
-        if journal is None or self._busy is not None or self._unsynced is None:
+        if journal is None or self._busy or self._unsynced is None:
             return
-        if self.state is State.HEALTHY and self.durability != "no":
+        if self.health.is_usable and self.durability != "no":
             self._begin(journal, journal.sync, self._synced)
+
+    def tick(self) -> None:
+        """Do what is due each second, if nobody asks for anything."""
+        journal = self.journal
+        if self._busy and not self._is_slow and self._seconds_busy() >= self.LATEST:
+            self._is_slow = True
+            self._log.warn(
+                "the disk has not synced the journal for {seconds:.0f} s; clients wait for it",
+                seconds=self._seconds_busy(),
+            )
+        if self._unsynced is not None or self._busy or journal is None or not self.health.is_good:
+            self.sync_if_due()
+        elif not self._is_marked and journal.sequence == journal.synced:
+            # The next frame would say that this one is on disk. Until somebody writes one, damage
+            # in it would be taken for a crash.
+            try:
+                journal.append(encode([MARK], 0))
+            except OSError as error:
+                self._block(error)
+            self._is_marked = True
+
+    def _seconds_busy(self) -> float:
+        return self._reactor.seconds() - self._began
 
     def _begin(self, journal: Journal, work: Callable[[], T], done: Callable[[T], object]) -> None:
         """Have a thread do ``work``, which syncs the journal, and call ``done`` with its result."""
-        self._busy = Deferred()
+        self._busy.begin()
+        self._began = self._reactor.seconds()
         self._in_sync, self._unsynced = self._unsynced, None
         ensureDeferred(self._work(journal, work, done))
 
@@ -196,16 +221,20 @@ class Committer:
         except Exception as error:
             fault = error
         self._in_sync = None
-        busy, self._busy = self._busy, None
-        if fault is None:
-            journal.synced = covered
-            self.syncs += 1
-            self.last_sync = self._reactor.seconds()
-            done(result)
-        else:
-            self._distrust(fault)
-        if busy is not None:
-            busy.callback(None)
+        if self._is_slow:
+            self._is_slow = False
+            self._log.info("the disk took {seconds:.0f} s for it", seconds=self._seconds_busy())
+        go_on = self._busy.end()
+        try:
+            if fault is None:
+                journal.synced = covered
+                self.syncs += 1
+                self.last_sync = self._reactor.seconds()
+                done(result)
+            elif journal is self.journal:  # else nothing of it is needed any more
+                self._distrust(fault)
+        finally:
+            go_on()
 
     def _synced(self, _: None) -> None:
         if self.durability == "always" and self._is_awaited and self._unsynced is not None:
@@ -225,14 +254,11 @@ class Committer:
 
     @property
     def is_syncing(self) -> bool:
-        return self._busy is not None
+        return bool(self._busy)
 
     async def idle(self) -> None:
         """Wait until no thread is at the journal."""
-        while self._busy is not None:
-            waiting: Deferred[None] = Deferred()
-            self._busy.addCallback(_passed_on, waiting)
-            await waiting
+        await self._busy.idle()
 
     # The next segment
 
@@ -248,14 +274,14 @@ class Committer:
         try:
             self._healthy()
             # Most of what has to be on disk is so before anybody has to wait for it.
-            if self._busy is None:
+            if not self._busy:
                 self._begin(journal, journal.sync, self._synced)
             await self.idle()
             self._healthy()
             self._takeover = takeover
             self._turn.schedule()
             return await takeover.done
-        except NotCommitted:
+        except (NotCommitted, OSError):
             # Once it has begun, its header may be on disk, and its predecessor is so as a whole.
             undo = following.abandon if takeover.has_begun else following.discard
             await self._in_thread(undo)
@@ -268,28 +294,32 @@ class Committer:
         takeover.has_begun = True
         self._is_awaited = True
 
-        def seal() -> Journal:
+        def seal() -> Journal | OSError:
             old.sync()
-            return takeover.following.begin(old.link)
+            try:
+                takeover.following.write_header(old.link)
+            except OSError as error:
+                return error  # of what there is of it, nothing counts: the old one goes on
+            return takeover.following.sync_header()
 
-        def sealed(new: Journal) -> None:
-            old.close()
-            self.journal = new
+        def sealed(new: Journal | OSError) -> None:
             self._takeover = None
-            takeover.done.callback(new)
+            if isinstance(new, OSError):
+                takeover.has_begun = False
+                takeover.done.errback(new)
+            else:
+                old.close()
+                self.journal = new
+                self._is_marked = True  # by its header
+                takeover.done.callback(new)
             self._tell()
 
         self._begin(old, seal, sealed)
 
-    def check(self) -> None:
-        """Raise NotCommitted where the journal is in trouble."""
-        if self.state is not State.HEALTHY:
-            raise self._refusal()
-
     def _healthy(self) -> Journal:
         """The journal; raises NotCommitted where it is in trouble, or closed."""
-        if self.journal is None or self.state is not State.HEALTHY:
-            raise self._refusal()
+        if self.journal is None or not self.health.is_good:
+            raise self.health.refusal()
         return self.journal
 
     # Trouble
@@ -299,22 +329,28 @@ class Committer:
         self._log.error(
             "the journal cannot be written: {error}; writes are refused until it can", error=error
         )
+        self._attempts = 0
         self._trouble(State.BLOCKED, error)
         self._reactor.callLater(self.RETRY, self._retry)
 
     def _retry(self) -> None:
         """Write what could not be written, and have it on disk before anybody trusts it again."""
         journal = self.journal
-        if self.state is not State.BLOCKED or journal is None:
+        if self.health.state is not State.BLOCKED or journal is None:
             return
-        if self._busy is None:
+        if not self._busy and not self.gives_way:
             try:
                 while self._unwritten:
                     self._append(journal, self._unwritten[0])
                     del self._unwritten[0]
             except OSError as error:
-                self.failures += 1
-                self.reason = _reason(error)
+                self.health.worsen(State.BLOCKED, error)
+                self._attempts += 1
+                if self._attempts % self.ATTEMPTS == 0:
+                    self.distrusted()  # a snapshot may be shorter than the journal
+            except Exception as error:
+                self._distrust(error)
+                return
             else:
                 self._begin(journal, journal.sync, self._unblock)
                 return
@@ -336,24 +372,42 @@ class Committer:
                 error=error,
             )
         else:
-            self._log.failure("a defect of memdbd: the journal could not be synced")
+            self._log.failure("a defect of memdbd: the journal is not written", Failure(error))
         # What has been done since waits for a commit that will not come.
-        self._hidden.update(touched(self._unseen), touched(self._changes.take_effects()))
+        self.health.hide(self._unseen)
+        self.health.hide(self._changes.take_effects())
         self._unseen.clear()
         self._unwritten.clear()
         self._is_awaited = False
         self._trouble(State.DISTRUSTED, error)
-        self._turn.not_committed(self._refusal())
+        self._turn.not_committed(self.health.refusal())
         self.distrusted()
 
+    def doubt(self, error: Exception) -> None:
+        """What was written is on disk, and was damaged there since: the journal goes on for what is
+        under way, but only all of memory, in a new file, is of use."""
+        if self.health.is_good:
+            self._log.critical(
+                "what is on disk was damaged: {error}; writes are refused until all data is in a "
+                "new file",
+                error=error,
+            )
+            self._trouble(State.DAMAGED, error)
+            self.distrusted()
+
+    async def settle(self) -> None:
+        """Wait until there is nothing to be committed, or what there is is not to be: then what is
+        in memory is what the journal says, or more than it ever will."""
+        if self.health.state is State.DISTRUSTED:
+            self._changes.take_effects()  # of what has expired, and is not in memory any more
+        while self._changes.effects or self._busy:
+            await deferLater(self._reactor, 0)
+
     def _trouble(self, state: State, error: Exception) -> None:
-        self.state = state
-        self.reason = _reason(error)
-        self.failures += 1
-        self._guard(self._refuse)
+        self.health.worsen(state, error)
         takeover, self._takeover = self._takeover, None
         if takeover is not None:
-            takeover.done.errback(self._refusal())
+            takeover.done.errback(self.health.refusal())
 
     def resume(self, journal: Journal) -> None:
         """Go on with a new journal: all of memory is on disk, in a new snapshot."""
@@ -362,64 +416,39 @@ class Committer:
             with contextlib.suppress(OSError):  # of which nothing is needed any more
                 old.close()
         self._unsynced = None
+        self._unwritten.clear()
         self._recovered()
         self._turn.schedule()
 
     def _recovered(self) -> None:
-        self.state = State.HEALTHY
-        self.reason = ""
-        self._hidden.clear()
-        self._guard(None)
+        self.health.recover()
         self._log.info("the journal works again; writes are taken")
-
-    def _refuse(self, context: Context, command: Command, argv: Sequence[bytes]) -> None:
-        """Raise for a request that would change something, or show what may be lost."""
-        if command.writes:
-            raise self._refusal()
-        if command.name == "exec" and any(each.writes for each, _ in context.session.queue or ()):
-            why = self._refusal()
-            raise Discarded(f"Transaction discarded because of: {why.code} {why}", why.hint)
-        if self._hidden and command.flags & Flag.READ:
-            database = context.session.database
-            keys = command.keys_of(argv)
-            if any(
-                place[0] == database and (not keys or place[1] is None or place[1] in keys)
-                for place in self._hidden
-            ):
-                raise NotCommitted(
-                    f"the last change of this could not be written to disk: {self.reason}",
-                    "it can be read again when it is known what becomes of that change",
-                )
-
-    def _refusal(self) -> NotCommitted:
-        return NotCommitted(
-            f"Errors writing to the journal: {self.reason or self.state.value}",
-            "writes are refused until it works again, reads go on; see info persistence",
-        )
 
     # The end
 
-    async def close(self) -> bool:
-        """Write what is left and that this is the end; whether all of it is on disk now."""
+    async def close(self) -> None:
+        """Write what is left, and that this is the end."""
         await self.idle()
         journal, self.journal = self.journal, None
         if journal is None:
-            return True
+            return
         try:
-            if self.state is State.DISTRUSTED:
-                raise self._refusal()
+            if self.health.state is State.DISTRUSTED:
+                raise self.health.refusal()
             for payload in (*self._unwritten, self._encoded(self._changes.take_effects())):
                 if payload:
                     self._append(journal, payload)
             await self._in_thread(journal.sync)
-            journal.synced = journal.sequence
+        except Exception as error:
+            self._log.critical("stopped with changes that are NOT on disk: {error}", error=error)
+            return
+        journal.synced = journal.sequence
+        try:
             self._append(journal, encode([CLOSE], 0))
             await self._in_thread(journal.sync)
-            journal.close()
-        except (OSError, NotCommitted) as error:
-            self._log.critical("stopped with changes that are NOT on disk: {error}", error=error)
-            return False
-        return True
+        except Exception as error:
+            self._log.warn("the end of the journal could not be marked: {error}", error=error)
+        journal.close()
 
 
 class _Takeover:
@@ -429,11 +458,3 @@ class _Takeover:
         self.following = following
         self.done: Deferred[Journal] = Deferred()
         self.has_begun = False
-
-
-def _passed_on(result: None, waiting: Deferred[None]) -> None:
-    waiting.callback(None)
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -18,33 +18,48 @@ from pathlib import Path
 import orjson
 
 import memdbd
-from memdbd.errors import StorageError
-from memdbd.persistence.compactor import Compacted
+from memdbd.errors import DataDamaged, StorageError
+from memdbd.persistence.compactor import DAMAGED, Compacted
 
 
-def compact_in_process(directory: str, path: str, segment: int, created: float) -> Compacted:
-    """Run the compactor, and return when it has ended; see its ``compact``.
+class CompactorProcess:
+    """Runs the compactor; see its ``compact`` for what is to be said and given."""
 
-    Raises StorageError where it has failed, with what it said; OSError where it cannot be run.
-    """
-    command = [
-        sys.executable, "-P", "-m", "memdbd.persistence.compactor",
-        directory, path, str(segment), str(os.getpid()),
-    ]  # fmt: skip
-    # The package that runs here, wherever it was imported from.
-    package = str(Path(memdbd.__file__).parents[1])
-    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-    ended = subprocess.run(  # noqa: S603 # of our own Python, with paths that are settings
-        command,
-        env=os.environ | {"PYTHONPATH": paths},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    if ended.returncode == 0:
-        told = orjson.loads(ended.stdout)
-        return Compacted(**{field.name: told[field.name] for field in fields(Compacted)})
-    said = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-    if ended.returncode < 0:
-        said = f"the compactor was killed by signal {-ended.returncode}"
-    raise StorageError(said or f"the compactor failed with status {ended.returncode}")
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, directory: str, path: str, segment: int, created: float) -> Compacted:
+        """Run it, and return when it has ended. Raises DataDamaged where it says so of the data,
+        StorageError with what it said where it has failed, OSError where it cannot be run."""
+        command = [
+            sys.executable, "-P", "-m", "memdbd.persistence.compactor",
+            directory, path, str(segment), str(os.getpid()),
+        ]  # fmt: skip
+        # The package that runs here, wherever it was imported from.
+        package = str(Path(memdbd.__file__).parents[1])
+        paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        with subprocess.Popen(  # noqa: S603 # of our own Python, with paths that are settings
+            command,
+            env=os.environ | {"PYTHONPATH": paths},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            self._process = process
+            out, err = process.communicate()
+            self._process = None
+        if process.returncode == 0:
+            told = orjson.loads(out)
+            return Compacted(**{field.name: told[field.name] for field in fields(Compacted)})
+        said = err.decode(errors="replace").strip().rpartition("\n")[2]
+        if process.returncode == DAMAGED:
+            raise DataDamaged(said)
+        if process.returncode < 0:
+            said = f"the compactor was killed by signal {-process.returncode}"
+        raise StorageError(said or f"the compactor failed with status {process.returncode}")
+
+    def kill(self) -> None:
+        """End it, if it runs: from another thread than the one that waits for it."""
+        process = self._process
+        if process is not None:
+            process.kill()

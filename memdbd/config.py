@@ -4,7 +4,7 @@
 its help and its flag. Everything else (the flags, the environment variables, the sample file's
 check, the documentation) is derived from the fields.
 
-May import: errors; durability and eviction for the names of their policies.
+May import: errors, persistence.snapshot; durability and eviction for the names of their policies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from memdbd.durability import DURABILITIES, Durability
 from memdbd.errors import ConfigError
 from memdbd.eviction import POLICIES, Bounds, Policy
+from memdbd.persistence.snapshot import FILENAME
 
 ENVIRONMENT = "MEMDB_"  # what the names of our environment variables start with
 LEVELS = ("debug", "info", "warn", "error", "critical")
@@ -38,9 +39,15 @@ def _text(raw: Any) -> str:
     return raw
 
 
+# Names that other files of the directory have, or may have one day.
+_TAKEN = re.compile(r"journal\..*|memdbd\.lock|repair-.*|.*\.(torn|tmp|imported)(\.[0-9]+)?")
+
+
 def _filename(raw: Any) -> str:
     if not isinstance(raw, str) or not raw or raw in (".", "..") or not {"/", "\\"}.isdisjoint(raw):
         raise ValueError("must be the name of a file, without a directory")
+    if _TAKEN.fullmatch(raw):
+        raise ValueError("must be a name that no other file of the directory can have")
     return raw
 
 
@@ -133,7 +140,7 @@ class Config:
         "tcp:6379:interface=127.0.0.1; may be given several times",
     )
     data_dir: str = _setting("./memdb-data", _text, "directory of the data; made if missing")
-    storage_file: str = _setting("persistence.json", _filename, "the snapshot's name in data_dir")
+    storage_file: str = _setting(FILENAME, _filename, "the snapshot's name in data_dir")
     durability: Durability = _setting(
         "everysec",
         _one_of(*DURABILITIES),

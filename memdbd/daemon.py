@@ -70,7 +70,7 @@ class Daemon:
         self.random = random
         self.suggestions = Suggestions(commands)
         self.sections: dict[str, Section] = {}
-        self.counters: list[Callable[[], Mapping[str, int]]] = []
+        self.counters: list[Section] = []
         self.parameters = Parameters()
         self.slowlog = SlowLog()
         self.latency = Latency()

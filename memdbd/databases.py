@@ -10,7 +10,7 @@ from functools import partial
 
 from memdbd.changes import Changes
 from memdbd.effects import NOTHING, Effect
-from memdbd.keyspace import Keyspace
+from memdbd.keyspace import Keyspace, Value
 from memdbd.waiting import Waiting
 
 COUNT = 16  # as many as Redis has
@@ -54,6 +54,15 @@ class Databases:
             for number in (one, other):
                 self.changes.changed(number, "swapdb", None, effect)
                 effect = NOTHING  # a second one would swap them back
+
+    def copy(self, one: int, key: bytes, value: Value, other: int, new: bytes) -> None:
+        """Set ``new`` in database ``other`` to ``value``, a copy of that of ``key`` in ``one``, and
+        to its deadline, over what is there."""
+        deadline = self._all[one].deadlines.get(key)
+        self._all[other].set(new, value, deadline, "copy_to", NOTHING)
+        # Behind it, for what is there may expire only now. Not the value: an effect that names the
+        # key is short however long that is.
+        self.changes.tell(one, (b"COPY", key, new, b"DB", b"%d" % other, b"REPLACE"))
 
     def clear(self) -> None:
         """Take out all keys of all databases. It is announced once, or for each that had any."""

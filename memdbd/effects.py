@@ -30,9 +30,11 @@ OF_ONE_KEY = frozenset(
     b"APPEND DEL HDEL HSET LINSERT LPOP LPUSH LREM LSET LTRIM PERSIST PEXPIREAT PFADD RESTORE RPOP "
     b"RPUSH SADD SET SETRANGE SREM ZADD ZREM".split()
 )
-OF_OTHERS = frozenset(b"CLOSE FLUSHDB MOVE RENAME SELECT SWAPDB".split())
+OF_OTHERS = frozenset(b"CLOSE COPY FLUSHDB MOVE RENAME SELECT SWAPDB".split())
 NAMES = OF_ONE_KEY | OF_OTHERS
 
+# Changes nothing: the frame that has it says up to where all was synced when no other did.
+MARK: Effect = (b"SELECT", b"0")
 CLOSE: Effect = (b"CLOSE",)  # does nothing: the last words of a daemon that has stopped
 
 
@@ -42,6 +44,11 @@ EARLIEST, LATEST = 1, 2**63 - 1
 _SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _NO_MORE = object()  # what the reader gives when there is nothing more to read
 _END = b"*0\r\n"  # no effect, but what it would be read as at the end of one
+
+
+# Bytes that the reader is given: what is left of them is moved up for each effect that it gives,
+# and 31 MiB of small ones took 18 s at once, 0.03 s like this.
+AT_ONCE = 64 * 1024
 
 
 class Damaged(ValueError):
@@ -72,12 +79,13 @@ def encode(effects: Iterable[Effect], drift: int) -> bytes:
 def decode(payload: bytes) -> Iterator[list[bytes]]:
     """The effects in what ``encode`` gave, one by one; raises Damaged for all else."""
     reader = hiredis.Reader(notEnoughData=_NO_MORE)
-    reader.feed(payload)
     try:
-        while (words := reader.gets()) is not _NO_MORE:
-            if type(words) is not list or not words or set(map(type, words)) != {bytes}:
-                raise Damaged("what is in it is no effect")
-            yield words
+        for at in range(0, len(payload), AT_ONCE):
+            reader.feed(payload[at : at + AT_ONCE])
+            while (words := reader.gets()) is not _NO_MORE:
+                if type(words) is not list or not words or set(map(type, words)) != {bytes}:
+                    raise Damaged("what is in it is no effect")
+                yield words
         # The reader does not say whether it is in the middle of something.
         reader.feed(_END)
         if reader.gets() != []:
@@ -101,6 +109,9 @@ def touched(effects: Iterable[Sequence[bytes | int]]) -> Iterator[Place]:
         elif name == b"RENAME":
             yield database, effect[1]  # type: ignore[misc]
             yield database, effect[2]  # type: ignore[misc]
+        elif name == b"COPY":  # key destination DB number REPLACE
+            yield database, effect[1]  # type: ignore[misc]
+            yield int(effect[4]), effect[2]  # type: ignore[misc]
         elif name == b"MOVE":
             yield database, effect[1]  # type: ignore[misc]
             yield int(effect[2]), effect[1]  # type: ignore[misc]

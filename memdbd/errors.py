@@ -103,7 +103,11 @@ class DirectoryLocked(StorageError):
     """Another daemon holds the data directory."""
 
 
-class SnapshotDamaged(StorageError):
+class DataDamaged(StorageError):
+    """What is on disk is not what was written."""
+
+
+class SnapshotDamaged(DataDamaged):
     """A snapshot that is not what was written; names the file, the line and the reason."""
 
     def __init__(self, path: str, line: int, reason: str) -> None:
@@ -113,7 +117,7 @@ class SnapshotDamaged(StorageError):
         self.reason = reason
 
 
-class JournalDamaged(StorageError):
+class JournalDamaged(DataDamaged):
     """A journal that is not what was written; names the file, the byte and the reason."""
 
     def __init__(self, path: str, offset: int, reason: str) -> None:

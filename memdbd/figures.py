@@ -222,8 +222,9 @@ class Figures:
             "journal": about["journal"],
             "seconds_since_sync": about["seconds_since_sync"],
             "snapshot": about["snapshot"],
-            "snapshot_last_seconds": about["last_save_seconds"],
-            "snapshot_last_error": about["last_save_error"],
+            "snapshot_bytes": about["snapshot_bytes"],
+            "snapshot_last_seconds": about["last_save_seconds"] or 0,
+            "snapshot_last_error": about["last_save_error"] or "",
         }
 
     def _stats(self) -> Fields:

@@ -3,35 +3,23 @@
 Theory of operation. A connection answers what it reads; or it is busy, with requests left over from
 the last slice, a reply that is pending or one that is sent piece by piece; or it ends, and only
 sends what is ready; or it is lost.
-Independently of that the peer may not be reading: then the transport says that it is full (we are
-its producer), nothing is answered and nothing read, and what is delivered meanwhile is counted; a
-subscriber for whom too much waits is cut. So no peer makes us hold more than the bounds say.
-Whether the socket is read is worked out in one place, ``_read_or_not``, from that state.
+Independently of that the peer may not be reading: then nothing is answered and nothing read, and
+what is delivered meanwhile is counted. So no peer makes us hold more than the bounds say. Whether
+the socket is read is worked out in one place, ``_read_or_not``, from that state. How bytes get out,
+and how a connection ends, is in ``sending.py``.
 
-Only this module touches a transport. May import: addresses, dispatch, dialects, outbox, turn and
-what is above.
+May import: addresses, dispatch, dialects, sending and what is above.
 """
 
 from __future__ import annotations
 
 import select
-import typing
 from collections.abc import Iterator
-from typing import Any
+from typing import Protocol
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import (
-    IDelayedCall,
-    IFileDescriptor,
-    IHalfCloseableDescriptor,
-    IHalfCloseableProtocol,
-    IPushProducer,
-    IReactorTime,
-    ISSLTransport,
-    ITCPTransport,
-)
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.interfaces import IFileDescriptor, IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -42,35 +30,21 @@ from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
-from memdbd.errors import CommandError
-from memdbd.outbox import Outbox
 from memdbd.pubsub import Registry
-from memdbd.replies import Message, Pending, Push, Reply, Status
+from memdbd.replies import Pending, Reply
+from memdbd.sending import PIECE, Office, Sender
 from memdbd.session import Session
-from memdbd.turn import Turn
-
-# Handed to the transport at once; the rest waits with us, where it can be counted.
-PIECE = 256 * 1024  # bytes
-LAST_PIECE = 32 * 1024  # of a connection that ends: the transport tells of a piece that is taken
 
 # Bytes that are read from a peer whose next reply is pending.
 READ_AHEAD = 64 * 1024
-
-# Seconds in which a peer takes no piece, after which its connection, if it ends, is aborted.
-LINGER = 30.0
-
-# Seconds in which a peer that is sent away may finish what it sends.
-DRAIN = 5.0
 
 # What poll is asked for to hear that a peer sends no more; where that is unknown, it always tells.
 HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
-class Home(typing.Protocol):
+class Home(Office, Protocol):
     """What a connection needs of the factory that made it."""
 
-    @property
-    def reactor(self) -> IReactorTime: ...
     @property
     def engine(self) -> IEngine: ...
     @property
@@ -82,22 +56,15 @@ class Home(typing.Protocol):
     @property
     def dialects(self) -> Dialects: ...
     @property
-    def turn(self) -> Turn: ...
-    @property
-    def subscriber_buffer(self) -> int: ...
-    @property
     def connections(self) -> dict[MemDBProtocol, None]: ...
 
-    # Counted by the connections.
-    cut: int
-    bytes_in: int
-    bytes_out: int
+    bytes_in: int  # counted by the connections
 
     def connection_lost(self, connection: MemDBProtocol) -> None: ...
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
-class MemDBProtocol(Protocol):
+@implementer(IHalfCloseableProtocol)
+class MemDBProtocol(Sender):
     """One client's connection, made by :class:`~memdbd.factory.MemDBFactory`.
 
     Not a LineReceiver: that splits its whole buffer again for each line, so that 1 MiB of small
@@ -105,10 +72,9 @@ class MemDBProtocol(Protocol):
     """
 
     factory: Home
-    transport: Any  # ITransport is less than what every transport of Twisted's can do
-    _log = Logger()
 
     def __init__(self, number: int, factory: Home, *, only_resp: bool = False) -> None:
+        super().__init__()
         self.factory = factory
         self.session = Session(number, factory.channels, self.deliver, self.push)
         self._context = factory.dispatcher.context(self.session)
@@ -117,23 +83,11 @@ class MemDBProtocol(Protocol):
         self._is_new = not only_resp
         dialects = factory.dialects
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
-        self._outbox = Outbox()
-        self._own: list[bytes] = []  # messages that go out behind the reply that is made or sent
-        self._held = 0  # bytes in own, while a reply is sent
-        self._answering = False  # a reply is being made
         self._requests: Iterator[Request] | None = None  # left over; None: not busy
         self._pending: Pending | None = None  # busy until this reply is there
-        self._stream: Iterator[bytes] | None = None  # busy until this reply is sent
         self._unparsed = bytearray()  # came while busy
         self._came_while_held = 0  # bytes, since replies wait for the disk
-        self._sends_at_once = False
         self._reading = True
-        self._full = False  # the transport wants no more: the peer does not read
-        self._heard_all = False  # the peer sends no more
-        self._ending = False  # answers no more, but sends what is ready
-        self._draining = False  # ends, and drops what it still reads
-        self._lost = False  # sends no more
-        self._abort: IDelayedCall | None = None
 
     # What it tells about itself: see memdbd.clients.Client
 
@@ -164,10 +118,6 @@ class MemDBProtocol(Protocol):
         return len(self._unparsed)
 
     @property
-    def unsent(self) -> int:
-        return self._outbox.size + self._held
-
-    @property
     def waits(self) -> bool:
         return self._pending is not None
 
@@ -179,9 +129,7 @@ class MemDBProtocol(Protocol):
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-        # Of its class: TLS has none of its own, but would give that of the socket below it.
-        self._sends_at_once = hasattr(type(self.transport), "writeSomeData")
-        self.transport.registerProducer(self, True)
+        super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         if self._ending or self._heard_all:
@@ -189,6 +137,7 @@ class MemDBProtocol(Protocol):
         self.active = self.factory.reactor.seconds()
         self.factory.bytes_in += len(data)
         if self.factory.turn.is_held:
+            self.factory.turn.took(len(data))
             self._came_while_held += len(data)
             if self._came_while_held >= PIECE:
                 self.factory.turn.owe(self)  # so that it is read again, whatever it is owed
@@ -223,17 +172,10 @@ class MemDBProtocol(Protocol):
         elif self._requests is None or self._waits_for_others:
             self.end()
 
-    def writeConnectionLost(self) -> None:
-        if not self._draining:
-            self.transport.abortConnection()
-
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._ending = self._lost = True
-        self._forget()
+        super().connectionLost(reason)
         # The session knows us by this; what is left then goes without the collector.
         self.session.deliver = self.session.push = _nowhere
-        if self._abort is not None and self._abort.active():
-            self._abort.cancel()
         self.factory.connection_lost(self)
 
     def _read_or_not(self) -> None:
@@ -348,26 +290,6 @@ class MemDBProtocol(Protocol):
         else:
             self._answer(self._requests)
 
-    def _put_pieces(self, pieces: Iterator[bytes]) -> None:
-        """Send some more of a long reply; when it is all sent, go on with the requests."""
-        size = 0
-        for piece in pieces:
-            self._put(piece)
-            size += len(piece)
-            if size >= PIECE or self.factory.turn.is_late():
-                self.factory.turn.unfinished(self)
-                return
-        self._stream = None
-        self._put_own()
-        self.factory.turn.unfinished(self)
-
-    def _put_own(self) -> None:
-        """Send what had to wait for the end of a reply."""
-        own, self._own = self._own, []
-        self._held = 0
-        for line in own:
-            self._put(line)
-
     def _resolved(self, reply: Reply) -> None:
         self._pending = None
         if self._ending:
@@ -382,177 +304,15 @@ class MemDBProtocol(Protocol):
             self._put(encoded)
         self.factory.turn.unfinished(self)
 
-    # Bytes out, at the end of a turn only
+    # What sending leaves to it
 
-    def deliver(self, message: Message) -> None:
-        """Push a message: the session calls this for each channel it listens to."""
-        if self._ending:
-            return
-        line = self._dialect.message(message)
-        if self._dialect.messages_first and self._answering:
-            self._outbox.lines.append(line)  # in front of the reply, with which it is counted
-        else:
-            self._deliver(line)
-
-    def push(self, push: Push | Status) -> None:
-        """Push something else that was not asked for."""
-        if not self._ending:
-            self._deliver(self._dialect.push(push))
-
-    def _deliver(self, line: bytes) -> None:
-        if self._answering:
-            self._own.append(line)
-            return
-        if self._stream is None:
-            self._put(line)
-        else:
-            self._own.append(line)
-            self._held += len(line)
-        # One that reads gets all of this at the end of the turn.
-        if self._full and self.unsent > self.factory.subscriber_buffer:
-            self._cut()
-
-    def _put(self, line: bytes) -> None:
-        self._outbox.put(line)
-        self.factory.turn.owe(self)
-
-    def flush(self) -> None:
-        """Send what has been collected, as far as the peer reads."""
-        self._outbox.release_all()
-        self._send()
-
-    def seal(self) -> None:
-        """A commit has begun that covers what has been collected."""
-        self._outbox.seal()
-
-    def release(self) -> None:
-        """It is done: send what it covers."""
-        self._outbox.release()
-        self._send()
-
-    def withdraw(self, error: CommandError) -> None:
-        """It has failed: nobody knows what becomes of the requests that it covers."""
-        if self._lost:
-            return
-        self._outbox.withdraw()
-        self._own.clear()
-        self._held = 0
-        self._outbox.put(typing.cast(bytes, self._dialect.encode(error)))
-        self._outbox.release_all()
-        self.end()
-        self._send()
-
-    def _send(self) -> None:
-        """Hand to the transport what may leave."""
+    def _sent(self) -> None:
         self._came_while_held = 0
-        limit = LAST_PIECE if self._ending else PIECE
-        while self._outbox.has_released and not self._full:
-            piece = self._outbox.take(limit)
-            self.factory.bytes_out += len(piece)
-            self._hand_over(piece)
         if self._full:
             return
-        if self._ending:
-            self._lose_if_done()
-        elif self._requests is not None:
+        if self._requests is not None:
             self.factory.turn.unfinished(self)
         self._read_or_not()
-
-    def _hand_over(self, piece: bytes) -> None:
-        """Give a piece to the transport.
-
-        ``write`` would have the reactor ask for room first, of which there nearly always is enough;
-        to send at once where nothing waits to be sent takes a request at depth 1 from 22.5 to
-        16.5 us of CPU.
-        """
-        transport = self.transport
-        # What waits there is in these two.
-        if self._sends_at_once and not (transport.dataBuffer or transport._tempDataBuffer):
-            sent = transport.writeSomeData(piece)
-            if sent == len(piece):
-                return
-            if isinstance(sent, int):  # else the connection is lost, as the reactor will find
-                piece = piece[sent:]
-        transport.write(piece)
-
-    def pauseProducing(self) -> None:
-        # The transport has more than it could send.
-        self._full = True
-        self._read_or_not()
-
-    def resumeProducing(self) -> None:
-        # The peer has read what the transport had. More goes out at the end of the turn, as
-        # always: there is what others have just brought, and it is not committed before.
-        self._full = False
-        if self._abort is not None and self._abort.active() and not self._draining:
-            self._abort.reset(LINGER)
-        self.factory.turn.owe(self)
-
-    def stopProducing(self) -> None:
-        """The transport is gone; connectionLost says so too."""
-
-    # The end
-
-    def end(self, *, drain: bool = False) -> None:
-        """Answer no more requests, and close as soon as the peer has what is ready.
-
-        ``drain``: the peer is still sending. To close on it would be a reset, in which the last
-        reply is lost with the rest; so what it sends is read and dropped for some seconds.
-        """
-        if self._ending:
-            return
-        self._ending = True
-        self._leave()
-        self._draining = (
-            drain
-            and not self._heard_all
-            and IHalfCloseableDescriptor.providedBy(self.transport)
-            and not ISSLTransport.providedBy(self.transport)
-        )
-        self._read_or_not()
-        # A peer that does not read would otherwise keep the connection for ever. One that reads
-        # slowly gets it all: each time that it has read something, the time starts again.
-        self._abort = self.factory.reactor.callLater(
-            DRAIN if self._draining else LINGER, self.transport.abortConnection
-        )
-        self._lose_if_done()
-
-    def kill(self) -> None:
-        """End the connection; what its peer does not take at once is forgotten."""
-        if self._full:
-            self.fail()
-        else:
-            self.end()
-
-    def fail(self) -> None:
-        """End the connection at once; what it was to get is forgotten."""
-        self._ending = self._lost = True
-        self._forget()
-        self.transport.abortConnection()
-
-    def _lose_if_done(self) -> None:
-        """Close, or as far as can be while the peer still sends, if all is sent."""
-        if self._outbox.size or self._full or self._lost:
-            return
-        if self._draining and not self._heard_all:
-            self.transport.loseWriteConnection()
-            return
-        self._lost = True
-        # With a producer registered, the transport waits for it to finish.
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-
-    def _cut(self) -> None:
-        self._log.warn(
-            "client {number} at {peer} is cut: it does not read its messages, {owed} bytes wait "
-            "(subscriber_buffer is {limit})",
-            number=self.session.number,
-            peer=self.transport.getPeer(),
-            owed=self.unsent,
-            limit=self.factory.subscriber_buffer,
-        )
-        self.factory.cut += 1
-        self.fail()
 
     def _leave(self) -> None:
         """Ask nothing more, and wait for nothing."""
@@ -568,11 +328,8 @@ class MemDBProtocol(Protocol):
             pending.abandon()
 
     def _forget(self) -> None:
-        self._leave()
+        super()._forget()
         self._unparsed.clear()
-        self._own.clear()
-        self._held = 0
-        self._outbox.clear()
 
 
 def _nowhere(message: object) -> None:

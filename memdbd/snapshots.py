@@ -9,7 +9,7 @@ segments that it covers are removed. One that fails is tried again, each time la
 Only when a sync has failed is the snapshot made of memory, slice by slice: what is on disk then is
 unknown. No request is changing anything meanwhile.
 
-May import: clock, committing, engines, persistence, and what they may import.
+May import: busy, clock, committing, engines, persistence, and what they may import.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from memdbd.busy import Busy
 from memdbd.clock import Clock
 from memdbd.commands.types import DataType
-from memdbd.committing import Committer, InThread, State
+from memdbd.committing import Committer, InThread
 from memdbd.engines.local import LocalEngine
-from memdbd.errors import CommandError, NotCommitted, StorageError
+from memdbd.errors import CommandError, DataDamaged, NotCommitted, StorageError
 from memdbd.persistence.compactor import Compacted
 from memdbd.persistence.frames import Link, number_of
 from memdbd.persistence.fs import FileSystem
@@ -52,8 +54,10 @@ Compact = Callable[[str, str, int, float], Compacted]
 
 
 class Snapshots:
-    """Makes the snapshots of ``engine`` at ``path``, in whose directory the journal is."""
+    """Makes the snapshots of ``engine`` at ``path``. ``kill()`` ends a ``compact`` that is under
+    way."""
 
+    PATIENCE = 60.0  # seconds for the last snapshot
     FIRST_RETRY, LAST_RETRY = 10.0, 600.0  # seconds after a snapshot that failed
 
     _log = Logger()
@@ -69,6 +73,7 @@ class Snapshots:
         fs: FileSystem,
         lock: DirectoryLock,
         compact: Compact,
+        kill: Callable[[], object],
         in_thread: InThread,
         random: Random,
         after: int,
@@ -92,13 +97,15 @@ class Snapshots:
         self._fs = fs
         self._lock = lock
         self._compact = compact
+        self._kill = kill
         self._in_thread = in_thread
         self._random = random
         self._asked: list[Pending] = []  # wait for the next snapshot
-        self._making: Deferred[None] | None = None
+        self._making = Busy()
         self._retry_in = 0.0
         self._not_before = 0.0  # seconds of the reactor
         self._rewriting: IDelayedCall | None = None
+        self._rewrite_in = 0.0
         self._is_stopped = False
         committer.distrusted = self._begin_rewriting
 
@@ -108,19 +115,30 @@ class Snapshots:
         self.directory, self.path = directory, path
         snapshot = recovered.snapshot
         self.covered = 0
-        if snapshot.imported or recovered.frames:
-            self.covered = -1  # what was found is not all in a snapshot of ours
+        several = recovered.next_number > recovered.first_needed + 1
+        if snapshot.imported or recovered.frames or several:
+            # What was found is not all in a snapshot of ours; or it is, and without a new one the
+            # segments of daemons that had nothing to do would pile up.
+            self.covered = -1
         if not snapshot.imported:
             self.last_save = snapshot.created or None
         self.size = snapshot.length
         self.journal_before = recovered.journal_bytes
-        journal = self._segment(recovered.next_number).begin(recovered.last)
+        journal = self._begun(recovered.next_number, recovered.last)
         self._committer.journal = journal
         self._remove_before(recovered.first_needed)
 
     def _segment(self, number: int) -> NextSegment:
         salt = int(self._random() * 2**32)
         return NextSegment(self._fs, self.directory, number, salt)
+
+    def _begun(self, number: int, previous: Link) -> Journal:
+        following = self._segment(number)
+        try:
+            return following.begin(previous)
+        except BaseException:
+            following.discard()
+            raise
 
     # When
 
@@ -149,27 +167,31 @@ class Snapshots:
 
     @property
     def is_making(self) -> bool:
-        return self._making is not None
+        return bool(self._making)
 
     async def idle(self) -> None:
         """Wait for the snapshot that is being made, if one is."""
-        while self._making is not None:
-            waiting: Deferred[None] = Deferred()
-            self._making.addCallback(_passed_on, waiting)
-            await waiting
+        await self._making.idle()
 
-    def stop(self) -> None:
-        """Make no more attempts to write all of memory."""
+    async def stop(self, *, last: bool) -> None:
+        """Make no more attempts to write all of memory, and if wanted a last snapshot if something
+        has changed; it is not waited for for ever, since the journal has it all."""
         self._is_stopped = True
         if self._rewriting is not None:
             self._rewriting.cancel()
             self._rewriting = None
+        if last:
+            self.make_if_changed()
+        impatience = self._reactor.callLater(self.PATIENCE, self._kill)
+        await self.idle()
+        if impatience.active():
+            impatience.cancel()
 
     # How
 
     def _begin(self) -> None:
-        if self._making is None:
-            self._making = Deferred()
+        if not self._making:
+            self._making.begin()
             ensureDeferred(self._make_all())
 
     async def _make_all(self) -> None:
@@ -183,18 +205,25 @@ class Snapshots:
                 if not self._asked:
                     return
         finally:
-            self._is_idle()
-
-    def _is_idle(self) -> None:
-        made, self._making = self._making, None
-        if made is not None:
-            made.callback(None)
+            self._making.end()()
 
     async def _outcome(self) -> Reply:
         try:
             await self._make()
+        except NotCommitted as error:
+            self._log.error("snapshot not written: {error}", error=error)
+            return error.bare()
+        except DataDamaged as error:
+            self._failed(error)
+            self._committer.doubt(error)
+            return CommandError(
+                f"what is on disk was damaged: {error}",
+                "nothing is lost while the server runs; all of it is being written anew",
+            )
         except Exception as error:
             self._failed(error)
+            self._retry_in = min(max(2 * self._retry_in, self.FIRST_RETRY), self.LAST_RETRY)
+            self._not_before = self._reactor.seconds() + self._retry_in
             return CommandError(
                 f"the snapshot could not be written: {error}",
                 "nothing is lost, the journal has it all; mend the disk and save again",
@@ -206,12 +235,11 @@ class Snapshots:
     def _failed(self, error: Exception) -> None:
         self.failures += 1
         self.last_error = str(error)
-        self._retry_in = min(max(2 * self._retry_in, self.FIRST_RETRY), self.LAST_RETRY)
-        self._not_before = self._reactor.seconds() + self._retry_in
-        if isinstance(error, (OSError, StorageError, NotCommitted)):  # not our own fault
+        if isinstance(error, (OSError, StorageError)):  # not our own fault
             self._log.error("snapshot not written: {error}", error=error)
         else:
-            self._log.failure("a defect of memdbd: {path} not written", path=self.path)
+            defect = Failure(error)
+            self._log.failure("a defect of memdbd: {path} not written", defect, path=self.path)
 
     async def _make(self) -> None:
         self._lock.check()
@@ -225,16 +253,16 @@ class Snapshots:
         compacted = await self._in_thread(
             lambda: self._compact(self.directory, self.path, journal.number, created)
         )
-        await self._install(journal.number)
+        await self._install(journal.number, compacted.tag)
         self.journal_before = 0
         self._made(changes, created, compacted.count, compacted.bytes, began)
 
-    async def _install(self, number: int) -> None:
+    async def _install(self, number: int, tag: str = "") -> None:
         """Make the new snapshot the snapshot, and remove the segments before ``number``."""
 
         def work() -> None:
             self._lock.check()
-            install(self._fs, self.path)
+            install(self._fs, self.path, tag)
             self._remove_before(number)
 
         await self._in_thread(work)
@@ -259,7 +287,8 @@ class Snapshots:
     # Of memory, when nobody knows what is on disk
 
     def _begin_rewriting(self) -> None:
-        if not self._is_stopped:
+        if self._rewriting is None and not self._is_stopped:
+            self._rewrite_in = 0.0
             self._rewriting = self._reactor.callLater(0, self._rewrite)
 
     def _rewrite(self) -> None:
@@ -268,22 +297,26 @@ class Snapshots:
 
     async def _rewrite_all(self) -> None:
         await self.idle()
+        await self._committer.idle()  # of what is no longer needed, but a thread has in hand
         journal = self._committer.journal
-        if self._is_stopped or journal is None or self._committer.state is not State.DISTRUSTED:
+        if self._is_stopped or journal is None or self._committer.health.is_good:
             return
-        self._making = Deferred()
+        self._making.begin()
+        self._committer.gives_way = True
         try:
             following = await self._write_memory(journal)
         except Exception as error:
             self._failed(error)
+            self._rewrite_in = min(max(2 * self._rewrite_in, self.FIRST_RETRY), self.LAST_RETRY)
             if not self._is_stopped:
-                self._rewriting = self._reactor.callLater(self._retry_in, self._rewrite)
+                self._rewriting = self._reactor.callLater(self._rewrite_in, self._rewrite)
         else:
             self.last_error = None
             self._retry_in = self._not_before = 0.0
             self._committer.resume(following)
         finally:
-            self._is_idle()
+            self._committer.gives_way = False
+            self._making.end()()
             if self._asked:
                 self._begin()
 
@@ -292,11 +325,12 @@ class Snapshots:
         self._lock.check()
         began = self._reactor.seconds()
         created = self._clock.wall_ms() / 1000
+        await self._committer.settle()
         changes = self._engine.dirty
-        number = journal.number + 1
+        sequence, number = journal.sequence, journal.number + 1
         # The segment that could not be synced says nothing that counts; the next one, which is made
         # when this is on disk, begins anew.
-        header = header_line(journal.sequence, created, Following(number, None))
+        header = header_line(sequence, created, Following(number, None))
         writer = SnapshotWriter(self._fs, self.path, header)
         try:
             for lines, count in lines_of(self._engine.entries(), self._kinds):
@@ -307,8 +341,8 @@ class Snapshots:
             writer.abort()
             raise
         await self._install(0)
-        behind = Link(journal.sequence, 0, 0)
-        following = await self._in_thread(lambda: self._segment(number).begin(behind))
+        behind = Link(sequence, 0, 0)
+        following = await self._in_thread(lambda: self._begun(number, behind))
         await self._in_thread(lambda: self._remove_before(number))
         self.journal_before = 0
         self._made(changes, created, writer.count, writer.size, began)
@@ -325,7 +359,3 @@ class Snapshots:
             "last_save_seconds": self.last_took,
             "snapshot_bytes": self.size,
         }
-
-
-def _passed_on(result: None, waiting: Deferred[None]) -> None:
-    waiting.callback(None)

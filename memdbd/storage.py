@@ -19,14 +19,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from memdbd.commands.types import DataType
-from memdbd.committing import Committer, State
+from memdbd.committing import Committer
 from memdbd.durability import Durability
 from memdbd.engines.local import LocalEngine
-from memdbd.errors import JournalDamaged, SnapshotDamaged, StorageError
+from memdbd.errors import DataDamaged, JournalDamaged, StorageError
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.lock import DirectoryLock
 from memdbd.persistence.recovery import Recovered, keep_torn, recover, renew_last
-from memdbd.persistence.snapshot import remove_unfinished
+from memdbd.persistence.snapshot import FILENAME, remove_unfinished
 from memdbd.replies import Pending, Reply
 from memdbd.services import Periodic
 from memdbd.snapshots import Snapshots
@@ -69,6 +69,10 @@ class Storage(MultiService):
         self._fs = fs
         self._directory = directory
         self._path = str(Path(directory) / filename)
+        # As the tools are told which one is meant.
+        self._named = directory
+        if filename != FILENAME:
+            self._named += f" --storage-file {filename}"
         self._strict_tail = strict_tail
         self._periodic: Periodic | None = None
         self._saves_at_end = True
@@ -105,11 +109,11 @@ class Storage(MultiService):
     def _recover(self) -> Recovered:
         try:
             return recover(self._fs, self._directory, self._path, self._types)
-        except (SnapshotDamaged, JournalDamaged) as error:
+        except DataDamaged as error:
             raise StorageError(
                 f"{error}. Nothing was changed. To see all that is wrong: memdb check "
-                f"{self._directory}; to go on with what can be read, and keep the rest beside: "
-                f"memdb repair {self._directory}"
+                f"{self._named}; to go on with what can be read, and keep the rest beside: "
+                f"memdb repair {self._named}"
             ) from error
 
     def _unusable(self, error: OSError) -> StorageError:
@@ -124,7 +128,8 @@ class Storage(MultiService):
                     segment.path,
                     segment.length,
                     f"the last {len(segment.torn)} bytes are no complete frame, as a crash leaves "
-                    "them, and strict_tail is set",
+                    "them, and strict_tail is set. Nothing was changed. To start without them, and "
+                    "keep them beside: --strict-tail=false, once",
                 )
         try:
             for kept in keep_torn(self._fs, recovered.torn):
@@ -164,15 +169,13 @@ class Storage(MultiService):
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
-        self.snapshots.stop()
-        if self._saves_at_end and self._committer.state is State.HEALTHY:
-            self.snapshots.make_if_changed()
-        await self.snapshots.idle()
+        last = self._saves_at_end and self._committer.health.is_good
+        await self.snapshots.stop(last=last)
         await self._committer.close()
         self._lock.release()
 
     def _tick(self) -> None:
-        self._committer.sync_if_due()
+        self._committer.tick()
         self.snapshots.make_if_worth()
 
     def save_every(self, seconds: float) -> None:
@@ -191,7 +194,7 @@ class Storage(MultiService):
 
     def leave(self) -> None:
         """Make no last snapshot; the journal has it all. Raises NotCommitted where it has not."""
-        self._committer.check()
+        self._committer.health.check()
         self._saves_at_end = False
 
     def follow(self, policy: Durability) -> None:
@@ -205,8 +208,8 @@ class Storage(MultiService):
         """What ``info`` tells of this."""
         committer = self._committer
         return {
-            "state": committer.state.value,
-            "reason": committer.reason,
+            "state": committer.health.state.value,
+            "reason": committer.health.reason,
             "durability": committer.durability,
             "journal": committer.journal.path if committer.journal is not None else "",
             "journal_bytes": self.snapshots.journal_bytes,
@@ -215,14 +218,20 @@ class Storage(MultiService):
             **self.snapshots.info(),
         }
 
-    def stats(self) -> Mapping[str, int]:
-        """What was counted."""
+    def stats(self) -> Mapping[str, Reply]:
+        """What was counted, and how it is with the journal."""
+        info = self.info()
         return {
+            "durability": info["durability"],
+            "state": info["state"],
+            "seconds_since_sync": info["seconds_since_sync"],
+            "last_save": info["last_save"],
+            "journal_bytes": info["journal_bytes"],
             "snapshots_written": self.snapshots.saves,
             "snapshots_failed": self.snapshots.failures,
             "journal_frames": self._committer.frames,
             "journal_bytes_written": self._committer.bytes,
             "journal_syncs": self._committer.syncs,
-            "journal_failures": self._committer.failures,
+            "journal_failures": self._committer.health.failures,
             **self._recovered,
         }

@@ -29,7 +29,7 @@ from twisted.python.logfile import LogFile
 from memdbd import __version__, config
 from memdbd.assembly import assemble
 from memdbd.clock import Clock
-from memdbd.compacting import compact_in_process
+from memdbd.compacting import CompactorProcess
 from memdbd.config import SETTINGS, Config
 from memdbd.errors import ConfigError, MemDBError
 from memdbd.logs import observer
@@ -160,7 +160,7 @@ def makeService(options: Options) -> IService:
             in_thread,
             time.perf_counter,
             random.random,
-            compact_in_process,
+            CompactorProcess(),
         )
     except ConfigError as error:
         raise SystemExit(f"memdbd: {error}") from None

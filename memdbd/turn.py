@@ -56,6 +56,10 @@ class Turn:
     # a hundred that send slow commands would keep all others waiting for a hundred slices.
     BUDGET = 0.010  # seconds
 
+    # Bytes of requests that all of them may send while the disk is at work: what they do is kept
+    # in memory until it is done, which may take as long as a disk can hang.
+    CHOKED = 16 * 1024 * 1024
+
     _log = Logger()
 
     def __init__(self, reactor: IReactorTime, seconds: Callable[[], float]) -> None:
@@ -65,6 +69,7 @@ class Turn:
         self._late_from: float | None = None  # set when the turn begins
         self._scheduled = False
         self._committing = False
+        self._taken_in = 0
         # Dicts, for a connection may say so several times in a turn, and gets one flush and one
         # slice all the same.
         self._owing: dict[Connection, None] = {}
@@ -73,6 +78,8 @@ class Turn:
 
     def is_late(self) -> bool:
         """Whether this turn has had its time, and new requests should wait for the next."""
+        if self.is_choked:
+            return True
         now = self._seconds()
         if self._late_from is None:
             self._late_from = now + self.BUDGET
@@ -110,19 +117,34 @@ class Turn:
         """Whether a commit is under way, until which nothing is sent."""
         return self._committing
 
+    def took(self, size: int) -> None:
+        """So many bytes of requests came in while a commit is under way."""
+        self._taken_in += size
+
+    @property
+    def is_choked(self) -> bool:
+        """Whether no more is to be done before that commit is."""
+        return self._taken_in >= self.CHOKED
+
     def committed(self) -> None:
         """The commit that was under way is done. One for what came meanwhile follows at once."""
-        self._committing = False
+        self._over()
         sealed, self._sealed = self._sealed, {}
         self._each(sealed, lambda connection: connection.release())
         self._commit()
 
     def not_committed(self, error: CommandError) -> None:
         """The commit that was under way has failed, and with it all that came since."""
-        self._committing = False
+        self._over()
         told = self._sealed | self._owing
         self._sealed, self._owing = {}, {}
         self._each(told, lambda connection: connection.withdraw(error))
+
+    def _over(self) -> None:
+        self._committing = False
+        self._taken_in = 0
+        if self._unfinished:
+            self.schedule()
 
     def _commit(self) -> None:
         owing, self._owing = self._owing, {}
@@ -152,6 +174,8 @@ class Turn:
 
     def _go_on(self) -> None:
         self._late_from = None
+        if self.is_choked:
+            return
         unfinished, self._unfinished = self._unfinished, {}
         end = self._seconds() + self.BUDGET if unfinished else 0.0
         while unfinished and self._seconds() < end:

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from harness import House, Stored, soon
@@ -20,9 +20,9 @@ from twisted.logger import capturedLogs
 from memdbd import __version__
 from memdbd.assembly import Parts, assemble
 from memdbd.clock import Clock
+from memdbd.compacting import CompactorProcess
 from memdbd.config import Config
 from memdbd.errors import ConfigError, StorageError
-from memdbd.persistence.compactor import Compacted
 from memdbd.persistence.fs import FileSystem
 
 
@@ -145,9 +145,10 @@ class TestTheSettings:
         reactor = MemoryReactorClock()
         asked: list[tuple[object, ...]] = []
 
-        def compact_in(*arguments: object) -> Compacted:
-            asked.append(arguments)
-            raise StorageError("not today")
+        class Compactor(CompactorProcess):
+            def __call__(self, *arguments: object) -> NoReturn:
+                asked.append(arguments)
+                raise StorageError("not today")
 
         directory = str(tmp_path / "data")
         parts = assemble(
@@ -158,7 +159,7 @@ class TestTheSettings:
             partial(soon, reactor),
             reactor.seconds,
             Random(1).random,
-            compact_in,
+            Compactor(),
         )
         parts.storage.startService()
         with capturedLogs():

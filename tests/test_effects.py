@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import hiredis
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memdbd.effects import (
+    AT_ONCE,
     EARLIEST,
     LATEST,
     NAMES,
@@ -172,6 +176,7 @@ class TestTouched:
             ((b"SELECT", b"3"), []),
             ((b"FLUSHDB",), [(0, None)]),
             ((b"MOVE", b"k", b"3"), [(0, b"k"), (3, b"k")]),
+            ((b"COPY", b"k", b"l", b"DB", b"3", b"REPLACE"), [(0, b"k"), (3, b"l")]),
             ((b"RENAME", b"k", b"l"), [(0, b"k"), (0, b"l")]),
             ((b"SWAPDB", b"3", b"15"), [(3, None), (15, None)]),
         ],
@@ -198,3 +203,18 @@ class TestTouched:
     def test_of_every_name_there_is(self) -> None:
         assert {*OF_ONE_KEY, *OF_OTHERS} == NAMES
         assert not OF_ONE_KEY & OF_OTHERS
+
+
+def test_much_is_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the reader has is moved up for each effect that it gives.
+    fed: list[int] = []
+
+    class Reader(hiredis.Reader):
+        def feed(self, data: Any, *where: Any) -> None:
+            fed.append(len(data))
+            super().feed(data)
+
+    monkeypatch.setattr("memdbd.effects.hiredis.Reader", Reader)
+    effects: list[Effect] = [(b"SET", b"k%d" % number, b"v" * 300) for number in range(10_000)]
+    assert list(decode(encode(effects, 0))) == [list(effect) for effect in effects]
+    assert max(fed) <= AT_ONCE

@@ -17,8 +17,9 @@ from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.dialects.text import MAX_JSON_LINE, MAX_LINE
 from memdbd.errors import CommandError
 from memdbd.factory import STOP_LIMIT
-from memdbd.protocol import LINGER, READ_AHEAD
+from memdbd.protocol import READ_AHEAD
 from memdbd.replies import OK as DONE
+from memdbd.sending import LINGER
 
 Exchange = tuple[bytes, bytes]  # a request, and the reply to it, both without their line ends
 

@@ -15,10 +15,11 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import capturedLogs
 
 import memdbd.protocol
+import memdbd.sending
 from memdbd.dialects.text import MAX_LINE
-from memdbd.protocol import LINGER, PIECE
 from memdbd.replies import OK as DONE
 from memdbd.replies import Pending
+from memdbd.sending import LINGER, PIECE
 
 LONG = b"x" * 50_000
 ECHO = b"echo " + LONG + b"\n"
@@ -279,7 +280,8 @@ class Moods(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(memdbd.protocol, "PIECE", 200)
+        for half in (memdbd.protocol, memdbd.sending):
+            self.patch.setattr(half, "PIECE", 200)
         self.house = House()
         self.house.dispatcher.SLICE_REQUESTS = 3
         self.house.dispatcher.SLICE_OUTPUT = 300

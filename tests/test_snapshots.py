@@ -18,6 +18,7 @@ from harness import NOON, Stored
 from keeping import OK, FailingDisk, contents, kill, result, texts, told
 from twisted.logger import capturedLogs
 
+from memdbd.committing import Committer
 from memdbd.errors import StorageError
 from memdbd.persistence.frames import HEADER_SIZE
 from memdbd.snapshots import Snapshots
@@ -493,4 +494,81 @@ class TestWhereTheJournalIsIll:
         disk.breaks("create", "persistence.json", errno.EIO)
         with capturedLogs():
             stored.let_all_go()
-        assert b"the snapshot could not be written" in peer.hears()
+        assert b"MISCONF Errors writing to the journal" in peer.hears()
+
+
+class TestDamageWhileItRuns:
+    """What a person or a disk does to the files that a daemon has written."""
+
+    @pytest.mark.parametrize("file", ["persistence.json", FIRST, SECOND])
+    @pytest.mark.parametrize("how", ["changed", "removed"])
+    def test_is_noticed_and_all_that_is_in_memory_is_written_anew(
+        self, directory: Path, file: str, how: str
+    ) -> None:
+        kill(Stored(directory, interval=0).start())
+        stored = Stored(directory, interval=0).start()
+        peer = stored.house.connect()
+        assert peer.asks(b"set a 1\nsave\nset b 2\n") == OK * 3
+        names = sorted(path.name for path in directory.glob("journal.*"))
+        hurt = directory / {FIRST: names[0], SECOND: names[-1]}.get(file, file)
+        if how == "removed":
+            hurt.unlink()
+        else:
+            data = bytearray(hurt.read_bytes())
+            data[len(data) // 2] ^= 1
+            hurt.write_bytes(data)
+        with capturedLogs():
+            said = peer.asks(b"save\n")
+        assert b"what is on disk was damaged" in said
+        assert peer.asks(b"set c 3\n") == OK  # for that is over already
+        kill(stored)
+        assert contents(directory) == {b"a": b"1", b"b": b"2", b"c": b"3"}
+
+    def test_refuses_writes_until_that_is_done(self, directory: Path) -> None:
+        disk = FailingDisk()
+        stored = Stored(directory, disk, interval=0).start()
+        peer = stored.house.connect()
+        assert peer.asks(b"set a 1\nsave\nset b 2\n") == OK * 3
+        (directory / "persistence.json").write_bytes(b"[]")
+        disk.breaks("create", "persistence.json")
+        with capturedLogs():
+            peer.asks(b"save\n")
+            assert b"MISCONF" in peer.asks(b"set c 3\n")
+            assert told(stored)["state"] == "read-only: what is on disk was damaged"
+            assert peer.asks(b"get b\n") == b'{"result": "2", "ttl_remaining": null}\n'
+            disk.is_mended()
+            stored.house.passes(Snapshots.FIRST_RETRY)
+        assert peer.asks(b"set c 3\n") == OK
+        kill(stored)
+        assert contents(directory) == {b"a": b"1", b"b": b"2", b"c": b"3"}
+
+
+def test_a_journal_that_cannot_be_written_for_long_is_replaced_by_a_snapshot(
+    directory: Path,
+) -> None:
+    # Which may be shorter, as where the same keys were written again and again.
+    disk = FailingDisk()
+    stored = Stored(directory, disk, interval=0).start()
+    peer = stored.house.connect()
+    assert peer.asks(b"set a 1\n") == OK
+    disk.breaks("write", FIRST)
+    with capturedLogs():
+        peer.asks(b"set a 2\n")
+        for _ in range(Committer.ATTEMPTS + 1):
+            stored.house.passes(Committer.RETRY)
+    assert told(stored)["state"] == "healthy"
+    assert stored.house.connect().asks(b"set b 2\n") == OK
+    kill(stored)
+    assert contents(directory) == {b"a": b"2", b"b": b"2"}
+
+
+def test_the_last_snapshot_is_not_waited_for_for_ever(directory: Path) -> None:
+    killed: list[None] = []
+    stored = Stored(directory).start()
+    stored.storage.snapshots._kill = lambda: killed.append(None)
+    stored.house.connect().asks(b"set a 1\n")
+    stored.held = []
+    stored.storage.stopService()
+    stored.house.passes(Snapshots.PATIENCE)
+    assert killed == [None]
+    stored.let_all_go()

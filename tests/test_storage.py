@@ -430,7 +430,7 @@ class TestTheStop:
         disk = FailingDisk()
         stored = Stored(directory, disk, interval=0).start()
         stored.house.connect().asks(b"set a 1\n")
-        disk.breaks("write")
+        disk.breaks("sync_data")
         with capturedLogs() as events:
             stored.stop()
         assert texts(events) == [
@@ -592,4 +592,9 @@ class TestInfo:
             "journal_failures": 0,
             "recovered_keys": 0,
             "recovered_frames": 0,
+            "durability": "everysec",
+            "state": "healthy",
+            "seconds_since_sync": 0.0,
+            "last_save": None,
+            "journal_bytes": segment.stat().st_size,
         }

@@ -20,12 +20,13 @@ A map of the rooms, each importing only from those above it:
   :mod:`~memdbd.client.pipe` and :mod:`~memdbd.client.interactive`;
   :mod:`~memdbd.client.options` (the command line), :mod:`~memdbd.client.descriptors` (standard
   input and output);
-* its tools: :mod:`~memdbd.client.progress` (a bar), :mod:`~memdbd.client.resp` (a connection to
-  anything that speaks it), :mod:`~memdbd.client.rdb` and :mod:`~memdbd.client.records` (what can be
-  imported), :mod:`~memdbd.client.exporting`, :mod:`~memdbd.client.importing`,
-  :mod:`~memdbd.client.tooloptions` (their command lines), :mod:`~memdbd.client.tools` (check and
-  repair, in words), :mod:`~memdbd.client.transfer` (export and import, in words),
-  :mod:`~memdbd.client.toolbox` (which of them is meant);
+* its tools: :mod:`~memdbd.client.words` (that they share), :mod:`~memdbd.client.progress` (a bar),
+  :mod:`~memdbd.client.resp` (a connection to anything that speaks it),
+  :mod:`~memdbd.client.rdb` and :mod:`~memdbd.client.records` (what can be imported),
+  :mod:`~memdbd.client.exporting`, :mod:`~memdbd.client.importing`,
+  :mod:`~memdbd.client.tooloptions` (their command lines),
+  :mod:`~memdbd.client.tools` (check and repair, in words), :mod:`~memdbd.client.transfer` (export
+  and import, in words), :mod:`~memdbd.client.toolbox` (which of them is meant);
 * and :mod:`~memdbd.client.cli`, which chooses a mode and is the only one to
   import the reactor.
 """

@@ -29,6 +29,7 @@ from memdbd.client.descriptors import (
     occupy_standard_descriptors,
     own_terminals,
 )
+from memdbd.client.ending import end_on_signals
 from memdbd.client.interactive import Conversation
 from memdbd.client.link import Link, why
 from memdbd.client.oneshot import run_words
@@ -129,6 +130,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def _run_tool(tool: toolbox.Tool) -> NoReturn:
     """Run a tool, and exit. Raises UsageError."""
+    end_on_signals()
     if not tool.needs_server:
         raise SystemExit(tool.run())
     from twisted.internet import reactor
@@ -137,8 +139,18 @@ def _run_tool(tool: toolbox.Tool) -> NoReturn:
     with blocking_restored(), tool.opened():
         run = Run(reactor)
         run.take_signals()
-        running = ensureDeferred(tool.talk(reactor, endpoint))
-        running.addCallback(run.finish).addErrback(run.failed)
+        talking = tool.talk(reactor, endpoint, run.complain)
+
+        def interrupted(status: int) -> None:
+            talking.close()  # first, so that it still tells what it leaves behind
+            run.finish(status)
+
+        def failed(failure: Failure) -> None:
+            if run.status is None:  # otherwise it was interrupted
+                run.failed(failure)
+
+        run.on_signal = interrupted
+        ensureDeferred(talking).addCallback(run.finish).addErrback(failed)
         run.until_finished()
     raise SystemExit(run.status)
 

@@ -5,30 +5,33 @@ with their deadlines, as many as are short work for the server; a huge one is re
 WATCH, once more if it was changed meanwhile. So each value was there at one moment, but not all at
 the same one. What goes while it is looked for is left out; what SCAN gives twice is taken once.
 
-May import: databases, errors, records, progress, resp; commands.types.
+May import: databases, errors, records, progress, resp, words; commands.types.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from memdbd.client.progress import Progress
 from memdbd.client.records import json_lines, last_line
-from memdbd.client.resp import ErrorReply, Refused, RespClient
+from memdbd.client.resp import ErrorReply, Refused, RespClient, executed
+from memdbd.client.words import shown
 from memdbd.commands.types import DataType
 from memdbd.databases import COUNT
 from memdbd.errors import MemDBError
 from memdbd.persistence.snapshot import Entry
 
 PAGE = 500  # keys that SCAN is asked for
-GROUP = 1024 * 1024  # bytes that are read in one transaction, more or less
-ITEM = 64  # bytes that an item of a container is taken for
-HUGE = 10_000  # items from which a container is read in pieces
-PIECE = 1000
+GROUP = 1024 * 1024  # bytes that are read in one transaction, or of a huge value at once
+ITEM = 64  # bytes that an item is taken for where the server does not tell
+HUGE = 10_000  # items from which a container is read in pieces; so is one from GROUP bytes
+PIECE = 1000  # items of a huge value that are asked for at once
 ATTEMPTS = 3  # for a huge value that is changed while it is read
 
+_GONE = -2  # in place of a deadline: there is no such key, or it has expired
 _SIZE = {"string": "STRLEN", "list": "LLEN", "set": "SCARD", "hash": "HLEN", "zset": "ZCARD"}
+_NO_SUCH_DATABASE = ("ERR DB index is out of range", "ERR invalid DB index")
 _SCAN = {"set": "SSCAN", "hash": "HSCAN", "zset": "ZSCAN"}
 _READ: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # before and behind the key
     "string": (("GET",), ()),
@@ -92,7 +95,7 @@ class Exporter:
         number = 0
         while True:
             selected, size = await self._client.ask_all([("SELECT", number), ("DBSIZE",)])
-            if isinstance(selected, ErrorReply) and number:
+            if number and str(selected).startswith(_NO_SUCH_DATABASE):
                 return found
             for reply in (selected, size):
                 if isinstance(reply, ErrorReply):
@@ -113,21 +116,36 @@ class Exporter:
                 known.append((key, name))
             elif name != "none":
                 self._refuse(key, name)
-        sizes = await self._client.ask_all([(_SIZE[name], key) for key, name in known])
         group: list[tuple[bytes, str]] = []
         bytes_in_it = 0
-        for (key, name), size in zip(known, sizes, strict=True):
-            if isinstance(size, ErrorReply) or (name != "string" and size >= HUGE):
-                if (entry := await self._huge(key)) is not None:
+        async for key, name, items, size in self._sizes(known):
+            if name != "string" and (items >= HUGE or size >= GROUP):
+                if (entry := await self._huge(key, size // max(items, 1))) is not None:
                     yield [entry]
                 continue
-            group.append((key, name))
-            bytes_in_it += size * (ITEM if name != "string" else 1)
-            if bytes_in_it >= GROUP:
+            if group and bytes_in_it + size > GROUP:
                 yield await self._small(group)
                 group, bytes_in_it = [], 0
+            group.append((key, name))
+            bytes_in_it += size
         if group:
             yield await self._small(group)
+
+    async def _sizes(
+        self, known: list[tuple[bytes, str]]
+    ) -> AsyncIterator[tuple[bytes, str, int, int]]:
+        """Each key and its type, with how many items and, more or less, bytes there are."""
+        commands: list[tuple[bytes | str, ...]] = []
+        for key, name in known:
+            commands += [(_SIZE[name], key), ("MEMORY", "USAGE", key)]
+        replies = await self._client.ask_all(commands)
+        for (key, name), items, size in zip(known, replies[::2], replies[1::2], strict=True):
+            if isinstance(items, ErrorReply):  # another type by now
+                yield key, "", HUGE, GROUP
+            elif name == "string":
+                yield key, name, 1, items
+            else:  # None: it has gone
+                yield key, name, items, size if isinstance(size, int) else items * ITEM
 
     async def _small(self, group: list[tuple[bytes, str]]) -> list[Entry]:
         """Values and deadlines of these keys, all of one moment."""
@@ -136,19 +154,19 @@ class Exporter:
             before, behind = _READ[name]
             commands += [(*before, key, *behind), self._deadline(key)]
         replies = await self._client.ask_all([*commands, ("EXEC",)])
-        moment, *replies = _done(replies[-1])
+        moment, *replies = _done(executed(replies))
         entries = []
         for (key, name), value, left in zip(group, replies[::2], replies[1::2], strict=True):
             if isinstance(value, ErrorReply):  # another type by now
-                entry = await self._huge(key)
+                entry = await self._huge(key, ITEM)
             else:
                 entry = self._entry(key, name, _items(name, value), moment, left)
             if entry is not None:
                 entries.append(entry)
         return entries
 
-    async def _huge(self, key: bytes) -> Entry | None:
-        """One key, in pieces."""
+    async def _huge(self, key: bytes, item: int) -> Entry | None:
+        """One key, in pieces. ``item``: bytes of one of its items, as far as is known."""
         for _ in range(ATTEMPTS):
             _, kind = await self._ask([("WATCH", key), ("TYPE", key)])
             name = _text(kind)
@@ -159,30 +177,31 @@ class Exporter:
                 self._refuse(key, name)
                 await self._client.ask("UNWATCH")
                 return None
-            items = await self._pieces(key, name)
+            items = await self._pieces(key, name, item)
             commands = [("MULTI",), ("TIME",), self._deadline(key), ("EXEC",)]
-            *_, done = await self._client.ask_all(commands)
+            done = executed(await self._client.ask_all(commands))
             if done is not None and items is not None:
                 moment, left = _done(done)
                 return self._entry(key, name, items, moment, left)
         if items is None:
-            raise Refused(f"key {key!r} has another type each time it is looked at")
+            raise Refused(f"key {shown(key)} has another type each time it is looked at")
         # There is always somebody who changes it.
         self.changed.append(self._shown(key))
         moment, left = await self._ask([("TIME",), self._deadline(key)])
         return self._entry(key, name, items, moment, left)
 
-    async def _pieces(self, key: bytes, name: str) -> Any:
+    async def _pieces(self, key: bytes, name: str, item: int) -> Any:
         """The items of a value; None where it has become one of another type."""
         try:
             if name == "string":
                 return await self._client.ask("GET", key)
             if name == "list":
-                return await self._elements(key)
-            cursor, items = b"0", []
+                return await self._elements(key, item)
+            cursor, items, count = b"0", [], _piece(item)
             while True:
-                cursor, more = await self._client.ask(_SCAN[name], key, cursor, "COUNT", PIECE)
+                cursor, more = await self._client.ask(_SCAN[name], key, cursor, "COUNT", count)
                 items += more
+                count = _next_piece(count, more)
                 if cursor == b"0":
                     return _items(name, items)
         except Refused as refused:
@@ -190,21 +209,23 @@ class Exporter:
                 return None
             raise
 
-    async def _elements(self, key: bytes) -> list[bytes]:
+    async def _elements(self, key: bytes, item: int) -> list[bytes]:
         items: list[bytes] = []
+        count = _piece(item)
         while True:
             start = len(items)
-            more = await self._client.ask("LRANGE", key, start, start + PIECE - 1)
+            more = await self._client.ask("LRANGE", key, start, start + count - 1)
             items += more
-            if len(more) < PIECE:
+            if len(more) < count:
                 return items
+            count = _next_piece(count, more)
 
     def _deadline(self, key: bytes) -> tuple[bytes | str, ...]:
         return ("PEXPIRETIME" if self._has_absolute else "PTTL", key)
 
     def _entry(self, key: bytes, name: str, items: Any, moment: Any, left: int) -> Entry | None:
-        if not items and (name != "string" or items is None):
-            return None  # it has gone
+        if left == _GONE or (not items and (name != "string" or items is None)):
+            return None
         deadline = None
         if left >= 0:
             now = int(moment[0]) * 1000 + int(moment[1]) // 1000
@@ -221,21 +242,30 @@ class Exporter:
         self.left_out.append(self._shown(key))
 
     def _shown(self, key: bytes) -> str:
-        return f"key {key!r} of database {self._database}"
+        return f"key {shown(key)} of database {self._database}"
 
     async def _ask(self, commands: list[tuple[bytes | str, ...]]) -> list[Any]:
         return _done(await self._client.ask_all(commands))
 
 
-def _done(replies: Any) -> list[Any]:
+def _done(replies: list[Any] | None) -> list[Any]:
     """Replies that are no errors, but for those of a value with another type."""
-    if isinstance(replies, ErrorReply):
-        raise Refused(str(replies))
-    found: list[Any] = replies
-    for reply in found:
+    if replies is None:
+        raise Refused("a transaction was not carried out, and nothing was watched")
+    for reply in replies:
         if isinstance(reply, ErrorReply) and not str(reply).startswith("WRONGTYPE"):
             raise Refused(str(reply))
-    return found
+    return replies
+
+
+def _piece(item: int) -> int:
+    """How many items of so many bytes are read at once."""
+    return max(1, min(PIECE, GROUP // max(item, 1)))
+
+
+def _next_piece(count: int, got: Sequence[bytes]) -> int:
+    """How many are read next, where ``count`` have given these: others may be larger or smaller."""
+    return min(_piece(sum(map(len, got)) // max(len(got), 1)), count * 2)
 
 
 def _text(kind: Any) -> str:

@@ -99,7 +99,7 @@ class PlainOptions(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as problem:
-            raise usage.UsageError(self._plainly(problem)) from None
+            raise usage.UsageError(self.plainly(problem.__context__ or problem)) from None
 
     opt_h = usage.Options.opt_help
 
@@ -108,15 +108,14 @@ class PlainOptions(usage.Options):
         print(f"memdb {__version__}")
         raise SystemExit(exits.OK)
 
-    def _plainly(self, problem: usage.UsageError) -> str:
-        """What is wrong, from the error that Twisted had put its own words around."""
-        cause = problem.__context__
+    def plainly(self, cause: BaseException) -> str:
+        """What is wrong, from the error around which Twisted puts words of its own."""
         if isinstance(cause, getopt.GetoptError) and cause.msg.endswith("not recognized"):
             given = "--" + cause.opt if len(cause.opt) > 1 else "-" + cause.opt
             names = [name.rstrip("=") for name in self.longOpt]
             near = difflib.get_close_matches(cause.opt, names, n=1)
             return f"there is no option {given}" + (f"; did you mean --{near[0]}?" if near else "")
-        return str(problem if cause is None else cause)
+        return str(cause)
 
 
 class Options(PlainOptions):

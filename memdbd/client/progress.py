@@ -5,12 +5,14 @@ Imports nothing of memdbd.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
 INTERVAL = 0.1  # seconds between two drawings
 WIDTH = 24  # of the bar
+COLUMNS = 80  # of a terminal that does not tell
 
 
 class Progress:
@@ -57,8 +59,18 @@ class Progress:
             bar = "#" * int(share * WIDTH)
             line = f"[{bar:<{WIDTH}}] {share:4.0%}  {self.done:,} of {self.total:,} {self._what}, "
             line += f"{rate:,.0f}/s"
+        most = self._columns() - 1  # in the last one, some terminals begin a new line
+        if len(line) > most:
+            line = line.partition("]")[2].lstrip() or line  # without the bar
+        line = line[:most]
         self._write("\r" + line.ljust(self._drawn))
         self._drawn = len(line)
+
+    def _columns(self) -> int:
+        with suppress(OSError, ValueError, AttributeError):  # it is no terminal after all
+            if self._out is not None:
+                return os.get_terminal_size(self._out.fileno()).columns or COLUMNS
+        return COLUMNS
 
     def _write(self, text: str) -> None:
         if self._out is not None:

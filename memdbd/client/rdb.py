@@ -5,7 +5,8 @@ leaves out without a word what it does not know (streams, the values of modules)
 compared here, before anything is taken; and the number of keys that the file tells of each database
 is compared with how many came.
 
-May import: databases, errors, fs, snapshot (for the form of an entry); commands.types.
+May import: databases, errors, fs, legacy, snapshot (for the form of an entry), words;
+commands.types.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from itertools import chain
 from math import isnan
 from typing import Any
 
+from memdbd.client.words import shown
 from memdbd.commands.types import DataType
 from memdbd.databases import COUNT
 from memdbd.errors import MemDBError
 from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.legacy import RDB_MAGIC
 from memdbd.persistence.snapshot import Entry
-
-MAGIC = b"REDIS"
 
 _FIRST_WITH_CHECKSUM = 5
 _CHECKSUM = 8  # bytes
@@ -56,6 +57,7 @@ class RdbFile:
     def entries(self) -> Iterator[tuple[str, Entry]]:
         """All that is in it; each with where that is. Raises BadFile."""
         try:
+            import anycrc  # type: ignore[import-untyped] # noqa: F401 # for the checksum
             import rdb
         except ImportError:
             raise BadFile(
@@ -87,7 +89,7 @@ class RdbFile:
                     raise ValueError(f"it has a database {database}, and memdbd has {COUNT}")
                 seen += 1
                 key = item["key"]
-                yield f"key {key!r}", (database, key, self._value(item), item["expiry"])
+                yield f"key {shown(key)}", (database, key, self._value(item), item["expiry"])
 
     def _value(self, item: dict[str, Any]) -> Any:
         name, field = _TYPES[item["type"]]
@@ -97,12 +99,12 @@ class RdbFile:
         if name == "zset":
             scores = {member: score for score, member in value}
             if any(map(isnan, scores.values())):
-                raise ValueError(f"a score of key {item['key']!r} is not a number")
+                raise ValueError(f"a score of key {shown(item['key'])} is not a number")
             value = scores
         elif name == "hash":
             value = list(value.items())
         if not value:
-            raise ValueError(f"key {item['key']!r} is empty")
+            raise ValueError(f"key {shown(item['key'])} is empty")
         return self._types[name].python(value)
 
     def _count(self, database: int, missing: int) -> None:
@@ -110,7 +112,7 @@ class RdbFile:
             self.left_out[database] = self.left_out.get(database, 0) + missing
 
     def _compare_checksum(self) -> None:
-        import anycrc  # type: ignore[import-untyped]
+        import anycrc
 
         crc = anycrc.Model("CRC64-REDIS")
         value, held, first = 0, b"", b""
@@ -119,8 +121,8 @@ class RdbFile:
             held += piece
             value = crc.calc(held[:-_CHECKSUM], value)
             held = held[-_CHECKSUM:]
-        version = first[len(MAGIC) : 9]
-        if not first.startswith(MAGIC) or not version.isdigit():
+        version = first[len(RDB_MAGIC) : 9]
+        if not first.startswith(RDB_MAGIC) or not version.isdigit():
             raise BadFile(f"{self._name} is no RDB file")
         expected = int.from_bytes(held, "little")
         # 0: whoever wrote it was told to make none.

@@ -5,7 +5,7 @@
 * a snapshot of memdbd; a plain JSON object of strings, as other small databases keep it;
 * a Redis RDB file (:mod:`~memdbd.client.rdb`).
 
-May import: errors, fs, loading, rdb, snapshot; commands.types.
+May import: errors, fs, legacy, loading, rdb, snapshot, words; commands.types.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Protocol
 import orjson
 
 from memdbd.client import rdb
+from memdbd.client.words import shown
 from memdbd.commands.types import DataType
 from memdbd.errors import MemDBError, SnapshotDamaged
 from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.legacy import MARK, RDB_MAGIC
 from memdbd.persistence.loading import FAULTS, blocks_of, entry_of, read, reason_of
 from memdbd.persistence.snapshot import Entry, entries, lines_of
 
 Types = Mapping[str, DataType[Any]]
 Found = tuple[str, Entry]  # where it is, such as "line 3", and what it is
-
-_MARK = b"\xef\xbb\xbf"  # that Windows puts before UTF-8
 
 
 class BadInput(MemDBError):
@@ -44,19 +44,22 @@ class Source(Protocol):
     def entries(self) -> Iterator[Found]: ...
 
 
-def open_source(fs: FileSystem, path: str, name: str, types: Types) -> Source:
-    """The file at ``path``, which is called ``name`` in errors; raises OSError."""
+def open_source(
+    fs: FileSystem, path: str, name: str, types: Types, *, incomplete: bool = False
+) -> Source:
+    """The file at ``path``, which is called ``name`` in errors; raises OSError. ``incomplete``:
+    whether JSON lines are taken whose last line is missing."""
     first = next(fs.read(path), b"")
-    if first.startswith(rdb.MAGIC):
+    if first.startswith(RDB_MAGIC):
         return _Rdb(fs, path, name, types)
     if not first.strip() or _looks_like_lines(first):
-        return Lines(fs, path, name, types)
+        return Lines(fs, path, name, types, incomplete=incomplete)
     return _Snapshot(fs, path, name, types)
 
 
 def _looks_like_lines(first: bytes) -> bool:
     """Whether the first line is a record by itself, or begins as one."""
-    line = first.removeprefix(_MARK).lstrip().partition(b"\n")[0]
+    line = first.removeprefix(MARK).lstrip().partition(b"\n")[0]
     if line.startswith((b'{"key":', b'{"end":')):
         return b"\n" in first or not _is_object_of_strings(line)
     try:
@@ -78,8 +81,11 @@ def _is_object_of_strings(line: bytes) -> bool:
 class Lines:
     """JSON lines."""
 
-    def __init__(self, fs: FileSystem, path: str, name: str, types: Types) -> None:
+    def __init__(
+        self, fs: FileSystem, path: str, name: str, types: Types, *, incomplete: bool = False
+    ) -> None:
         self.left_out: dict[int, int] = {}
+        self._incomplete = incomplete
         self.note = ""
         self._fs = fs
         self._path = path
@@ -114,12 +120,20 @@ class Lines:
                 f"{self._name} has no last line as memdb export writes it, so nobody can tell "
                 "whether it is complete"
             )
+            if not seen:
+                self.note = f"{self._name} is empty"
+            if not self._incomplete and not seen:
+                raise BadInput(f"{self.note}: there is nothing to import")
+            if not self._incomplete:
+                raise BadInput(
+                    f"{self.note}. Nothing was written; --incomplete imports it all the same"
+                )
 
     def _lines(self) -> Iterator[bytes]:
         is_first = True
         for block in blocks_of(self._fs, self._path):
             if is_first:
-                block, is_first = block.removeprefix(_MARK), False
+                block, is_first = block.removeprefix(MARK), False
             yield from BytesIO(block)
 
     def _compare(self, record: dict[str, Any], count: int, number: int) -> None:
@@ -144,7 +158,7 @@ class _Snapshot:
 
     def entries(self) -> Iterator[Found]:
         for entry in entries(self._contents):
-            yield f"key {entry[1]!r}", entry
+            yield f"key {shown(entry[1])}", entry
 
 
 class _Rdb(rdb.RdbFile):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import hiredis
@@ -30,13 +31,18 @@ from memdbd.errors import MemDBError
 Words = Sequence[bytes | str | int]
 ErrorReply = hiredis.ReplyError
 
+_FULL = "ERR max number of clients"  # said to a connection, which is then closed
+
 
 class Refused(MemDBError):
     """The server has answered with an error."""
 
 
-class NoServer(MemDBError):
-    """What answers speaks no RESP."""
+class NoServer(Exception):  # as Twisted's ConnectionLost
+    """The connection is of no use: what answers speaks no RESP, or it has said why it closes.
+
+    As a lost connection it is no MemDBError: those are what a server answers.
+    """
 
 
 class Batch:
@@ -58,6 +64,7 @@ class RespClient(Protocol):
         self._batches: deque[Batch] = deque()
         self._watch: IDelayedCall | None = None
         self._lost: BaseException | None = None
+        self._complaint: ErrorReply | None = None  # the last thing heard, if it was an error
 
     def ask_all(self, commands: Sequence[Words]) -> Deferred[list[Any]]:
         """Send all commands. Fires with all replies, an error as an :class:`ErrorReply` among
@@ -98,23 +105,40 @@ class RespClient(Protocol):
         try:
             while self._batches and (reply := self._reader.gets()) is not False:
                 self._heard(reply)
+                if self._lost is not None:
+                    return
         except hiredis.ProtocolError as error:
             self._give_up(NoServer(f"what answers is no memdbd and no Redis: {error}"))
         self._wait()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._lost = self._lost or reason.value
+        self._lost = self._lost or self._farewell() or reason.value
         self._wait()
         batches, self._batches = self._batches, deque()
         for batch in batches:
             batch.done.errback(self._lost)
 
+    def _farewell(self) -> Exception | None:
+        """What the server has said last before it closed, such as that it has too many clients."""
+        said: Any = self._complaint
+        with suppress(hiredis.ProtocolError):
+            if not self._batches:
+                said = self._reader.gets()  # nobody had asked
+        if not isinstance(said, ErrorReply):
+            return None
+        return NoServer(f"{said}; then the server closed the connection")
+
     def _heard(self, reply: Any) -> None:
+        self._complaint = reply if isinstance(reply, ErrorReply) else None
+        if str(self._complaint).startswith(_FULL):  # whatever was asked, it is no answer
+            self._give_up(NoServer(str(reply)))
+            return
         batch = self._batches[0]
         batch.replies.append(reply)
         batch.left -= 1
         if not batch.left:
             self._batches.popleft()
+            self._complaint = None  # it was an answer
             batch.done.callback(batch.replies)
 
     def _wait(self) -> None:
@@ -131,6 +155,20 @@ class RespClient(Protocol):
     def _give_up(self, problem: Exception) -> None:
         self._lost = problem
         cast(Any, self.transport).abortConnection()
+
+
+def executed(replies: Sequence[Any]) -> list[Any] | None:
+    """The replies inside a transaction, from those to MULTI, its commands and EXEC; None where a
+    watched key was changed.
+
+    Raises Refused with the first error before EXEC, which is the reason that EXEC has for its own.
+    Errors of commands that were carried out are left among the replies.
+    """
+    for reply in replies:
+        if isinstance(reply, ErrorReply):
+            raise Refused(str(reply))
+    done: list[Any] | None = replies[-1]
+    return done
 
 
 def _packed(words: Words) -> bytes:

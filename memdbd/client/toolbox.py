@@ -22,6 +22,7 @@ from memdbd.client.link import why
 from memdbd.client.options import Options
 from memdbd.client.records import Source
 from memdbd.client.tooloptions import (
+    PASSWORD,
     CheckOptions,
     ExportOptions,
     ImportOptions,
@@ -30,7 +31,6 @@ from memdbd.client.tooloptions import (
 )
 from memdbd.client.tools import check, repair
 from memdbd.client.transfer import (
-    PASSWORD,
     export_directory,
     export_server,
     import_into_directory,
@@ -86,8 +86,14 @@ class Tool:
         except _NoOutputError:
             return exits.OUTPUT
 
-    async def talk(self, reactor: Any, endpoint: IStreamClientEndpoint) -> int:
-        """Run one that talks to the server at ``endpoint``; gives the exit status."""
+    async def talk(
+        self, reactor: Any, endpoint: IStreamClientEndpoint, tell: Callable[[str], object]
+    ) -> int:
+        """Run one that talks to the server at ``endpoint``; gives the exit status.
+
+        ``tell(sentence)`` is for what becomes of the connection: where a signal has ended all, that
+        is no news.
+        """
         options = self._options
         try:
             client = await resp.connect(
@@ -101,14 +107,14 @@ class Tool:
             self._complain(f"{self.where} refuses us: {refused}")
             return exits.ERROR_REPLY
         except Exception as problem:
-            self._complain(f"Connecting to {self.where} failed: {why(problem)}")
+            tell(f"Connecting to {self.where} failed: {why(problem)}")
             return exits.NO_CONNECTION
         try:
             if isinstance(options, ExportOptions):
                 return await export_server(client, options, self._complain)
             return await import_into_server(client, *self._import(), self._complain)
         except (ConnectionLost, ConnectionDone, TimeoutError, resp.NoServer) as problem:
-            self._complain(f"No reply from {self.where}: {why(problem)}")
+            tell(f"No reply from {self.where}: {why(problem)}")
             return exits.NO_CONNECTION
         finally:
             client.close()

@@ -1,10 +1,11 @@
 """The command lines of the tools: ``memdb check``, ``repair``, ``export`` and ``import``.
 
-May import: config (for a default), options, Twisted.
+May import: options, protocol and persistence (for defaults), Twisted.
 """
 
 from __future__ import annotations
 
+import getopt
 import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -12,11 +13,14 @@ from typing import Any, ClassVar
 from twisted.python import usage
 
 from memdbd.client.options import Options, PlainOptions, seconds
-from memdbd.config import Config
+from memdbd.client.protocol import DEFAULT_ENDPOINT
+from memdbd.persistence.snapshot import FILENAME
+
+PASSWORD = "REDISCLI_AUTH"  # noqa: S105 # the name of the variable
 
 _STORAGE_FILE: list[Any] = [
-    "storage-file", None, Config().storage_file,
-    "The snapshot's name, where the daemon's setting storage_file is another.",
+    "storage-file", None, None,
+    f"The snapshot's name, where the daemon's setting storage_file is not {FILENAME}.",
 ]  # fmt: skip
 _CONNECT: list[list[Any]] = [
     ["connect", "c", None, "Where the server is, as in memdb --help: a memdbd, or a redis-server."],
@@ -41,6 +45,21 @@ class ToolOptions(PlainOptions):
         super().__init__()
         self.given: str | None = None
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        # They may stand behind the word too.
+        try:
+            found, words = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
+        except getopt.GetoptError as problem:
+            raise usage.UsageError(self.plainly(problem)) from None
+        parts = [part for each in found for part in self._parts(*each)]
+        super().parseOptions([*parts, "--", *words])
+
+    def _parts(self, name: str, value: str) -> list[str]:
+        """An option that was found, as it is on a command line."""
+        if f"{name[2:]}=" in self.longOpt:
+            return [f"{name}={value}"]
+        return [name, value] if value else [name]
+
     def parseArgs(self, *words: str) -> None:
         if len(words) > 1:
             raise usage.UsageError(f"there is one {self.word} only, and then {words[1]!r}")
@@ -56,9 +75,44 @@ class ToolOptions(PlainOptions):
         for name in ("connect", "timeout"):
             if name in self and self[name] is None:
                 self[name] = general[name]
+        if self.get("user") is not None and PASSWORD not in os.environ:
+            raise usage.UsageError(
+                f"--user {self['user']} needs a password, in the environment variable {PASSWORD}"
+            )
 
 
-class CheckOptions(ToolOptions):
+class StorageOptions(ToolOptions):
+    """Those of a tool that may look into a data directory."""
+
+    instead: ClassVar[str] = ""  # the option that names a directory in place of a server
+
+    @property
+    def storage_file(self) -> str:
+        """The snapshot's name."""
+        name: str = self["storage-file"] or FILENAME
+        return name
+
+    @property
+    def names_storage_file(self) -> bool:
+        """Whether the command line says it."""
+        return self["storage-file"] is not None
+
+    @property
+    def naming(self) -> str:
+        """What a command line of another tool has to say too, with a blank behind it."""
+        return f"--storage-file {self.storage_file} " if self.names_storage_file else ""
+
+    def complete(self, general: Options) -> None:
+        if self.instead and self[self.instead] is not None:
+            connect = self["connect"] or general["connect"]
+            if connect != DEFAULT_ENDPOINT:
+                raise usage.UsageError(
+                    f"--{self.instead} is a directory, and --connect {connect} a server: say one"
+                )
+        super().complete(general)
+
+
+class CheckOptions(StorageOptions):
     synopsis = "Usage: memdb check [options] DIRECTORY"
     word = "directory"
     is_word_needed = True
@@ -71,14 +125,15 @@ a daemon runs.
 
 Exit status:
     0  all is in order
-    1  damaged: a daemon would refuse; or it cannot be read
+    1  damaged: a daemon would refuse; or it cannot be read, or is no data of
+       memdbd
     3  the last write was not completed, as power leaves it: a daemon would
        start without it, and keep it beside
    64  the command line is wrong
 """
 
 
-class RepairOptions(ToolOptions):
+class RepairOptions(StorageOptions):
     synopsis = "Usage: memdb repair [options] DIRECTORY"
     word = "directory"
     is_word_needed = True
@@ -91,7 +146,8 @@ class RepairOptions(ToolOptions):
 Makes a damaged data directory one that a daemon starts on, with all that was
 written up to the first fault. It says what will be lost, and asks. Nothing is
 deleted: every file is first copied to DIRECTORY/repair-TIME/. No daemon may
-use the directory meanwhile.
+use the directory meanwhile. Where another file in it is a snapshot too, or
+the journal's is not there, it is refused until --storage-file says which.
 
 A backup, if there is one, may have more than what a repair can save.
 
@@ -102,8 +158,9 @@ Exit status:
 """
 
 
-class ExportOptions(ToolOptions):
+class ExportOptions(StorageOptions):
     synopsis = "Usage: memdb export [options] [FILE]"
+    instead = "from"
     word = "file"
     optFlags: ClassVar[list[Sequence[Any]]] = [
         ["force", "f", "Replace FILE if it is there."],
@@ -133,12 +190,14 @@ Exit status:
 """
 
 
-class ImportOptions(ToolOptions):
+class ImportOptions(StorageOptions):
     synopsis = "Usage: memdb import [options] [FILE]"
+    instead = "into"
     word = "file"
     optFlags: ClassVar[list[Sequence[Any]]] = [
         ["replace", None, "Overwrite keys that are there."],
         ["skip", None, "Leave keys that are there as they are."],
+        ["incomplete", None, "Import lines whose last line, with their number, is missing."],
         ["leave-out", None, "Leave out keys of types that memdbd does not have, such as streams."],
     ]
     optParameters: ClassVar[list[Sequence[Any]]] = [
@@ -152,13 +211,16 @@ export writes them, a snapshot of memdbd, a plain JSON object of strings, or a
 Redis RDB file (pip install 'memdbd[rdb]'). Which of them it is, is seen.
 
 All of it is read before anything is written, so a file with a fault changes
-nothing. So it is if any of its keys is there already, unless you say
---replace or --skip. Keys whose deadline has passed are not written.
+nothing. So it is with lines that do not end with the last one of memdb
+export, which may have been cut off, unless you say --incomplete; and if any
+of the keys is there already, unless you say --replace or --skip. Keys whose
+deadline has passed are not written.
 {_LOGIN}
 
 Exit status:
     0  done
-    1  the file has a fault, keys are there already, or an error of the server
+    1  the file has a fault or no end, keys are there already, or an error of
+       the server
     2  no connection, a connection lost, or no reply in time
    64  the command line is wrong
 """

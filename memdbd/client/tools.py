@@ -1,7 +1,7 @@
 """``memdb check`` and ``memdb repair``: what is found and done in a data directory, in words.
 
-The finding and the doing are the persistence's. May import: tooloptions, exits, errors; the command
-table; persistence.
+The finding and the doing are the persistence's. May import: tooloptions, words, exits, errors;
+the command table; persistence.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -17,13 +17,17 @@ from typing import Any
 import orjson
 
 from memdbd.client import exits
-from memdbd.client.tooloptions import CheckOptions, RepairOptions
+from memdbd.client.tooloptions import CheckOptions, RepairOptions, StorageOptions
+from memdbd.client.words import counted, listed, shown_in
 from memdbd.commands.table import TYPES
 from memdbd.errors import StorageError
+from memdbd.persistence.faults import PLAIN_JSON, Fault, SegmentFile, SnapshotFile
 from memdbd.persistence.fs import FileSystem
-from memdbd.persistence.inspection import Fault, Inspection, SegmentFile, SnapshotFile, inspect
+from memdbd.persistence.inspection import Inspection, inspect
 from memdbd.persistence.lock import DirectoryLock
-from memdbd.persistence.repairing import Loss, Plan, carry_out, plan
+from memdbd.persistence.losses import Loss
+from memdbd.persistence.presence import require_data
+from memdbd.persistence.repairing import Plan, carry_out, plan
 
 Say = Callable[[str], object]
 
@@ -32,30 +36,36 @@ BY_CLASS = {kind.python: kind for kind in TYPES}
 MOST = 10  # keys that are named
 
 
-def snapshot_path(fs: FileSystem, directory: str, name: str) -> str:
+def snapshot_path(fs: FileSystem, directory: str, options: StorageOptions) -> str:
     """Where the snapshot of a data directory is, links followed as the daemon does.
 
     Raises StorageError where there is no such directory.
     """
     if not os.path.isdir(directory):
         raise StorageError(f"{directory} is no directory")
-    return fs.resolve(os.path.join(directory, name))
+    return fs.resolve(os.path.join(directory, options.storage_file))
+
+
+def existing_snapshot_path(fs: FileSystem, directory: str, options: StorageOptions) -> str:
+    """The same, and StorageError where there is no data in the directory, or only that of another
+    snapshot."""
+    path = snapshot_path(fs, directory, options)
+    require_data(fs, directory, path, is_named=options.names_storage_file)
+    return path
 
 
 def check(options: CheckOptions, say: Say, complain: Say) -> int:
     """Print what is in the directory; gives the exit status."""
     fs, directory = FileSystem(), str(options.given)
     try:
-        found = inspect(
-            fs, directory, snapshot_path(fs, directory, options["storage-file"]), BY_NAME
-        )
+        found = inspect(fs, directory, existing_snapshot_path(fs, directory, options), BY_NAME)
     except StorageError as error:
         complain(f"memdb check: {error}")
         return exits.FAILED
     if options["json"]:
         say(orjson.dumps(as_json(found)).decode())
     else:
-        for line in as_text(found):
+        for line in as_text(found, options.naming):
             say(line)
     return _STATUS[verdict(found)]
 
@@ -89,6 +99,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
         "torn": found.torn,
         "repairs": found.repairs,
         "leftovers": found.leftovers,
+        "other_snapshots": found.others,
         "refusal": found.refusal,
         "faults": [
             {"path": each.path, "line": each.line, "byte": each.byte, "reason": each.reason}
@@ -103,7 +114,7 @@ def _snapshot_json(found: SnapshotFile) -> dict[str, Any]:
         "path": found.path,
         "bytes": found.size,
         "keys": found.count,
-        "imported": found.imported,
+        "imported": found.foreign == PLAIN_JSON,
         "created": None if head is None else _moment(head.created),
         "sequence": None if head is None else head.sequence,
     }
@@ -121,8 +132,8 @@ def _segment_json(found: SegmentFile) -> dict[str, Any]:
     }
 
 
-def as_text(found: Inspection) -> Iterator[str]:
-    """What was found, for people."""
+def as_text(found: Inspection, naming: str) -> Iterator[str]:
+    """What was found, for people. ``naming``: the option that names the snapshot, for advice."""
     recovered = found.recovered
     if recovered is None:
         yield f"{found.directory}: damaged, a daemon would refuse to start"
@@ -145,19 +156,22 @@ def as_text(found: Inspection) -> Iterator[str]:
             if recovered.was_closed
             else "did not stop in order: it was killed, or the power failed"
         )
-    for cut in found.would_cut:
-        if cut.torn:
-            yield f"  {cut.path}, byte {cut.length}: {len(cut.torn):,} bytes of no whole frame"
+    cuts = {cut.path: cut.length for cut in found.would_cut}
+    for loss in found.losses:
+        what = _loss_text(loss) if loss.frames else f"{loss.bytes:,} bytes of no whole frame"
+        yield f"  {loss.path}, byte {cuts[loss.path]}: {what}"
+        yield from _changes_text(loss)
     for title, names in (
         ("kept by a recovery", found.torn),
         ("kept by a repair", found.repairs),
         ("left by a writer that was killed, and not needed", found.leftovers),
+        ("not used: another snapshot of memdbd", found.others),
     ):
         if names:
             yield f"  {title}: {', '.join(names)}"
     yield from _faults_text(found.faults)
     if found.refusal is not None:
-        yield f"Restore a backup, or see what can be saved: memdb repair {found.directory}"
+        yield f"Restore a backup, or see what can be saved: memdb repair {naming}{found.directory}"
 
 
 def _snapshot_text(found: Inspection) -> Iterator[str]:
@@ -166,8 +180,9 @@ def _snapshot_text(found: Inspection) -> Iterator[str]:
         yield "  snapshot: there is none"
         return
     name = os.path.basename(snapshot.path)
-    if snapshot.imported:
-        yield f"  snapshot: {name}, {snapshot.size:,} bytes, a plain JSON file to be imported"
+    if snapshot.foreign:
+        to_be = " to be imported" if found.recovered is not None else ""
+        yield f"  snapshot: {name}, {snapshot.size:,} bytes, {snapshot.foreign}{to_be}"
     elif snapshot.head is None:
         yield f"  snapshot: {name}, {snapshot.size:,} bytes, {counted(snapshot.count, 'key')}"
     else:
@@ -204,11 +219,6 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "seconds").replace("+00:00", " UTC")
 
 
-def counted(number: int, what: str) -> str:
-    """Such as "1 key", "2 keys"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 # Repair
 
 
@@ -216,7 +226,7 @@ def repair(options: RepairOptions, say: Say, complain: Say) -> int:
     """Tell, ask, and do; gives the exit status."""
     fs, directory = FileSystem(), str(options.given)
     try:
-        path = snapshot_path(fs, directory, options["storage-file"])
+        path = existing_snapshot_path(fs, directory, options)
         lock = DirectoryLock(fs, directory)
         lock.acquire()
         with closing(_Held(lock)):
@@ -239,7 +249,14 @@ class _Held:
 def _repair(
     fs: FileSystem, directory: str, path: str, options: RepairOptions, say: Say, complain: Say
 ) -> int:
-    what = plan(fs, directory, path, BY_NAME, salvage=bool(options["salvage"]))
+    what = plan(
+        fs,
+        directory,
+        path,
+        BY_NAME,
+        salvage=bool(options["salvage"]),
+        is_named=options.names_storage_file,
+    )
     if not what.is_needed:
         say(f"{directory} is in order, with {counted(what.recovered.size, 'key')}: nothing to do")
         return exits.OK
@@ -248,8 +265,8 @@ def _repair(
     if not options["yes"] and not _agreed(say, complain):
         return exits.FAILED
     kept = carry_out(fs, what, BY_CLASS, time.time())
-    after = inspect(fs, directory, path, BY_NAME)
-    for line in as_text(after):
+    after = inspect(fs, directory, path, BY_NAME, is_ours=True)
+    for line in as_text(after, options.naming):
         say(line)
     say(f"All that was there before is in {kept}")
     return _STATUS[verdict(after)]
@@ -288,16 +305,23 @@ def _losses_text(what: Plan) -> Iterator[str]:
     if what.salvaged is not None:
         yield from _salvage_text(what)
     for loss in what.losses:
-        name = os.path.basename(loss.path)
-        frames = ""
-        if loss.frames:
-            frames = f", {counted(loss.frames, 'whole frame')}, {loss.first} to {loss.last}"
-        yield f"  {name}: {loss.bytes:,} bytes{frames}"
-        if loss.keys:
-            yield f"    with changes of {_keys_text(loss)}"
+        yield f"  {os.path.basename(loss.path)}: {_loss_text(loss)}"
+        yield from _changes_text(loss)
     if not what.losses and what.salvaged is None:
         # A segment is missing, and nobody can say what was in it.
         yield "  nothing of what is there; perhaps what was in a missing segment"
+
+
+def _loss_text(loss: Loss) -> str:
+    frames = ""
+    if loss.frames:
+        frames = f", {counted(loss.frames, 'whole frame')}, {loss.first} to {loss.last}"
+    return f"{loss.bytes:,} bytes{frames}"
+
+
+def _changes_text(loss: Loss) -> Iterator[str]:
+    if loss.keys:
+        yield f"    with changes of {_keys_text(loss)}"
 
 
 def _salvage_text(what: Plan) -> Iterator[str]:
@@ -308,11 +332,13 @@ def _salvage_text(what: Plan) -> Iterator[str]:
         yield f"  {name}: {counted(found.expected - found.count, 'key')} of {found.expected:,}"
     elif found.expected is None:
         yield f"  {name}: nobody can tell how many keys, its end is missing"
-    yield from (f"  {fault}" for fault in found.faults[:MOST])
-    if len(found.faults) > MOST:
-        yield f"  and {counted(len(found.faults) - MOST, 'fault')} more"
+    told = {fault.place for fault in what.faults}
+    more = [fault for fault in found.faults if fault.place not in told]
+    yield from (f"  {fault}" for fault in more[:MOST])
+    if len(more) > MOST:
+        yield f"  and {counted(len(more) - MOST, 'fault')} more"
     yield "  What was read may differ from what was written: no checksum covers it any more"
-    if found.head is None:
+    if what.hides_journal:
         yield "  Nobody can tell which part of the journal is in it: all of the journal is left out"
     elif what.recovered.frames:
         yield (
@@ -324,16 +350,8 @@ def _salvage_text(what: Plan) -> Iterator[str]:
 def _keys_text(loss: Loss) -> str:
     shown = sorted(loss.keys, key=lambda place: (place[0], place[1] or b""))
     named = [
-        f"all keys of database {database}"
-        if key is None
-        else repr(key.decode("utf-8", "backslashreplace"))
-        + (f" of database {database}" if database else "")
+        f"all keys of database {database}" if key is None else shown_in(database, key)
         for database, key in shown[:MOST]
     ]
     more = [f"{len(shown) - MOST:,} more"] if len(shown) > MOST else []
-    return _listed([*named, *more])
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed([*named, *more])

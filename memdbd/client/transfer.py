@@ -1,18 +1,20 @@
 """``memdb export`` and ``memdb import``: from where and to where, progress, and what is said.
 
-May import: exporting, importing, records, progress, resp, rdb, link (for its words), tooloptions,
-tools, exits, errors; persistence.
+May import: exporting, importing, records, progress, resp, sink, tooloptions, tools, words, exits,
+errors; persistence.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from secrets import token_hex
 from typing import Any, TextIO
 
 from memdbd.client import exits
@@ -20,73 +22,20 @@ from memdbd.client.exporting import Exporter, write_entries, write_server
 from memdbd.client.importing import Directory, Existing, Importer, Server, Target, refuse_data
 from memdbd.client.progress import Progress
 from memdbd.client.records import Source, open_source
-from memdbd.client.resp import RespClient
-from memdbd.client.tooloptions import ExportOptions, ImportOptions
-from memdbd.client.tools import BY_CLASS, BY_NAME, counted, snapshot_path
+from memdbd.client.resp import Refused, RespClient
+from memdbd.client.sink import OutputError, Sink
+from memdbd.client.tooloptions import PASSWORD, ExportOptions, ImportOptions
+from memdbd.client.tools import BY_CLASS, BY_NAME, existing_snapshot_path, snapshot_path
+from memdbd.client.words import counted, shown_in
 from memdbd.errors import MemDBError, StorageError
 from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.inspection import holder
 from memdbd.persistence.lock import DirectoryLock
-from memdbd.persistence.recovery import recover
+from memdbd.persistence.recovery import Recovered, recover
 from memdbd.persistence.snapshot import entries
 
+ATTEMPTS = 5  # to read a directory in which a daemon is at work
 Say = Callable[[str], object]
-PASSWORD = "REDISCLI_AUTH"  # noqa: S105 # the name of the variable
-
-
-class OutputError(MemDBError):
-    """The output cannot be written."""
-
-
-class Sink:
-    """Where the lines go: standard output, or a file that gets its name when it is complete."""
-
-    def __init__(self, fs: FileSystem, path: str | None, force: bool) -> None:
-        self._fs = fs
-        self._path = path
-        self._file: int | None = None
-        if path is None:
-            return
-        if not force and fs.exists(path):
-            raise StorageError(f"{path} is there already; --force replaces it")
-        self._temporary = f"{path}.{os.getpid()}.tmp"
-        with _as_output(path):
-            self._file = fs.create(self._temporary)
-
-    def write(self, data: bytes) -> None:
-        with _as_output(self._path or "standard output"):
-            if self._file is None:
-                sys.stdout.buffer.write(data)
-            else:
-                self._fs.write_all(self._file, data)
-
-    def finish(self) -> None:
-        """All was written: the file gets its name."""
-        with _as_output(self._path or "standard output"):
-            if self._file is None or self._path is None:
-                sys.stdout.buffer.flush()
-                return
-            self._fs.sync(self._file)
-            file, self._file = self._file, None
-            self._fs.close(file)
-            self._fs.replace(self._temporary, self._path)
-            self._fs.sync_directory(os.path.dirname(self._path) or ".")
-
-    def abort(self) -> None:
-        """Leave no file behind."""
-        if self._file is not None:
-            file, self._file = self._file, None
-            with suppress(OSError):
-                self._fs.close(file)
-            with suppress(OSError):
-                self._fs.remove(self._temporary)
-
-
-@contextmanager
-def _as_output(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{name} cannot be written: {error}") from error
 
 
 def progress_bar() -> Progress:
@@ -106,6 +55,13 @@ def locked(fs: FileSystem, directory: str) -> Iterator[None]:
         lock.release()
 
 
+def _hint(error: MemDBError) -> str:
+    """What would be right, where a server's own words do not say it."""
+    if isinstance(error, Refused) and str(error).startswith("NOAUTH"):
+        return f" The password is looked for in the environment variable {PASSWORD}"
+    return ""
+
+
 # Export
 
 
@@ -114,9 +70,9 @@ def export_directory(options: ExportOptions, complain: Say) -> int:
     fs, directory, progress = FileSystem(), str(options["from"]), progress_bar()
     sink = None
     try:
-        path = snapshot_path(fs, directory, options["storage-file"])
+        path = existing_snapshot_path(fs, directory, options)
         sink = Sink(fs, options.given, bool(options["force"]))
-        recovered = recover(fs, directory, path, BY_NAME)
+        recovered = _recovered(fs, directory, path, complain)
         progress.total = recovered.size
         count = write_entries(entries(recovered.contents), BY_CLASS, progress, sink.write)
         sink.finish()
@@ -134,6 +90,37 @@ def export_directory(options: ExportOptions, complain: Say) -> int:
     return exits.OK
 
 
+def _recovered(fs: FileSystem, directory: str, path: str, complain: Say) -> Recovered:
+    """What is in the directory; says what ``memdb check`` would of its end. Raises StorageError.
+
+    A daemon at work there changes it meanwhile, and what was read of one file and then of another
+    may not fit: then all is read once more.
+    """
+    for _ in range(ATTEMPTS):
+        daemon = holder(fs, directory)
+        try:
+            recovered = recover(fs, directory, path, BY_NAME)
+        except StorageError:
+            daemon = daemon or holder(fs, directory)
+            if daemon is None:
+                raise
+            continue
+        if daemon is not None:
+            complain(f"A daemon is at work in {directory}, lock held by {daemon}: this is what it "
+                     "had a moment ago")  # fmt: skip
+        else:
+            for segment in recovered.torn:
+                if segment.torn:
+                    complain(f"The last write is not complete: {segment.path}, byte "
+                             f"{segment.length}: {len(segment.torn):,} bytes of no whole frame "
+                             "are left out")  # fmt: skip
+        return recovered
+    raise StorageError(
+        f"{directory} was changed each time it was read: a daemon is at work there, lock held by "
+        f"{daemon}. Export from that"
+    )
+
+
 async def export_server(client: RespClient, options: ExportOptions, complain: Say) -> int:
     """Write what a server has; gives the exit status. Raises what a lost connection does."""
     progress = progress_bar()
@@ -149,8 +136,10 @@ async def export_server(client: RespClient, options: ExportOptions, complain: Sa
         return exits.OUTPUT
     except MemDBError as error:
         progress.clear()
-        complain(f"memdb export: {error}")
+        complain(f"memdb export: {error}{_hint(error)}")
         return exits.FAILED
+    except SystemExit as ended:  # at a signal, while a write was blocked
+        return int(str(ended.code))
     finally:
         progress.clear()
         if sink is not None:
@@ -170,19 +159,29 @@ async def export_server(client: RespClient, options: ExportOptions, complain: Sa
 @contextmanager
 def opened_source(options: ImportOptions) -> Iterator[Source]:
     """What is to be imported. Raises MemDBError, OSError."""
-    fs = FileSystem()
-    if options.given not in (None, "-"):
-        path = str(options.given)
-        yield open_source(fs, path, path, BY_NAME)
+    fs, incomplete = FileSystem(), bool(options["incomplete"])
+    given = None if options.given == "-" else options.given
+    if given is not None and not _is_stream(given):
+        yield open_source(fs, given, given, BY_NAME, incomplete=incomplete)
         return
-    if sys.stdin is None or sys.stdin.isatty():
+    if given is None and (sys.stdin is None or sys.stdin.isatty()):
         raise StorageError("say which FILE is to be imported; a terminal is none")
     # It is gone through twice.
     with tempfile.TemporaryDirectory(prefix="memdb-import-") as directory:
         path = os.path.join(directory, "input")
         with open(path, "xb") as spool:
-            shutil.copyfileobj(sys.stdin.buffer, spool)
-        yield open_source(fs, path, "standard input", BY_NAME)
+            if given is None:
+                shutil.copyfileobj(sys.stdin.buffer, spool)
+            else:
+                with open(given, "rb") as stream:
+                    shutil.copyfileobj(stream, spool)
+        yield open_source(fs, path, given or "standard input", BY_NAME, incomplete=incomplete)
+
+
+def _is_stream(path: str) -> bool:
+    """Whether it is no file, but a pipe, such as a shell makes of <(zcat x), or a device."""
+    mode = os.stat(path).st_mode
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def existing(options: ImportOptions) -> Existing:
@@ -198,7 +197,7 @@ def import_into_directory(options: ImportOptions, source: Source, complain: Say)
     target = None
     try:
         fs.make_directory(directory)
-        path = snapshot_path(fs, directory, options["storage-file"])
+        path = snapshot_path(fs, directory, options)
         with locked(fs, directory):
             refuse_data(fs, directory, path)
             target = Directory(fs, path, BY_CLASS, time.time())
@@ -217,7 +216,15 @@ async def import_into_server(
     client: RespClient, options: ImportOptions, source: Source, complain: Say
 ) -> int:
     """Set keys on a server; gives the exit status. Raises what a lost connection does."""
-    return await _import(source, Server(client, existing(options), BY_CLASS), options, complain)
+    target = Server(client, existing(options), BY_CLASS, token_hex(8))
+    try:
+        return await _import(source, target, options, complain)
+    finally:
+        if target.left_behind is not None:
+            complain(
+                f"Left on the server: key {shown_in(*target.left_behind)}, where a value was being "
+                "built; delete it"
+            )
 
 
 async def _import(source: Source, target: Target, options: ImportOptions, complain: Say) -> int:
@@ -234,7 +241,7 @@ async def _import(source: Source, target: Target, options: ImportOptions, compla
         await importer.run()
     except MemDBError as error:
         progress.clear()
-        complain(f"memdb import: {error}")
+        complain(f"memdb import: {error}{_hint(error)}")
         return exits.FAILED
     finally:
         progress.clear()
@@ -244,7 +251,8 @@ async def _import(source: Source, target: Target, options: ImportOptions, compla
         complain(source.note)
     figures = [f"{counted(importer.written, 'key')} imported"]
     if importer.skipped:
-        figures.append(f"{importer.skipped:,} were there already")
+        verb = "was" if importer.skipped == 1 else "were"
+        figures.append(f"{importer.skipped:,} {verb} there already")
     if importer.expired:
         figures.append(f"{importer.expired:,} had expired")
     left_out = sum(source.left_out.values())

@@ -238,7 +238,7 @@ def copy(ctx: Context, key: bytes, destination: bytes, *words: bytes) -> int:
     if value is None or (other.peek(destination) is not None and not replace):
         return 0
     value = ctx.server.type_of(value).copy(value)
-    other.set(destination, value, ctx.db.deadlines.get(key), "copy_to")
+    ctx.databases.copy(ctx.db.index, key, value, other.index, destination)
     return 1
 
 

@@ -6,7 +6,7 @@ A process of its own, so that the daemon neither stops nor forks meanwhile::
 
 SEGMENT is the number of the first segment that is not covered; its header says how the one before
 it ends. PARENT is the pid of the process that wants the result. Prints a line of JSON; or says on
-stderr what was in the way, and exits with 1.
+stderr what was in the way, and exits with 1, or with 2 where the data is damaged.
 
 Strategy: three passes, none of which keeps what is not about a changed key. Through the segments,
 for which keys those are; through the old snapshot, whose other lines are copied; and through the
@@ -32,7 +32,7 @@ import orjson
 
 from memdbd.commands.table import TYPES
 from memdbd.effects import Damaged, decode
-from memdbd.errors import JournalDamaged, StorageError
+from memdbd.errors import DataDamaged, JournalDamaged, StorageError
 from memdbd.keyspace import Contents
 from memdbd.persistence.frames import Frame, Header, number_of, segment_name
 from memdbd.persistence.fs import FileSystem
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from memdbd.commands.types import DataType
 
 NICENESS = 10  # where the daemon wants the same core, it is to get nearly all of it
+DAMAGED = 2  # the exit status where the data is
 FRAMES_AT_ONCE = 256  # from one call of ``between`` to the next
 # How many bytes are left to the system at a time. The daemon's own syncs wait for them: at 5M keys
 # for up to 150 ms where all was left to the end, and for 17 ms with this (ext4).
@@ -67,12 +68,13 @@ Types = Mapping[str, "DataType[Any]"]
 @dataclass(frozen=True, slots=True)
 class Compacted:
     """What the new snapshot is: how many records it has; how many keys were touched since the old
-    one; the last frame that it covers; how many bytes it has."""
+    one; the last frame that it covers; how many bytes it has; the tag of its temporary file."""
 
     count: int
     changed: int
     sequence: int
     bytes: int
+    tag: str = ""
 
 
 def nothing() -> None:
@@ -87,6 +89,7 @@ def compact(
     segment: int,
     created: float,
     between: Callable[[], object] = nothing,
+    tag: str = "",
 ) -> Compacted:
     """Write a snapshot of all that is before ``segment`` into the temporary file for ``path``.
 
@@ -100,7 +103,8 @@ def compact(
         chain = _Chain(fs, directory, path, base.head, segment, between)
         touched = _touched(chain)
         header = header_line(chain.last, created, chain.following)
-        writer = SnapshotWriter(fs, path, header, SYNC_EVERY)
+        between()  # what is written now might be in the way of another daemon's compactor
+        writer = SnapshotWriter(fs, path, header, SYNC_EVERY, tag)
         try:
             changed = len(touched.keys) + len(touched.overwritten)
             contents = base.merge(touched, writer.add, between)
@@ -113,7 +117,7 @@ def compact(
         except BaseException:
             writer.abort()
             raise
-    return Compacted(writer.count, changed, chain.last, writer.size)
+    return Compacted(writer.count, changed, chain.last, writer.size, tag)
 
 
 class _Base:
@@ -195,10 +199,7 @@ class _Chain:
         path = os.path.join(self._directory, name)
         if name not in self._fs.list_directory(self._directory):
             raise JournalDamaged(path, 0, "this segment is missing")
-        header = Segment(self._fs, self._directory, name).header
-        if header is None:
-            raise JournalDamaged(path, 0, "the header of this segment is damaged")
-        return header
+        return Segment(self._fs, self._directory, name).own_header()
 
     def _segments(self) -> list[Segment]:
         return [
@@ -232,18 +233,23 @@ def _done_again(chain: _Chain, types: Types, contents: Contents) -> Contents:
 def main(arguments: Sequence[str]) -> int:
     """Compact for the daemon that has started this process; gives the exit status."""
     directory, filename, segment, *parent = arguments
-    alive = _while_alive(int(parent[0]) if parent else os.getppid())
+    daemon = int(parent[0]) if parent else os.getppid()
+    alive = _while_alive(daemon)
+    tag = f"{daemon}-{segment}"
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     fs = FileSystem()
     path = fs.resolve(os.path.join(directory, filename))
     try:
-        done = compact(fs, directory, path, TYPES, int(segment), time.time(), alive)
+        done = compact(fs, directory, path, TYPES, int(segment), time.time(), alive, tag)
+    except DataDamaged as error:
+        sys.stderr.write(f"{error}\n")
+        return DAMAGED
     except StorageError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"{error.filename or temporary(path)}: {error.strerror}\n")
+        sys.stderr.write(f"{error.filename or temporary(path, tag)}: {error.strerror}\n")
         return 1
     print(orjson.dumps(asdict(done) | {"memory": _peak_memory()}).decode(), flush=True)
     return 0

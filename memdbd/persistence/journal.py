@@ -8,7 +8,7 @@ appended to a segment of an earlier process.
 Nothing here decides when to sync, in which thread, or what to do after a failure: see
 :mod:`memdbd.committing`. All methods raise OSError.
 
-May import: frames, fs.
+May import: frames, fs, snapshot.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from memdbd.persistence.frames import Header, Link, encode_frame, segment_name
+from memdbd.persistence.frames import HEADER_SIZE, Header, Link, encode_frame, segment_name
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.snapshot import Following
 
@@ -30,6 +30,7 @@ class NextSegment:
         self.salt = salt
         self._fs = fs
         self._path = os.path.join(directory, segment_name(number))
+        self._header: Header
         try:
             self._file = fs.create(self._path)
         except FileExistsError:  # an attempt before that failed, and could not be taken back
@@ -41,13 +42,20 @@ class NextSegment:
             self.discard()
             raise
 
+    def write_header(self, previous: Link) -> None:
+        """Write the header. Where that raises, there is none, and its predecessor may go on."""
+        self._header = Header(self.number, previous, self.salt)
+        self._fs.write_all(self._file, self._header.encode())
+
     def begin(self, previous: Link) -> Journal:
-        """Write the header; the segment takes frames from now on."""
-        header = Header(self.number, previous, self.salt)
-        data = header.encode()
-        self._fs.write_all(self._file, data)
+        """Write the header and sync it."""
+        self.write_header(previous)
+        return self.sync_header()
+
+    def sync_header(self) -> Journal:
+        """Sync the header; the segment takes frames from now on."""
         self._fs.sync(self._file)
-        return Journal(self._fs, self._file, self._path, header, len(data))
+        return Journal(self._fs, self._file, self._path, self._header, HEADER_SIZE)
 
     def discard(self) -> None:
         """Take it back, if that is possible; one without a header is no harm."""
@@ -91,10 +99,20 @@ class Journal:
         if not self._is_clean:
             self._fs.truncate(self._file, self.length)
         self._is_clean = False
-        self._fs.write_all(self._file, frame)
+        try:
+            self._fs.write_all(self._file, frame)
+        except OSError:
+            self._cut()  # now, for it may be what fills the disk
+            raise
         self._is_clean = True
         self.sequence += 1
         self.length += len(frame)
+
+    def _cut(self) -> None:
+        """Cut off what was written of a frame; if that fails too, the next one tries again."""
+        with contextlib.suppress(OSError):
+            self._fs.truncate(self._file, self.length)
+            self._is_clean = True
 
     def sync(self) -> None:
         """Return when all that was appended before would survive the loss of power. May run in

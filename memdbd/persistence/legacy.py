@@ -18,6 +18,9 @@ from typing import Any
 from memdbd.errors import SnapshotDamaged
 from memdbd.persistence.fs import FileSystem
 
+RDB_MAGIC = b"REDIS"  # that an RDB file begins with
+MARK = b"\xef\xbb\xbf"  # that Windows puts before UTF-8
+
 
 class _Pairs(list[tuple[str, Any]]):
     """A JSON object, with the keys that a dict would have dropped."""
@@ -30,6 +33,12 @@ def parse(path: str, data: bytes) -> dict[str, str]:
     """
     if not data:
         raise SnapshotDamaged(path, 1, "the file is empty")
+    if data.startswith(RDB_MAGIC):
+        reason = (
+            "this is a Redis RDB file, and no snapshot: move it elsewhere, start, and then "
+            "memdb import it"
+        )
+        raise SnapshotDamaged(path, 1, reason)
     try:
         text = data.decode("utf-8-sig")  # with or without the mark that Windows puts first
     except UnicodeDecodeError as error:

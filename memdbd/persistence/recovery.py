@@ -9,13 +9,17 @@ What else does not fit is damage, and nobody goes on without the data in it unas
 write is kept beside, and cut off only when that copy is on disk, so that a crash here leaves what
 there was before.
 
-May import: databases, effects, errors, fs, loading, segments, replay.
+May import: effects, errors, frames, fs, keyspace, loading, replay, segments, snapshot;
+commands.types.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,11 +30,13 @@ from memdbd.persistence.frames import BEGINNING, Frame, Link, segment_name
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.loading import read
 from memdbd.persistence.replay import Replay
-from memdbd.persistence.segments import Segment, find_segments, needed
+from memdbd.persistence.segments import Extent, Segment, find_segments, needed
 from memdbd.persistence.snapshot import NO_SNAPSHOT, Snapshot
 
 if TYPE_CHECKING:
     from memdbd.commands.types import DataType
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Types = Mapping[str, "DataType[Any]"]
 
@@ -116,7 +122,7 @@ def check_beginning(path: str, snapshot: Snapshot, segments: Sequence[Segment]) 
     """Raise where the first segment is not the one that follows the snapshot."""
     first = segments[0] if segments else None
     if first is not None and first.header is not None:
-        begins = first.header.previous.sequence
+        begins = first.own_header().previous.sequence
         if begins > snapshot.sequence:
             what = f"{path} ends with {snapshot.sequence}" if snapshot.created else f"no {path}"
             raise JournalDamaged(
@@ -140,8 +146,7 @@ def check_beginning(path: str, snapshot: Snapshot, segments: Sequence[Segment]) 
 
 def check_link(segment: Segment, successor: Segment) -> None:
     """Raise where the successor's header does not say of ``segment`` what is in it."""
-    if successor.header is None:
-        raise JournalDamaged(successor.path, 0, "the header of this segment is damaged")
+    previous = successor.own_header().previous
     if successor.number != segment.number + 1:
         missing = os.path.join(os.path.dirname(segment.path), segment_name(segment.number + 1))
         raise JournalDamaged(missing, 0, "this segment is missing")
@@ -149,7 +154,6 @@ def check_link(segment: Segment, successor: Segment) -> None:
         raise JournalDamaged(
             segment.path, segment.length, "the frame here is damaged, and not the last one"
         )
-    previous = successor.header.previous
     if previous != segment.link:
         raise JournalDamaged(
             segment.path,
@@ -194,47 +198,66 @@ def renew_last(fs: FileSystem, recovered: Recovered) -> None:
     was killed may have left that to the system, and where a sync had failed, Linux shows pages that
     were never written, and that no sync will write.
     """
-    path, rest = recovered.last_path, recovered.last.length
-    if not path or not rest:
+    path, length = recovered.last_path, recovered.last.length
+    # Also one that was closed: the last frame says that what is before it was synced, not that it
+    # was itself.
+    if not path or not length:
         return
+    try:
+        _write_anew(fs, path, Extent(fs, path, 0, length))
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        # There is no room for a second one: the first is synced, which does for all but a sync that
+        # had failed. Not to start at all would be worse, since a start may be what makes room.
+        file = fs.open(path)
+        try:
+            fs.truncate(file, length)
+            fs.sync(file)
+        finally:
+            fs.close(file)
+
+
+def _keep(fs: FileSystem, segment: Segment) -> str:
+    kept = _name_for(fs, f"{segment.path}.torn", segment.torn)
+    _write_anew(fs, kept, segment.torn)
+    return kept
+
+
+def _write_anew(fs: FileSystem, path: str, pieces: Iterable[bytes]) -> None:
+    """Have a file with these bytes at ``path``, on disk; until it is, what was there stays."""
     temporary = f"{path}.tmp"
     if fs.exists(temporary):
         fs.remove(temporary)
     file = fs.create(temporary)
     try:
-        for piece in fs.read(path):
-            fs.write_all(file, piece[:rest])
-            rest -= len(piece)
-            if rest <= 0:
-                break
-        fs.sync(file)
-    finally:
-        fs.close(file)
+        try:
+            for piece in pieces:
+                fs.write_all(file, piece)
+            fs.sync(file)
+        finally:
+            fs.close(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            fs.remove(temporary)
+        raise
     fs.replace(temporary, path)
     fs.sync_directory(os.path.dirname(path))
 
 
-def _keep(fs: FileSystem, segment: Segment) -> str:
-    kept = _name_for(fs, f"{segment.path}.torn", segment.torn)
-    temporary = f"{kept}.tmp"
-    if fs.exists(temporary):
-        fs.remove(temporary)
-    file = fs.create(temporary)
-    try:
-        fs.write_all(file, segment.torn)
-        fs.sync(file)
-    finally:
-        fs.close(file)
-    fs.replace(temporary, kept)
-    fs.sync_directory(os.path.dirname(kept))
-    return kept
-
-
-def _name_for(fs: FileSystem, wanted: str, data: bytes) -> str:
+def _name_for(fs: FileSystem, wanted: str, data: Extent) -> str:
     """``wanted``, or ``.1`` and so on behind it: a name that is free, or has just these bytes (as
     after a crash in here)."""
     for suffix in chain([""], (f".{number}" for number in count(1))):
         name = wanted + suffix
-        if not fs.exists(name) or b"".join(fs.read(name)) == data:
+        if not fs.exists(name) or _digest(fs.read(name)) == _digest(data):
             break
     return name
+
+
+def _digest(pieces: Iterable[bytes]) -> bytes:
+    """Is the same for the same bytes, and for no others."""
+    digest = blake2b()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.digest()

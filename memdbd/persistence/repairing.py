@@ -9,31 +9,33 @@ First of all, every file that was there is copied to a directory of its own, and
 new snapshot is installed, which says that all segments there are now are over: the one step that
 counts, so a crash leaves the directory as it was, or repaired. Last, the segments are removed.
 
-May import: effects, errors, fs, frames, inspection, recovery, segments, snapshot.
+May import: errors, faults, frames, fs, inspection, losses, presence, recovery, segments, snapshot;
+commands.types.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from memdbd import effects
 from memdbd.errors import JournalDamaged, SnapshotDamaged, StorageError
-from memdbd.persistence.frames import FRAME_SIZE, HEADER_SIZE, Frame, number_of
-from memdbd.persistence.fs import FileSystem
-from memdbd.persistence.inspection import (
-    REPAIRS,
+from memdbd.persistence.faults import (
+    PLAIN_JSON,
     Fault,
     SnapshotFile,
-    look_at_segment,
+    counted,
     look_at_snapshot,
 )
+from memdbd.persistence.frames import number_of
+from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.inspection import REPAIRS
+from memdbd.persistence.losses import Loss, losses_of
+from memdbd.persistence.presence import begins_behind, doubt
 from memdbd.persistence.recovery import Recovered, Types, recover
 from memdbd.persistence.segments import find_segments
 from memdbd.persistence.snapshot import (
@@ -50,23 +52,9 @@ from memdbd.persistence.snapshot import (
 if TYPE_CHECKING:
     from memdbd.commands.types import DataType
 
-Place = tuple[int, bytes | None]
-
 
 class NotRepairable(StorageError):
     """This is not repaired, or not without being told to; says why."""
-
-
-@dataclass(slots=True)
-class Loss:
-    """What of one file will not be in the data any more."""
-
-    path: str
-    bytes: int = 0
-    frames: int = 0  # that are whole, and yet lost
-    first: int = 0  # the sequence of the first of them
-    last: int = 0
-    keys: set[Place] = field(default_factory=set)  # that these frames have changed
 
 
 @dataclass(slots=True)
@@ -78,6 +66,7 @@ class Plan:
     faults: list[Fault]  # for which it was refused, one after the other
     losses: list[Loss]
     salvaged: SnapshotFile | None  # the lines of a damaged snapshot that are taken
+    hides_journal: bool  # whether nobody knows what of it is in these lines
     recovered: Recovered
     sequence: int  # that the new snapshot will end with
     segments: list[str]  # names of those that are set aside
@@ -86,50 +75,83 @@ class Plan:
     @property
     def is_needed(self) -> bool:
         """Whether a daemon would not start, or only after cutting."""
-        return bool(self.faults or self.recovered.torn)
+        return bool(self.faults) or any(segment.torn for segment in self.recovered.torn)
 
 
-def plan(fs: FileSystem, directory: str, path: str, types: Types, *, salvage: bool = False) -> Plan:
+def plan(
+    fs: FileSystem,
+    directory: str,
+    path: str,
+    types: Types,
+    *,
+    salvage: bool = False,
+    is_named: bool = False,
+) -> Plan:
     """What a repair will do. Only reads.
 
-    ``salvage``: whether of a damaged snapshot the lines are taken that can be read. Raises
-    NotRepairable where it is damaged, and that is not said; StorageError where a file cannot be
+    ``salvage``: whether of a damaged snapshot the lines are taken that can be read. ``is_named``:
+    whether somebody has said that the snapshot is the one at ``path``. Raises NotRepairable where
+    it is damaged, or may be another, and that is not said; StorageError where a file cannot be
     read at all.
     """
+    try:
+        what = _plan(fs, directory, path, types, salvage, is_named)
+        if not fs.exists(path) and what.is_needed:
+            _refuse_doubt(fs, directory, path, is_named)
+        return what
+    except OSError as error:
+        raise StorageError(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _refuse_doubt(fs: FileSystem, directory: str, path: str, is_named: bool) -> None:
+    """A repair with the wrong snapshot would remove the journal of the right one."""
+    if not is_named and (reason := doubt(fs, directory, path)):
+        raise NotRepairable(reason)
+
+
+def _plan(
+    fs: FileSystem, directory: str, path: str, types: Types, salvage: bool, is_named: bool
+) -> Plan:
     view = _View(fs, directory)
     faults: list[Fault] = []
-    salvaged = None
+    salvaged, hides_journal = None, False
     while True:
         try:
             recovered = recover(view, directory, path, types)
         except SnapshotDamaged as error:
+            _refuse_doubt(fs, directory, path, is_named)
             faults.append(Fault(error.path, error.reason, line=error.line))
             if salvaged is not None:
                 raise NotRepairable(f"{error}; there is nothing in it that can be taken") from None
-            salvaged = _salvage(fs, view, path, types, salvage)
+            salvaged = _salvage(fs, directory, path, types, salvage, error)
+            hides_journal = _show_salvaged(view, directory, salvaged)
         except JournalDamaged as error:
+            _refuse_doubt(fs, directory, path, is_named)
             faults.append(Fault(error.path, error.reason, byte=error.offset))
             if not view.end_before(error.path, error.offset):
                 recovered = _alone(view, directory, path, types)
                 break
         else:
             break
-    is_unknown = salvaged is not None and salvaged.head is None  # what is in the snapshot
-    try:
-        losses, highest = _losses(fs, directory, -1 if is_unknown else recovered.sequence)
-        return Plan(
-            directory,
-            path,
-            faults,
-            losses,
-            salvaged,
-            recovered,
-            sequence=max(recovered.sequence, highest if is_unknown else 0),
-            segments=find_segments(fs, directory),
-            keeps_snapshot=fs.exists(path),
-        )
-    except OSError as error:
-        raise StorageError(f"{error.filename or directory}: {error.strerror}") from error
+    segments = find_segments(fs, directory)
+    if hides_journal:
+        losses, highest = losses_of(fs, directory, segments, -1)
+    else:
+        # What is damaged in the others is in the snapshot.
+        needed = [name for name in segments if number_of_segment(name) >= recovered.first_needed]
+        losses, highest = losses_of(fs, directory, needed, recovered.sequence)
+    return Plan(
+        directory,
+        path,
+        faults,
+        losses,
+        salvaged,
+        hides_journal,
+        recovered,
+        sequence=max(recovered.sequence, highest if hides_journal else 0),
+        segments=segments,
+        keeps_snapshot=fs.exists(path),
+    )
 
 
 def _alone(view: _View, directory: str, path: str, types: Types) -> Recovered:
@@ -142,28 +164,56 @@ def _alone(view: _View, directory: str, path: str, types: Types) -> Recovered:
         return recover(view, directory, path, types)
 
 
-def _salvage(fs: FileSystem, view: _View, path: str, types: Types, is_wanted: bool) -> SnapshotFile:
-    """Show a snapshot in which only those lines are that can be read."""
-    found = look_at_snapshot(fs, path, types, keep=is_wanted)
-    if found.imported:
+def _salvage(
+    fs: FileSystem,
+    directory: str,
+    path: str,
+    types: Types,
+    is_wanted: bool,
+    error: SnapshotDamaged,
+) -> SnapshotFile:
+    """What can be read of a damaged snapshot."""
+    has_journal = bool(find_segments(fs, directory))
+    found = look_at_snapshot(fs, path, types, keep=is_wanted, may_be_json=not has_journal)
+    if found.foreign == PLAIN_JSON:
         raise NotRepairable(
-            f"{path} is a plain JSON file with a fault, which was not written by memdbd: correct it"
+            f"{error}. {path} is a plain JSON file, which was not written by memdbd: correct it"
+        )
+    if found.foreign:
+        raise NotRepairable(str(error))
+    if found.head is None and not found.count and not has_journal:
+        raise NotRepairable(
+            f"{error}; there is nothing in it that can be taken. To begin without data, move it "
+            "elsewhere"
         )
     if not is_wanted:
-        expected = "" if found.expected is None else f" of {found.expected}"
+        keys = counted(found.count, "key")
+        if found.expected is not None:
+            keys = f"{found.count:,} of {counted(found.expected, 'key')}"
         raise NotRepairable(
-            f"{path} is damaged: {len(found.faults)} faults, {found.count}{expected} keys can be "
-            "read. Restore a copy of it if there is one. Otherwise --salvage takes what can be "
-            "read; nobody can tell then that it is what was written"
+            f"{path} is damaged: {counted(len(found.faults), 'fault')}, {keys} can be read. "
+            "Restore a copy of it if there is one. Otherwise --salvage takes what can be read; "
+            "nobody can tell then that it is what was written"
         )
-    if found.head is None:
-        # Nobody knows any more which frames are in it.
-        view.hide_all()
-    head = found.head or NO_SNAPSHOT
-    view.show(
-        path, _complete(header_line(head.sequence, head.created, head.journal), found.salvage)
-    )
     return found
+
+
+def _show_salvaged(view: _View, directory: str, found: SnapshotFile) -> bool:
+    """Show a snapshot in which only those lines are that can be read; whether the journal is left
+    out."""
+    head, hides_journal = found.head, False
+    if head is None:
+        head = NO_SNAPSHOT
+        if found.salvage:
+            # Nobody knows any more which frames are in these lines.
+            view.hide_all()
+            hides_journal = True
+        else:
+            # Nothing can be done twice.
+            head = head._replace(sequence=begins_behind(view, directory))
+    header = header_line(head.sequence, head.created, head.journal)
+    view.show(found.path, _complete(header, found.salvage))
+    return hides_journal
 
 
 def _complete(header: bytes, lines: list[bytes]) -> bytes:
@@ -236,33 +286,6 @@ class _View(FileSystem):
 
     def _is_segment(self, path: str) -> bool:
         return number_of(os.path.basename(path)) is not None
-
-
-def _losses(fs: FileSystem, directory: str, sequence: int) -> tuple[list[Loss], int]:
-    """What is in the segments and not in the data that ends with ``sequence``; and the highest
-    sequence in them."""
-    losses, highest = [], 0
-    for name in find_segments(fs, directory):
-        loss = Loss(os.path.join(directory, name))
-        kept = 0
-
-        def each(frame: Frame, loss: Loss = loss) -> None:
-            nonlocal kept
-            if frame.sequence <= sequence:
-                kept += FRAME_SIZE + len(frame.payload)
-                return
-            loss.frames += 1
-            loss.first = min(loss.first or frame.sequence, frame.sequence)
-            loss.last = max(loss.last, frame.sequence)
-            with contextlib.suppress(effects.Damaged, ValueError, IndexError):
-                loss.keys.update(effects.touched(effects.decode(frame.payload)))
-
-        found = look_at_segment(fs, directory, name, each)
-        highest = max(highest, found.last)
-        loss.bytes = max(found.size - HEADER_SIZE - kept, 0)
-        if loss.bytes:
-            losses.append(loss)
-    return losses, highest
 
 
 # Doing it

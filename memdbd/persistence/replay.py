@@ -27,6 +27,10 @@ from memdbd.waiting import Waiting
 
 _BY_NAME = {name: COMMANDS[name.lower()] for name in NAMES if (name,) != CLOSE}
 
+# A snapshot of memory, after a failed sync, may have been made when what it was about to delete, as
+# it had expired, was gone, and the journal behind it says so once more.
+MAY_CHANGE_NOTHING = frozenset({b"DEL", b"SELECT"})
+
 
 class Replay:
     """Databases that begin with ``contents`` (which are taken over), and on which effects are done.
@@ -57,7 +61,7 @@ class Replay:
             if name == b"SET" and len(words) == 3:  # most of them; twice as fast as the command
                 context.db.set(words[1], words[2])
                 continue
-            if name == b"ZADD" and b"-0.0" in words:
+            if name == b"ZADD" and b"-0.0" in words[2::2]:  # the scores
                 self._unpack(words[1])
             command = _BY_NAME.get(name)
             if command is None:
@@ -69,7 +73,7 @@ class Replay:
                 command.handler(context, *command.arguments(words))
             except CommandError as error:
                 raise Damaged(f"{name.decode()} cannot be done again: {error}") from None
-            if self._changes == before and name != b"SELECT":
+            if self._changes == before and name not in MAY_CHANGE_NOTHING:
                 raise Damaged(f"{name.decode()} cannot be done again: it changes nothing")
 
     def _heard(self, *change: object) -> None:
@@ -120,12 +124,19 @@ class _Changes(Changes):
     def changed(self, database: int, operation: str, key: bytes | None, effect: Effect) -> None:
         self.heard(operation, key, effect)
 
+    def tell(self, database: int, effect: Effect) -> None:
+        pass
+
 
 class _Server:
     """What the commands that are effects ask of the daemon around them."""
 
     def __init__(self, types: Mapping[str, DataType[Any]]) -> None:
         self._types = types
+        self._of_class = {kind.python: kind for kind in types.values()}
+
+    def type_of(self, value: Value) -> DataType[Any]:
+        return self._of_class[value.__class__]
 
     def type_named(self, name: str) -> DataType[Any]:
         return self._types[name]

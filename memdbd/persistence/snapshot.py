@@ -43,6 +43,7 @@ from memdbd.persistence.fs import FileSystem
 if TYPE_CHECKING:
     from memdbd.commands.types import DataType
 
+FILENAME = "persistence.json"  # usually
 FORMAT = "memdbd"
 VERSION = 1
 MAGIC = b'[{"format":"memdbd",'
@@ -103,15 +104,23 @@ def end_line(count: int, crc: int) -> bytes:
     return b'{"end":true,"count":%d,"crc32":"%08x"}]\n' % (count, crc)
 
 
-def temporary(path: str) -> str:
-    """The file in which a snapshot for ``path`` is written."""
-    return f"{path}.tmp"
+def temporary(path: str, tag: str = "") -> str:
+    """The file in which a snapshot for ``path`` is written. ``tag`` is the writer's own, where
+    another one may be at work that nobody can call off: a compactor whose daemon was killed."""
+    return f"{path}.{tag}.tmp" if tag else f"{path}.tmp"
+
+
+def is_unfinished(name: str, path: str) -> bool:
+    """Whether a file of this name is a temporary one for ``path``."""
+    return name.startswith(f"{os.path.basename(path)}.") and name.endswith(".tmp")
 
 
 def remove_unfinished(fs: FileSystem, path: str) -> None:
-    """Remove what a writer left that was killed. For who holds the directory's lock."""
-    with contextlib.suppress(FileNotFoundError):
-        fs.remove(temporary(path))
+    """Remove what writers left that were killed. For who holds the directory's lock."""
+    directory = os.path.dirname(path) or "."
+    for name in fs.list_directory(directory):
+        if is_unfinished(name, path):
+            fs.remove(os.path.join(directory, name))
 
 
 class SnapshotWriter:
@@ -126,11 +135,13 @@ class SnapshotWriter:
     does). On some file systems the sync of any other file would have to wait for all of it.
     """
 
-    def __init__(self, fs: FileSystem, path: str, header: bytes, sync_every: int = 0) -> None:
+    def __init__(
+        self, fs: FileSystem, path: str, header: bytes, sync_every: int = 0, tag: str = ""
+    ) -> None:
         self._fs = fs
         self._sync_every = sync_every
         self._synced = 0  # bytes
-        self._temporary = temporary(path)
+        self._temporary = temporary(path, tag)
         self.count = 0  # of the records so far
         self.size = 0  # of the file so far, in bytes
         self._crc = 0
@@ -197,18 +208,18 @@ class SnapshotWriter:
             raise
 
 
-def install(fs: FileSystem, path: str) -> None:
-    """Make what a writer has finished the snapshot. Raises OSError.
+def install(fs: FileSystem, path: str, tag: str = "") -> None:
+    """Make what a writer has finished, under this tag, the snapshot. Raises OSError.
 
     A file at ``path`` that is not a snapshot of ours is kept beside first.
     """
     try:
         if _is_foreign(fs, path):
             legacy.keep_original(fs, path)
-        fs.replace(temporary(path), path)
+        fs.replace(temporary(path, tag), path)
     except BaseException:
         with contextlib.suppress(OSError):
-            fs.remove(temporary(path))
+            fs.remove(temporary(path, tag))
         raise
     fs.sync_directory(os.path.dirname(path) or ".")
 

@@ -27,7 +27,7 @@ SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], d
 
 def entries_of(path: Path) -> dict[tuple[int, bytes], tuple[str, Any, int | None]]:
     """All that a file has, by database and key."""
-    source = open_source(FileSystem(), str(path), "it", BY_NAME)
+    source = open_source(FileSystem(), str(path), "it", BY_NAME, incomplete=True)
     first = {entry[:2]: plain(entry) for _, entry in source.entries()}
     assert first == {entry[:2]: plain(entry) for _, entry in source.entries()}  # and once more
     return first
@@ -88,12 +88,23 @@ class TestLines:
             entries_of(written(tmp_path, data))
         assert complaint in str(raised.value)
 
-    def test_a_file_without_the_last_line_is_noted(self, tmp_path: Path) -> None:
+    def test_a_file_without_the_last_line_is_refused_or_noted(self, tmp_path: Path) -> None:
         whole = exported(small(tmp_path / "d"))
-        for data, is_noted in (whole, False), (whole[: whole.rindex(b'{"end"')], True), (b"", True):
-            source = open_source(FileSystem(), str(written(tmp_path, data)), "it", BY_NAME)
+        for data, is_whole in (
+            (whole, True),
+            (whole[: whole.rindex(b'{"end"')], False),
+            (b"", False),
+        ):
+            path = str(written(tmp_path, data))
+            source = open_source(FileSystem(), path, "it", BY_NAME, incomplete=True)
             list(source.entries())
-            assert bool(source.note) == is_noted
+            assert bool(source.note) != is_whole
+            source = open_source(FileSystem(), path, "it", BY_NAME)
+            if is_whole:
+                list(source.entries())
+                continue
+            with pytest.raises(BadInput, match=r"it has no last line|it is empty"):
+                list(source.entries())
 
     def test_a_mark_and_lines_of_windows_are_taken(self, tmp_path: Path) -> None:
         data = b'\xef\xbb\xbf{"key":"a","value":"1"}\r\n{"key":"b","value":"1"}'
@@ -148,8 +159,8 @@ class TestLines:
             found = list(source.entries())
         except BadInput:
             return
-        # Only the end of the last line may be missing without a word.
-        assert source.note or (cut == len(whole) - 1 and len(found) == 9)
+        # Only the end of the last line may be missing.
+        assert (cut, len(found)) == (len(whole) - 1, 9)
 
 
 @contextmanager
@@ -283,9 +294,10 @@ class TestRdb:
         with suppress(rdb.BadFile):
             entries_of(written(tmp_path, whole))
 
-    def test_without_the_library_it_is_told_what_to_do(
-        self, dump: Any, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("name", ["rdb", "anycrc"])
+    def test_without_a_library_it_is_told_what_to_do(
+        self, dump: Any, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        monkeypatch.setitem(sys.modules, "rdb", None)
+        monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(rdb.BadFile, match=r"pip install 'memdbd\[rdb\]'"):
             entries_of(dump[0])

@@ -15,7 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from memdbd.client.importing import Existing, Server
-from memdbd.client.resp import ErrorReply, NoServer, Refused, RespClient
+from memdbd.client.resp import ErrorReply, NoServer, Refused, RespClient, executed
 from memdbd.persistence.snapshot import Entry
 
 
@@ -67,6 +67,43 @@ class TestConnection:
         client.connectionLost(Failure(ConnectionLost()))
         assert isinstance(outcome(asked), NoServer)
 
+    @pytest.mark.parametrize("asks", [0, 1, 2])
+    def test_a_server_that_is_full_is_told(self, asks: int) -> None:
+        """Whether it says so before it is asked, in reply, or to the first of two."""
+        client, _, _ = connected()
+        asked = client.ask_all([("GET", "a")] * asks) if asks else None
+        client.dataReceived(b"-ERR max number of clients reached\r\n")
+        client.connectionLost(Failure(ConnectionLost()))
+        found = outcome(asked or client.ask_all([("GET", "a")]))
+        assert isinstance(found, NoServer)
+        assert "ERR max number of clients reached" in str(found)
+
+    def test_why_it_closes_is_told(self) -> None:
+        client, _, _ = connected()
+        asked = client.ask_all([("GET", "a"), ("GET", "b"), ("GET", "c")])
+        client.dataReceived(b"$1\r\nx\r\n-ERR Protocol error: too big\r\n")
+        client.connectionLost(Failure(ConnectionLost()))
+        assert str(outcome(asked)).startswith("ERR Protocol error: too big; then")
+
+    def test_an_answer_is_no_reason_to_close(self) -> None:
+        client, _, _ = connected()
+        client.ask_all([("NO",)])
+        client.dataReceived(b"-ERR no\r\n")
+        client.connectionLost(Failure(ConnectionLost()))
+        assert isinstance(outcome(client.ask_all([("GET", "a")])), ConnectionLost)
+
+
+class TestTransaction:
+    def test_the_first_error_is_the_reason(self) -> None:
+        errors = [ErrorReply("NOPERM no get"), ErrorReply("EXECABORT discarded")]
+        with pytest.raises(Refused, match="NOPERM no get"):
+            executed([b"OK", b"QUEUED", *errors])
+
+    def test_errors_inside_it_are_left_to_the_caller(self) -> None:
+        wrong = ErrorReply("WRONGTYPE")
+        assert executed([b"OK", b"QUEUED", [wrong]]) == [wrong]
+        assert executed([b"OK", b"QUEUED", None]) is None
+
 
 class _Contended:
     """A server on which the key ``taken`` comes to be between the first WATCH and its EXEC."""
@@ -102,15 +139,15 @@ ENTRIES: list[Entry] = [(0, b"taken", b"ours", None), (0, b"free", b"ours", None
 
 def test_a_key_that_comes_to_be_meanwhile_is_skipped() -> None:
     contended = _Contended()
-    target = Server(cast(RespClient, contended), Existing.SKIP, BY_CLASS)
+    target = Server(cast(RespClient, contended), Existing.SKIP, BY_CLASS, "token")
     assert outcome(ensureDeferred(target.write(ENTRIES))) == 1
     assert contended.executed == [[("MULTI",), ("SET", b"free", b"ours"), ("EXEC",)]]
 
 
 def test_a_key_that_comes_to_be_meanwhile_is_refused() -> None:
     contended = _Contended()
-    target = Server(cast(RespClient, contended), Existing.REFUSE, BY_CLASS)
+    target = Server(cast(RespClient, contended), Existing.REFUSE, BY_CLASS, "token")
     problem = outcome(ensureDeferred(target.write(ENTRIES)))
-    with pytest.raises(Refused, match="b'taken' was set by someone else meanwhile"):
+    with pytest.raises(Refused, match="'taken' was set by someone else meanwhile"):
         raise problem
     assert contended.executed == []

@@ -12,10 +12,12 @@ import pytest
 from persistence.stores import Store, flip, small
 from twisted.python.usage import UsageError
 
-from memdbd.client.exits import FAILED, OK, TORN
+from memdbd import effects
+from memdbd.client.exits import FAILED, OK, OUTPUT, TORN
 from memdbd.client.options import Options
 from memdbd.client.progress import Progress
 from memdbd.client.toolbox import Tool
+from memdbd.client.tooloptions import tool_options
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.lock import DirectoryLock
 
@@ -93,6 +95,60 @@ class TestCheck:
         ran = run("check", tmp_path / "no")
         assert (ran.status, ran.said) == (FAILED, f"memdb check: {tmp_path}/no is no directory")
 
+    def test_a_damaged_snapshot_alone_is_status_1(self, tmp_path: Path, run: Any) -> None:
+        store = Store(tmp_path / "d")
+        Path(store.path).write_bytes(b"[")
+        ran = run("check", store.directory)
+        assert (ran.status, ran.said) == (FAILED, "")
+        assert "persistence.json, line 1: this is not the header of a snapshot" in ran.out
+
+    def test_the_advice_says_the_name_of_the_snapshot_too(self, tmp_path: Path, run: Any) -> None:
+        store = small(tmp_path / "d")
+        Path(store.path).rename(store.directory / "e.json")
+        flip(store.segment(2), 60)
+        ran = run("check", "--storage-file", "e.json", store.directory)
+        assert f"memdb repair --storage-file e.json {store.directory}" in ran.out
+
+    def test_frames_in_what_would_be_cut_are_told_as_repair_tells_them(
+        self, tmp_path: Path, run: Any
+    ) -> None:
+        store = small(tmp_path / "d")
+        assert store.journal is not None
+        at = store.journal.length
+        for key in (b"a", b"b\xff"):
+            store.journal.append(effects.encode([(b"SET", key, b"1")], 0))
+        flip(store.segment(3), at + 30)
+        said = f"{store.segment(3).stat().st_size - at} bytes, 1 whole frame, 11 to 11\n"
+        said += r"    with changes of b'b\xff'" + "\n"
+        ran = run("check", store.directory)
+        assert ran.status == TORN
+        assert f"journal.00000003, byte {at}: {said}" in ran.out
+        assert f"journal.00000003: {said}" in run("repair", "--yes", store.directory).out
+
+    @pytest.mark.parametrize("words", [["check"], ["repair"], ["export", "--from"]])
+    def test_a_directory_without_data_is_refused_and_left_as_it_is(
+        self, tmp_path: Path, run: Any, words: list[str]
+    ) -> None:
+        (tmp_path / "hosts").write_bytes(b"127.0.0.1 localhost\n")
+        ran = run(*words, tmp_path)
+        assert (ran.status, ran.out) == (FAILED, "")
+        assert ran.said == f"memdb {words[0]}: there is no data of memdbd in {tmp_path}"
+        assert [path.name for path in tmp_path.iterdir()] == ["hosts"]
+
+    @pytest.mark.parametrize("words", [["check"], ["repair", "--yes"], ["export", "--from"]])
+    def test_a_snapshot_of_another_name_is_pointed_at(
+        self, tmp_path: Path, run: Any, words: list[str]
+    ) -> None:
+        store = small(tmp_path / "d")
+        Path(store.path).rename(store.directory / "e.json")
+        store.segment(1).unlink()
+        before = store.files()
+        ran = run(*words, store.directory)
+        assert (ran.status, ran.out) == (FAILED, "")
+        assert "but e.json (a snapshot of memdbd): say --storage-file e.json" in ran.said
+        assert store.files() == before
+        assert run(*words, store.directory, "--storage-file", "e.json").status == OK
+
 
 class TestRepair:
     @pytest.fixture
@@ -112,6 +168,7 @@ class TestRepair:
         )
         assert "with changes of 'k2' and 'list'" in ran.out
         assert f"{damaged.directory}: in order, 4 keys" in ran.out
+        assert "a daemon is at work" not in ran.out
         assert f"All that was there before is in {damaged.directory}/repair-2" in ran.out
         assert run("check", damaged.directory).status == OK
 
@@ -166,7 +223,7 @@ class TestRepair:
         ran = run("repair", "--yes", "--salvage", store.directory)
         assert ran.status == OK
         assert "persistence.json: 1 key of 3" in ran.out
-        assert "line 2: this is not a record" in ran.out
+        assert ran.out.count("line 2: this is not a record") == 1
         assert "8 keys" in run("check", store.directory).out
 
 
@@ -192,6 +249,26 @@ class TestFiles:
         assert (ran.status, lines.read_text()) == (FAILED, "mine")
         assert run("export", "--force", "--from", store.directory, lines).status == OK
         assert len(lines.read_text().splitlines()) == 10
+
+    def test_where_a_file_cannot_be_is_told_by_its_own_name(self, tmp_path: Path, run: Any) -> None:
+        store, out = small(tmp_path / "d"), tmp_path / "no/all.jsonl"
+        ran = run("export", "--from", store.directory, out)
+        assert ran.status == OUTPUT
+        assert ran.said == f"memdb export: {out} cannot be written: No such file or directory"
+
+    @pytest.mark.parametrize("left", [0, 1, 8])
+    def test_lines_without_their_end_are_only_imported_on_demand(
+        self, tmp_path: Path, run: Any, left: int
+    ) -> None:
+        lines, other = tmp_path / "all.jsonl", tmp_path / "e"
+        run("export", "--from", small(tmp_path / "d").directory, lines)
+        whole = lines.read_bytes().splitlines(keepends=True)
+        lines.write_bytes(b"".join(whole[:left]))
+        ran = run("import", "--into", other, lines)
+        assert ran.status == FAILED
+        assert "is empty" in ran.said or "has no last line as memdb export writes it" in ran.said
+        assert not (other / "persistence.json").exists()
+        assert run("import", "--incomplete", "--into", other, lines).status == OK
 
     def test_an_export_that_fails_leaves_no_file(self, tmp_path: Path, run: Any) -> None:
         store = small(tmp_path / "d")
@@ -230,7 +307,7 @@ class TestFiles:
     def test_deadlines_in_the_past_are_counted(self, tmp_path: Path, run: Any) -> None:
         lines = tmp_path / "l"
         lines.write_text('{"key":"a","value":"1","deadline":17}\n{"key":"b","value":"1"}\n')
-        ran = run("import", "--into", tmp_path / "e", lines)
+        ran = run("import", "--incomplete", "--into", tmp_path / "e", lines)
         assert ran.complaints[-1] == "1 key imported, 1 had expired"
         assert "nobody can tell whether it is complete" in ran.complaints[0]
 
@@ -245,8 +322,11 @@ class TestFiles:
     [
         (["check"], "the directory is missing"),
         (["check", "a", "b"], "there is one directory only, and then 'b'"),
+        (["check", "a", "--jsn"], "there is no option --jsn; did you mean --json?"),
         (["export", "--frm", "d"], "there is no option --frm; did you mean --from?"),
         (["import", "--replace", "--skip"], "two answers to one question"),
+        (["export", "--from", "d", "-c", "a:1"], "--from is a directory, and --connect a:1 a serv"),
+        (["-c", "a:1", "import", "--into", "d"], "--into is a directory, and --connect a:1 a serv"),
         (["import", "-t", "x"], "--timeout must be a number of seconds"),
     ],
 )
@@ -255,6 +335,22 @@ def test_a_wrong_command_line_is_told(words: list[str], complaint: str) -> None:
     options.parseOptions(words)
     with pytest.raises(UsageError, match=complaint.replace("?", r"\?")):
         Tool(options, print)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["import", "--into", "d", "-t", "5", "--replace", "-"],
+        ["import", "-", "--replace", "-t5", "--into=d"],
+        ["import", "--replace", "-", "--int", "d", "--timeout", "5"],
+    ],
+)
+def test_options_may_stand_behind_the_word(words: list[str]) -> None:
+    general = Options()
+    general.parseOptions(words)
+    options = tool_options(general)
+    assert options.given == "-"
+    assert [options[name] for name in ("replace", "timeout", "into")] == [1, 5.0, "d"]
 
 
 @pytest.mark.parametrize("name", ["check", "repair", "export", "import"])

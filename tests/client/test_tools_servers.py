@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ import pytest
 from harness import PATIENCE, Caller, Daemon, environment
 
 from .test_records import fill, redis_server
+
+END = b'{"end":true,"count":%d}\n'
 
 
 def memdb(*words: str | Path, given: bytes = b"", **env: str) -> tuple[int, bytes, str]:
@@ -73,14 +78,15 @@ def test_what_is_there_stops_an_import_or_stays_or_goes(daemon: Daemon) -> None:
     to = ("-c", endpoint(daemon), "import")
     first = b'{"key":"a","value":"1"}\n{"key":"l","value":["1"],"type":"list","database":2}\n'
     second = b'{"key":"l","value":["2"],"type":"list","database":2}\n{"key":"b","value":"2"}\n'
+    first, second = first + END % 2, second + END % 2
     assert memdb(*to, given=first)[0] == 0
     status, _, said = memdb(*to, given=second)
     assert status == 1
-    assert "1 of the keys are there already, such as b'l' in database 2. Nothing was writ" in said
+    assert "1 of the keys is there already, such as 'l' in database 2. Nothing was written" in said
     with daemon.connect() as caller:
         assert json.loads(caller.asks(b"exists b")) == {"result": 0}
     status, _, said = memdb(*to, "--skip", given=second)
-    assert (status, said.splitlines()[-1]) == (0, "1 key imported, 1 were there already")
+    assert (status, said.splitlines()[-1]) == (0, "1 key imported, 1 was there already")
     out = memdb("export", "-c", endpoint(daemon))[1]
     assert records(out)[2, "l"]["value"] == ["1"]
     assert memdb(*to, "--replace", given=second)[0] == 0
@@ -100,6 +106,43 @@ def test_a_fault_anywhere_in_the_file_changes_nothing(daemon: Daemon) -> None:
         assert json.loads(caller.asks(b"dbsize")) == {"result": 0}
 
 
+def test_what_an_export_has_left_that_failed_is_not_imported(
+    tmp_path: Path, daemon: Daemon
+) -> None:
+    with redis_server(tmp_path) as redis:
+        redis.ask_all([("SET", f"k{number}", "x" * 100) for number in range(2000)])
+        redis.ask_all([("SELECT", 1), ("XADD", "s", "*", "f", "v")])
+        status, lines, _ = memdb("-c", f"unix:{tmp_path}/socket", "export")
+    assert (status, lines.count(b"\n")) == (1, 2000)
+    to = ("-c", endpoint(daemon), "import")
+    for given in lines, lines[:100_000], b"":
+        assert memdb(*to, given=given)[0] == 1
+    with daemon.connect() as caller:
+        assert json.loads(caller.asks(b"dbsize")) == {"result": 0}
+    assert memdb(*to, "--incomplete", given=lines)[0] == 0
+
+
+def test_an_interrupted_export_says_nothing_of_the_connection(
+    peer: Callable[[Callable[[socket.socket], None]], str],
+) -> None:
+    is_asked = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(1)
+        is_asked.set()
+        while connection.recv(4096):
+            pass
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "memdbd.client.cli", "-c", peer(script), "export"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+    ) as process:  # fmt: skip
+        assert is_asked.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        out = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, *out) == (130, b"", b"")
+
+
 def test_huge_values_go_in_pieces(daemon: Daemon) -> None:
     fields = {f"f{number}": f"v{number}" for number in range(25_000)}
     scores = [[f"m{number}", f"{number}.5"] for number in range(15_000)]
@@ -111,6 +154,7 @@ def test_huge_values_go_in_pieces(daemon: Daemon) -> None:
         {"key": "text", "value": "x" * 5_000_000},
     ]
     lines = b"".join(json.dumps(record).encode() + b"\n" for record in given)
+    lines += END % len(given)
     assert memdb("-c", endpoint(daemon), "import", given=lines)[0] == 0
     found = records(memdb("-c", endpoint(daemon), "export")[1])
     assert found == {(0, str(record["key"])): record for record in given}
@@ -152,7 +196,7 @@ def test_a_stream_is_refused_or_left_out(tmp_path: Path) -> None:
         file = tmp_path / "all.jsonl"
         status, _, said = memdb("export", "-c", source, file)
         assert status == 1
-        assert "key b's' of database 0 is of the type stream" in said
+        assert "key 's' of database 0 is of the type stream" in said
         assert not file.exists()
         status, _, said = memdb("export", "-c", source, "--leave-out", file)
         assert (status, said.splitlines()[-1]) == (0, "1 key exported, 1 left out")
@@ -169,7 +213,8 @@ def test_a_password_is_taken_from_the_environment(tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis:
         redis.ask("CONFIG", "SET", "requirepass", "secret")
         source = ("-c", f"unix:{tmp_path}/socket")
-        assert memdb(*source, "export")[0] == 1
+        status, _, said = memdb(*source, "export")
+        assert (status, "REDISCLI_AUTH" in said) == (1, True)
         assert memdb(*source, "export", REDISCLI_AUTH="wrong")[0] == 1
         assert memdb(*source, "export", REDISCLI_AUTH="secret")[0] == 0
 
@@ -177,7 +222,7 @@ def test_a_password_is_taken_from_the_environment(tmp_path: Path) -> None:
 def test_an_expired_deadline_is_not_written_and_a_later_one_is_kept(daemon: Daemon) -> None:
     soon = int(time.time() * 1000) + 3_600_000
     given = b'{"key":"old","value":"1","deadline":1}\n{"key":"new","value":"1","deadline":%d}\n'
-    _, _, said = memdb("-c", endpoint(daemon), "import", given=given % soon)
+    _, _, said = memdb("-c", endpoint(daemon), "import", given=given % soon + END % 2)
     assert said.splitlines()[-1] == "1 key imported, 1 had expired"
     assert records(memdb("-c", endpoint(daemon), "export")[1])[0, "new"]["deadline"] == soon
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers_pure import World, conversation, refusal
+from helpers_pure import NOW, World, conversation, refusal
 
 
 @pytest.fixture
@@ -206,6 +206,20 @@ class TestCopy:
         assert world.run(b"copy", b"k", b"k", b"DB", b"3", b"REPLACE") == 1
         assert world.databases[3].get(b"k") == b"v"
         assert world.db.get(b"k") == b"v"
+
+    def test_what_expires_in_the_middle_of_it_is_gone_before_its_effect(self, world: World) -> None:
+        other = world.databases[3]
+        world.run(b"set", b"k", b"v")
+        other.set(b"new", b"w", NOW + 1)
+        world.databases.changes.take_effects()
+        times = iter([NOW, NOW + 1])  # the last look is at what is replaced
+        other.clock = lambda: next(times)
+        assert world.run(b"copy", b"k", b"new", b"DB", b"3", b"REPLACE") == 1
+        assert world.databases.changes.take_effects() == [
+            *((b"SELECT", b"3"), (b"DEL", b"new")),
+            *((b"SELECT", b"0"), (b"COPY", b"k", b"new", b"DB", b"3", b"REPLACE")),
+        ]
+        assert (other.values, other.deadlines) == ({b"new": b"v"}, {})
 
     @pytest.mark.parametrize(
         ("words", "error"),

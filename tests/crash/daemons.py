@@ -3,6 +3,7 @@
 The store, its services and the protocol are the real ones, in a :class:`~harness.House`; the
 compactor is called in place of its process. What a thread would do is done in between the turns:
 ``lag`` turns after it was asked for, or at once and only told of so many turns later (``early``).
+Without ``saves_at_end`` it stops with nothing but the journal.
 
 ``writer`` sets the key n to the next number in each turn, so that its reply, another client's GET,
 and a message each tell which turn somebody knows of.
@@ -82,6 +83,7 @@ class Daemon:
         durability: str,
         lag: int = 0,
         early: bool = False,
+        saves_at_end: bool = True,
     ) -> None:
         self.disk = disk
         self.story = story
@@ -96,7 +98,7 @@ class Daemon:
             self._in_thread,
             data_dir=DIRECTORY,
             durability=durability,
-            snapshot_interval=3600.0,
+            snapshot_interval=3600.0 if saves_at_end else 0.0,
         )
         self.storage = self.house.parts.storage
         turn = self.house.factory.turn

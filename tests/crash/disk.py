@@ -7,6 +7,9 @@ Windows, and a file's sync does not sync its name, as POSIX allows.
 
 ``before`` hears of each call that is about to change something, which is when power may go;
 ``fault`` is asked before each call.
+
+There may be directories below, each with names of its own to be synced. That they are there is on
+disk at once, as :meth:`~memdbd.persistence.fs.FileSystem.make_directory` syncs them itself.
 """
 
 from __future__ import annotations
@@ -97,12 +100,17 @@ class NameChange(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What a call does in place of what it should: fail with ``code``; for a write, take ``taken``
-    bytes; for a sync, ``drop`` what was not synced."""
+    """What a call does in place of what it should: fail with ``code``, or, where that is None, for
+    lack of memory; for a write, take ``taken`` bytes; for a sync, ``drop`` what was not synced."""
 
-    code: int = errno.EIO
+    code: int | None = errno.EIO
     taken: int | None = None
     drop: bool = False
+
+    def error(self, path: str) -> Exception:
+        if self.code is None:
+            return MemoryError("the system has no more")
+        return OSError(self.code, os.strerror(self.code), path)
 
 
 class _Opened:
@@ -123,12 +131,13 @@ def _no_fault(call: str, name: str, size: int) -> Fault | None:
 
 
 class CrashDisk(FileSystem):
-    """One directory, DIRECTORY. ``calls`` counts those that change something."""
+    """The directory DIRECTORY. ``calls`` counts those that change something."""
 
     def __init__(self, files: Files | None = None) -> None:
         self.names: Names = {path: File(data) for path, data in (files or {}).items()}
         self.synced_names: Names = dict(self.names)
         self.unsynced_names: list[NameChange] = []
+        self.directories = {os.path.dirname(path) for path in self.names}
         self.opened: dict[int, _Opened] = {}
         self.calls = 0
         self.retried: list[str] = []  # files that were synced again after their sync had failed
@@ -147,6 +156,7 @@ class CrashDisk(FileSystem):
         was not synced still is not."""
         other = type(self)()
         copies = {id(file): file.copy() for file in self._all_files()}
+        other.directories = set(self.directories)
         other.names = {path: copies[id(file)] for path, file in self.names.items()}
         other.synced_names = {path: copies[id(file)] for path, file in self.synced_names.items()}
         other.unsynced_names = [
@@ -163,14 +173,16 @@ class CrashDisk(FileSystem):
 
     def make_directory(self, path: str) -> None:
         self._ask("make_directory", path)
+        self.directories.add(path)
 
     def exists(self, path: str) -> bool:
         self._ask("exists", path)
-        return path in self.names
+        return path in self.names or path in self.directories
 
     def list_directory(self, directory: str) -> list[str]:
         self._ask("list_directory", directory)
-        return [os.path.basename(path) for path in self.names]
+        everything = self.names.keys() | self.directories
+        return [os.path.basename(path) for path in everything if _is_in(path, directory)]
 
     def resolve(self, path: str) -> str:
         return path
@@ -200,8 +212,13 @@ class CrashDisk(FileSystem):
 
     def sync_directory(self, path: str) -> None:
         self._about_to("sync_directory", path)
-        self.synced_names = dict(self.names)
-        self.unsynced_names = []
+        rest = {name: file for name, file in self.synced_names.items() if not _is_in(name, path)}
+        self.synced_names = rest | {
+            name: file for name, file in self.names.items() if _is_in(name, path)
+        }
+        self.unsynced_names = [
+            change for change in self.unsynced_names if not _is_in(change.name, path)
+        ]
 
     def _rename(self, change: NameChange) -> None:
         change.on(self.names)
@@ -231,7 +248,7 @@ class CrashDisk(FileSystem):
         fault = self.fault("write", opened.name, len(data))
         if fault is not None:
             if fault.taken is None:
-                raise OSError(fault.code, os.strerror(fault.code), opened.name)
+                raise fault.error(opened.name)
             data = data[: fault.taken]
         opened.file.change(Change(opened.position, bytes(data)))
         opened.position += len(data)
@@ -276,7 +293,7 @@ class CrashDisk(FileSystem):
             if fault.drop:
                 file.drop()
                 self.dropped(opened.name)
-            raise OSError(fault.code, os.strerror(fault.code), opened.name)
+            raise fault.error(opened.name)
         file.sync()
         self.synced(opened.name)
 
@@ -288,7 +305,7 @@ class CrashDisk(FileSystem):
     def _ask(self, call: str, path: str) -> None:
         fault = self.fault(call, path, 0)
         if fault is not None:
-            raise OSError(fault.code, os.strerror(fault.code), path)
+            raise fault.error(path)
 
     def _about_to(self, call: str, path: str) -> None:
         self._is_next(path)
@@ -298,6 +315,10 @@ class CrashDisk(FileSystem):
         if not is_lock(path):
             self.calls += 1
             self.before()
+
+
+def _is_in(path: str, directory: str) -> bool:
+    return os.path.dirname(path) == directory
 
 
 def is_lock(path: str) -> bool:

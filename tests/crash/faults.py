@@ -2,14 +2,15 @@
 
 A run is the same as without the fault up to its call. Behind it, the daemon must neither lose what
 was acknowledged, nor acknowledge what may be lost: the states of the disk are judged at each call
-as those of a crash. It answers reads, refuses writes with an error where it cannot keep them, takes
-them again when the disk works, and syncs no file again whose sync has failed.
+as those of a crash. It answers reads of what no failed write has touched, shows nobody what may be
+lost, refuses writes with an error where it cannot keep them, takes them again when the disk works,
+and syncs no file again whose sync has failed.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -30,7 +31,7 @@ class Kind:
     """A way to fail, and the calls that can fail so (None: all)."""
 
     name: str
-    code: int
+    code: int | None  # None: no error of the system's, but no memory left
     calls: frozenset[str] | None = None
     short: bool = False  # a write takes some bytes first
     drop: bool = False  # what was not synced is gone
@@ -48,6 +49,7 @@ KINDS = (
     Kind("a short write", errno.ENOSPC, frozenset({"write"}), short=True),
     Kind("EMFILE", errno.EMFILE, OPENS),
     Kind("a sync that drops its pages", errno.EIO, frozenset({"sync", "sync_data"}), drop=True),
+    Kind("no memory", None, SYNCS | {"write"}),
 )
 
 
@@ -133,15 +135,21 @@ class Trial:
         self.lag = lag
         self.disk = CrashDisk()
         self.daemon: Daemon | None = None
+        self.is_set = False  # a key, which nothing touches any more
 
     def run(self) -> Outcome:
         for _ in range(2):
             daemon = self._starts()
+            if not self.is_set:
+                self.is_set = daemon.asks(b"set untouched yes") == {"result": "OK"}
             for _ in life(daemon):
+                daemon.reads()
                 self._reads(daemon)
             if self.failing.fired:
                 break
             daemon.stop()
+            if not self.failing.fired:
+                self.story.ended()
             self._ends()
         self.failing.is_mended = True
         if self.daemon is None:
@@ -157,7 +165,7 @@ class Trial:
         daemon = self._process()
         try:
             daemon.start()
-        except StorageError as error:
+        except (StorageError, MemoryError) as error:
             if not self.failing.fired or self.failing.is_mended:
                 self._tell(f"refused, and nothing has failed: {error}")
             self.failing.is_mended = True
@@ -180,7 +188,10 @@ class Trial:
         self.disk = self.disk.killed()
         self.daemon = None
         if self.story.has_dropped:
-            self.story.go_on_from(state_of_contents(recovered(self.disk).contents))
+            contents = recovered(self.disk).contents
+            self.story.go_on_from(state_of_contents(contents))
+            # The judge has seen whether it may be gone.
+            self.is_set = self.is_set and b"untouched" in contents.get(0, ({}, {}))[0]
 
     def _crash(self) -> None:
         if self.daemon is not None:
@@ -189,11 +200,12 @@ class Trial:
 
     def _reads(self, daemon: Daemon) -> None:
         """A read of what no failed write has touched is answered."""
-        reply = daemon.asks(b"get untouched")
+        key, value = (b"untouched", "yes") if self.is_set else (b"never", None)
+        reply = daemon.asks(b"get " + key)
         if reply is None or "error" in reply:  # asked in the turn that could not be committed
-            reply = daemon.asks(b"get untouched")
-        if reply is None or "error" in reply:
-            self._tell(f"a read was answered with {reply}")
+            reply = daemon.asks(b"get " + key)
+        if reply is None or "error" in reply or reply["result"] != value:
+            self._tell(f"get {key.decode()} was answered with {reply}")
 
     def _takes_writes(self, daemon: Daemon) -> None:
         """A disk that works again is noticed by the daemon itself."""
@@ -210,10 +222,12 @@ class Trial:
         self.judge.violations.append(f"{self.where}: {violation}")
 
 
-def trials(durability: str, step: int = 1, lag: int = 0) -> Iterator[Outcome]:
-    """Each call that there is, or each so many-th, fails in each way that it can."""
+def trials(
+    durability: str, step: int = 1, lag: int = 0, kinds: Sequence[Kind] = KINDS
+) -> Iterator[Outcome]:
+    """Each call that there is, or each so many-th, fails in each of these ways in which it can."""
     found: dict[Key, State | str] = {}
-    for kind in KINDS:
+    for kind in kinds:
         for is_forever in (False, True):
             for number in count(step // 2 + 1, step):
                 trial = Trial(kind, number, durability, is_forever=is_forever, lag=lag, found=found)

@@ -2,8 +2,8 @@
 must notice them.
 
 A defect is a text in one function that is replaced by another; the code of that function is
-compiled anew and exchanged, so that everyone who has imported it runs it. A run gives the promises
-that were not kept.
+compiled anew and exchanged, so that everyone who has imported it runs it. The runs are in
+:mod:`crash.noticing`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,39 @@ import __future__
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import pytest
-from crash.damage import flips, is_accepted, misplaced_frames, misplaced_segments, silent
-from crash.disk import CrashDisk, Files
-from crash.faults import trials
-from crash.promises import Judge
-from crash.scenario import QUICK, WHOLE, Crash, Lives, Run, explore, second_daemon, second_life
-from crash.stores import opened, recovered
+from crash.noticing import (
+    again,
+    bits,
+    crashes,
+    daemons,
+    drops,
+    faults,
+    imports,
+    kills,
+    late,
+    long,
+    misplaced,
+    repaired,
+    stops,
+    tails,
+)
 
-from memdbd import committing, snapshots, turn
-from memdbd.errors import StorageError
-from memdbd.persistence import frames, journal, recovery, segments, snapshot
+from memdbd import committing, health, snapshots, turn
+from memdbd.persistence import (
+    frames,
+    journal,
+    legacy,
+    recovery,
+    repairing,
+    segments,
+    snapshot,
+)
 from memdbd.persistence.fs import FileSystem
-
-ENOUGH = 3  # violations, after which a run ends
 
 
 class Edit(NamedTuple):
@@ -55,111 +69,6 @@ class Edit(NamedTuple):
         patch.setattr(function, "__code__", made[function.__name__].__code__)
 
 
-# The runs
-
-
-def crashes(
-    durability: str, *, second: bool = False, lives: Lives = QUICK, late: bool = False
-) -> list[str]:
-    """Power goes, or the process is killed, before any call; with ``second``, again later."""
-    judge = Judge()
-    run = Run(durability, lag=3, early=True) if late else Run(durability)
-    for number, crash in enumerate(explore(run, lives, judge)):
-        if second and number % 9 == 0:
-            _lives(second_life, crash, judge)
-        if len(judge.violations) >= ENOUGH:
-            break
-    return judge.violations
-
-
-def daemons(durability: str) -> list[str]:
-    """The same as ``again``, with whole daemons."""
-    judge = Judge()
-    for crash in islice(explore(Run(durability), QUICK, judge), 0, None, 20):
-        _lives(second_daemon, crash, judge)
-        if len(judge.violations) >= ENOUGH:
-            break
-    return judge.violations
-
-
-def kills(durability: str) -> list[str]:
-    """The process is killed, and power goes in the life of the next."""
-    judge = Judge()
-    killed = (crash for crash in explore(Run(durability), QUICK, judge) if crash.is_killed)
-    for crash in islice(killed, 0, None, 5):
-        _lives(second_daemon, crash, judge)
-        if len(judge.violations) >= ENOUGH:
-            break
-    return judge.violations
-
-
-def _lives(life: Callable[[Crash, Judge], None], crash: Crash, judge: Judge) -> None:
-    try:
-        life(crash, judge)
-    except StorageError as error:
-        judge.violations.append(f"{crash.where}: refused: {error}")
-
-
-def tails() -> list[str]:
-    """Power goes while a torn tail is kept: at any moment it is there, or its copy is."""
-    violations: list[str] = []
-    for crash in islice(explore(Run("no"), QUICK, Judge()), 0, None, 7):
-        found = recovered(crash.disk)
-        if any(tail.torn for tail in found.torn):
-            violations += _tail_is_kept(crash.disk, found)
-        if len(violations) >= ENOUGH:
-            break
-    return violations
-
-
-def _tail_is_kept(disk: CrashDisk, found: recovery.Recovered) -> Iterator[str]:
-    lost: list[str] = []
-    tail = next(tail for tail in found.torn if tail.torn)
-
-    def look() -> None:
-        for kind, files in Judge().images_of(disk):
-            in_place = files.get(tail.path, b"").endswith(tail.torn)
-            if not in_place and files.get(f"{tail.path}.torn") != tail.torn:
-                lost.append(f"{tail.path}: {kind}: the torn tail is gone")
-
-    disk.before = look
-    for _ in recovery.keep_torn(disk, [tail]):
-        pass
-    recovery.renew_last(disk, found)
-    look()
-    yield from lost[:1]
-
-
-def faults(durability: str) -> list[str]:
-    """Calls fail."""
-    violations: list[str] = []
-    for outcome in trials(durability, step=5):
-        violations += outcome.violations[:1]
-        if len(violations) >= ENOUGH:
-            break
-    return violations
-
-
-def bits() -> list[str]:
-    """Single bits are flipped."""
-    store = opened()
-    found = (silent(store, files) for _, files in islice(flips(store.files()), 0, None, 7))
-    return [*islice((fault for fault in found if fault), ENOUGH)]
-
-
-def misplaced() -> list[str]:
-    """Frames and segments are not where they were written."""
-    store, other = opened(), opened(salt=77)
-    damages: Iterator[tuple[str, Files]]
-    violations: list[str] = []
-    for damages in (misplaced_frames(store, 4, other), misplaced_segments(store, 4, other)):
-        violations += [what for what, files in damages if is_accepted(files)]
-    return violations[:ENOUGH]
-
-
-# The defects
-
-
 class Mutation(NamedTuple):
     """A defect, and the run that notices it."""
 
@@ -173,21 +82,6 @@ def mutation(
     name: str, run: Callable[..., list[str]], *arguments: Any, edits: list[Edit]
 ) -> Mutation:
     return Mutation(name, run, arguments, tuple(edits))
-
-
-def again(durability: str) -> list[str]:
-    """Power goes before any call, and before any call of the next life."""
-    return crashes(durability, second=True)
-
-
-def long(durability: str) -> list[str]:
-    """As ``crashes``, with seconds in which no thread gets anything done."""
-    return crashes(durability, lives=WHOLE)
-
-
-def late(durability: str) -> list[str]:
-    """As ``crashes``, with turns between what a thread has done and that it says so."""
-    return crashes(durability, lives=WHOLE, late=True)
 
 
 def appended(fs: FileSystem, found: recovery.Recovered) -> journal.Journal:
@@ -204,7 +98,7 @@ def appended(fs: FileSystem, found: recovery.Recovered) -> journal.Journal:
 
 COMMIT = "done = self.commit()"
 FLUSH = "self._each(owing, lambda connection: connection.flush())"
-SEGMENT = "self._segment(recovered.next_number).begin(recovered.last)"
+SEGMENT = "self._begun(recovered.next_number, recovered.last)"
 APPENDED = '__import__("crash.mutations").mutations.appended(self._fs, recovered)'
 
 MUTATIONS = [
@@ -214,7 +108,8 @@ MUTATIONS = [
     ),
     mutation(
         "the reply leaves before the sync", crashes, "always",
-        edits=[Edit(committing.Committer.commit, "sync_if_due()\n    return False",
+        edits=[Edit(committing.Committer.commit,
+                    "sync_if_due()\n    self._check()\n    return False",
                     "sync_if_due()\n    return True")],
     ),
     mutation(
@@ -250,31 +145,31 @@ MUTATIONS = [
     ),
     mutation(
         "a torn segment is left so behind the next one", again, "no",
-        edits=[Edit(recovery.renew_last, "piece[:rest]", "piece")],
+        edits=[Edit(recovery.renew_last, "0, length)", "0, 1 << 60)")],
     ),
     mutation(
         "frames are appended to a torn segment", daemons, "always",
-        edits=[Edit(recovery.renew_last, "piece[:rest]", "piece"),
+        edits=[Edit(recovery.renew_last, "0, length)", "0, 1 << 60)"),
                Edit(snapshots.Snapshots.begin, SEGMENT,
                     f"{APPENDED} if recovered.last_path else {SEGMENT}")],
     ),
     mutation(
         "the torn tail is cut before its copy is on disk", tails,
-        edits=[Edit(recovery._keep, "fs.sync(file)", "pass")],
+        edits=[Edit(recovery._write_anew, "fs.sync(file)", "pass")],
     ),
     mutation(
         "the name of the torn tail's copy is not synced", tails,
-        edits=[Edit(recovery._keep, "fs.sync_directory(os.path.dirname(kept))", "pass")],
+        edits=[Edit(recovery._write_anew, "fs.sync_directory(os.path.dirname(path))", "pass")],
     ),
     mutation(
         "what a killed daemon left unsynced stays so", kills, "everysec",
-        edits=[Edit(recovery.renew_last, "if not path or not rest:", "if True:")],
+        edits=[Edit(recovery.renew_last, "if not path or not length:", "if True:")],
     ),
     mutation(
-        "the last segment is only synced, whatever a sync has said before", faults, "everysec",
-        edits=[Edit(recovery.renew_last, 'temporary = f"{path}.tmp"',
-                    "file = fs.open(path); fs.truncate(file, rest); fs.sync(file); "
-                    "fs.close(file); return")],
+        "the last segment is only synced, whatever a sync has said before", drops, "everysec",
+        edits=[Edit(recovery.renew_last, "_write_anew(fs, path, Extent(fs, path, 0, length))",
+                    "file = fs.open(path); fs.truncate(file, length); fs.sync(file); "
+                    "fs.close(file)")],
     ),
     mutation(
         "the snapshot is renamed before it is synced", crashes, "always",
@@ -295,7 +190,7 @@ MUTATIONS = [
     ),
     mutation(
         "the header of a new segment is not synced", crashes, "no",
-        edits=[Edit(journal.NextSegment.begin, "self._fs.sync(self._file)", "pass")],
+        edits=[Edit(journal.NextSegment.sync_header, "self._fs.sync(self._file)", "pass")],
     ),
     mutation(
         "the header is written before the predecessor is synced", crashes, "no",
@@ -303,11 +198,13 @@ MUTATIONS = [
     ),
     mutation(
         "half a frame is not cut before the next", faults, "everysec",
-        edits=[Edit(journal.Journal.append, "if not self._is_clean:", "if False:")],
+        edits=[Edit(journal.Journal.append, "if not self._is_clean:", "if False:"),
+               Edit(journal.Journal._cut, "self._fs.truncate(self._file, self.length)", "pass")],
     ),
     mutation(
         "a failed write is acknowledged", faults, "everysec",
-        edits=[Edit(committing.Committer._write, "raise self._refusal() from None\n    except Exc",
+        edits=[Edit(committing.Committer._write,
+                    "raise self.health.refusal() from None\n    except Exc",
                     "return taken\n    except Exc")],
     ),
     mutation(
@@ -329,5 +226,42 @@ MUTATIONS = [
         "a sync counts for what was written while it was under way", late, "everysec",
         edits=[Edit(committing.Committer._work, "journal.synced = covered",
                     "journal.synced = journal.sequence")],
+    ),
+    mutation(
+        "what may be lost is shown", faults, "always",
+        edits=[Edit(health.Health.hide, "in touched(effects)", "in ()")],
+    ),
+    mutation(
+        "the stop does not sync", stops, "no",
+        edits=[Edit(committing.Committer.close,
+                    "payload)\n        await self._in_thread(journal.sync)", "payload)")],
+    ),
+    mutation(
+        "the stop syncs nothing, not even its mark", stops, "everysec",
+        edits=[Edit(committing.Committer.close, "await self.idle()",
+                    "await self.idle(); self.journal.sync = bool")],
+    ),
+    mutation(
+        "the copy of an imported file is not synced", imports, "everysec",
+        edits=[Edit(legacy.keep_original, "fs.sync(file)", "pass")],
+    ),
+    mutation(
+        "the name of an imported file's copy is not synced", imports, "everysec",
+        edits=[Edit(legacy.keep_original, 'fs.sync_directory(os.path.dirname(kept) or ".")',
+                    "pass")],
+    ),
+    mutation(
+        "a repair does not sync the copies that it keeps", repaired,
+        edits=[Edit(repairing._copy, "fs.sync(file)", "pass")],
+    ),
+    mutation(
+        "a repair does not sync the names of the copies", repaired,
+        edits=[Edit(repairing.carry_out, "fs.sync_directory(kept)", "pass")],
+    ),
+    mutation(
+        "a repair removes segments before its snapshot is installed", repaired,
+        edits=[Edit(repairing.carry_out, "    writer.finish()",
+                    "    [fs.remove(os.path.join(directory, name)) for name in plan.segments]\n"
+                    "    writer.finish(); plan.segments.clear()")],
     ),
 ]  # fmt: skip

@@ -81,6 +81,11 @@ class Story:
             self._times.clear()
             self.has_dropped = False
 
+    def ended(self) -> None:
+        """The daemon has stopped in order, so that all is on disk, whatever the policy."""
+        self.heard = self.durable = len(self.states) - 1
+        self.has_dropped = False
+
     def hear(self, turn: int) -> None:
         """A client knows of this turn, by its reply or because it has seen what it did."""
         if turn <= self.heard:
@@ -117,12 +122,16 @@ class Story:
 
 class Judge:
     """Looks at each image once, counts them, and keeps the violations. ``found`` has what was found
-    on each, by this judge and perhaps by others before; a str is why the start was refused."""
+    on each, by this judge and perhaps by others before; a str is why the start was refused.
+
+    ``original``: the bytes of a file that has to be there for ever, whatever its name.
+    """
 
     def __init__(
         self, kinds: Kinds = ALL_KINDS, found: dict[Key, State | str] | None = None
     ) -> None:
         self.kinds = kinds
+        self.original: bytes | None = None
         self.found = {} if found is None else found
         self.by_kind: Counter[str] = Counter()  # of the distinct images
         self.checks = 0
@@ -157,6 +166,8 @@ class Judge:
             self.by_kind[kind] += 1
             found = self.found[key] = self._start(files)
         fault = self._fault(found, story, promised)
+        if not fault and self.original is not None and self.original not in files.values():
+            fault = "the file that was imported is gone, and so is its copy"
         if fault:
             self.violations.append(f"{where}, {kind}: {fault}")
         return [(key, files)] if is_new else []

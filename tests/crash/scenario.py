@@ -1,8 +1,9 @@
 """What a daemon and its clients do in the runs, over several lives on one disk, and the runs.
 
-A run is a policy of durability and a way in which threads are late. Each first life begins in an
-empty directory; there are turns of one and of several requests, transactions, deletions, a key that
-expires, another database, new segments, snapshots, the end in order, and the next daemon.
+A run is a policy of durability, a way in which threads are late, and whether there is a snapshot at
+the end. A first life begins in an empty directory, or with a file to be imported; there are turns
+of one and of several requests, transactions, deletions, a key that expires, another database, new
+segments, snapshots, the end in order, and the next daemon.
 """
 
 from __future__ import annotations
@@ -14,27 +15,46 @@ from crash.daemons import Daemon
 from crash.disk import CrashDisk
 from crash.lives import Bare
 from crash.promises import Judge, Key, Story, state_of
+from crash.stores import SNAPSHOT, Facts
 
 from memdbd.effects import Effect
 
 
 @dataclass(frozen=True)
 class Run:
-    """``lag`` and ``early``: see :class:`~crash.daemons.Daemon`."""
+    """``lag``, ``early`` and ``saves_at_end``: see :class:`~crash.daemons.Daemon`. ``imports``: the
+    snapshot that is there first is another program's."""
 
     durability: str
     lag: int = 0
     early: bool = False
+    saves_at_end: bool = True
+    imports: bool = False
 
     def __str__(self) -> str:
-        return f"{self.durability}, lag {self.lag}{', early' if self.early else ''}"
+        odd = {
+            "early": self.early,
+            "no snapshot at the end": not self.saves_at_end,
+            "imported": self.imports,
+        }
+        return ", ".join([self.durability, f"lag {self.lag}", *(name for name in odd if odd[name])])
 
 
+POLICIES = ("always", "everysec", "no")
 RUNS = [
-    Run(durability, lag, early)
-    for durability in ("always", "everysec", "no")
-    for lag, early in ((0, False), (2, False), (3, True))
+    *(
+        Run(durability, lag, early)
+        for durability in POLICIES
+        for lag, early in ((0, False), (2, False), (3, True))
+    ),
+    *(Run(durability, saves_at_end=False) for durability in POLICIES),
+    Run("everysec", imports=True),
 ]
+IMPORTED = b'{"a": "1",\n"imported": "\\u00e9"}\n'
+AS_IMPORTED: Facts = {
+    (0, key): ("string", value.encode().hex(), None)
+    for key, value in ((b"a", "1"), (b"imported", "é"))
+}
 
 SALT = 0x5EED_0002  # of the segments of second lives
 
@@ -116,8 +136,9 @@ class Crash:
 def explore(run: Run, lives: Lives, judge: Judge) -> Iterator[Crash]:
     """Do this run, look at all that a crash at any call leaves, and give each that is new, to see
     how a second life goes."""
-    disk = CrashDisk()
-    story = Story([state_of({})], run.durability)
+    disk = CrashDisk({SNAPSHOT: IMPORTED} if run.imports else {})
+    judge.original = IMPORTED if run.imports else None
+    story = Story([state_of(AS_IMPORTED if run.imports else {})], run.durability)
     story.watch(disk)
     found: list[Crash] = []
     daemon: Daemon | None = None
@@ -132,9 +153,17 @@ def explore(run: Run, lives: Lives, judge: Judge) -> Iterator[Crash]:
 
     disk.before = crash
     for life in lives:
-        daemon = Daemon(disk, story, durability=run.durability, lag=run.lag, early=run.early)
+        daemon = Daemon(
+            disk,
+            story,
+            durability=run.durability,
+            lag=run.lag,
+            early=run.early,
+            saves_at_end=run.saves_at_end,
+        )
         daemon.start()
         life(daemon)
+        story.ended()
         yield from found
         found.clear()
     crash()
@@ -167,6 +196,7 @@ def second_daemon(crash: Crash, judge: Judge) -> None:
     disk.before = again
     daemon.start()
     short_life(daemon)
+    story.ended()
     again()
 
 

@@ -61,6 +61,8 @@ MORE = lines(
     LTRIM list 0 -1
     APPEND str '
     RENAME key key
+    COPY key key [DB otherdb] REPLACE
+    PEXPIRE key soon
     MOVE key otherdb
     PEXPIREAT key '9223372036854775807
     SET str value PXAT 1

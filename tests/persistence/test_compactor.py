@@ -31,7 +31,7 @@ from memdbd.effects import Damaged, Effect, decode, encode
 from memdbd.errors import JournalDamaged, SnapshotDamaged, StorageError
 from memdbd.keyspace import Contents
 from memdbd.persistence import compactor
-from memdbd.persistence.compactor import Compacted, compact
+from memdbd.persistence.compactor import DAMAGED, Compacted, compact
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.loading import read
 from memdbd.persistence.replay import Replay
@@ -111,6 +111,7 @@ EFFECTS = st.one_of(
     effect(b"SETRANGE", KEYS, st.sampled_from([b"0", b"3"]), WORDS),
     effect(b"RESTORE", KEYS, st.just(b"0") | DEADLINES, st.just(PAYLOAD), *map(st.just, REPLACING)),
     effect(b"RENAME", KEYS, KEYS),
+    effect(b"COPY", KEYS, KEYS, st.just(b"DB"), DATABASES, st.just(b"REPLACE")),
     effect(b"MOVE", KEYS, DATABASES),
     effect(b"SELECT", DATABASES),
     effect(b"FLUSHDB"),
@@ -440,7 +441,11 @@ def test_what_cannot_have_been_done_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [(b"SET",), (b"MOVE", b"a"), (b"SELECT", b"x"), (b"SWAPDB", b"0", b"99"), (b"GET", b"a")]
+    "bad",
+    [
+        *((b"SET",), (b"MOVE", b"a"), (b"COPY", b"a", b"b"), (b"SELECT", b"x")),
+        *((b"SWAPDB", b"0", b"99"), (b"GET", b"a")),
+    ],
 )
 def test_what_is_no_effect_is_refused_with_its_place(tmp_path: Path, bad: Effect) -> None:
     store = Store(tmp_path)
@@ -586,9 +591,11 @@ def test_the_process_prints_what_it_has_made(tmp_path: Path) -> None:
     done = run(store, OPEN, os.getpid())
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
-    made = Path(temporary(store.path))
+    tag = f"{os.getpid()}-{OPEN}"
+    made = Path(temporary(store.path, tag))
+    size = made.stat().st_size
     assert result.pop("memory") > 1_000_000
-    assert result == {"count": 2, "changed": 3, "sequence": 4, "bytes": made.stat().st_size}
+    assert result == {"count": 2, "changed": 3, "sequence": 4, "bytes": size, "tag": tag}
     contents = read(FileSystem(), str(made), BY_NAME).contents
     assert contents == {0: ({b"one": b"12", b"list": deque([b"a", b"b"])}, {})}
 
@@ -597,10 +604,10 @@ def test_the_process_says_what_is_in_its_way(tmp_path: Path) -> None:
     store = small(tmp_path)
     flip(Path(store.path), 100)
     done = run(store, OPEN)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (DAMAGED, "")
     assert done.stderr.startswith(f"{store.path}, line ")
     assert done.stderr.count("\n") == 1
-    assert not os.path.exists(temporary(store.path))
+    assert not list(Path(store.directory).glob("*.tmp"))
 
 
 def test_a_full_disk_leaves_no_new_snapshot(tmp_path: Path) -> None:
@@ -615,7 +622,8 @@ def test_a_full_disk_leaves_no_new_snapshot(tmp_path: Path) -> None:
     before = store.files()
     done = run(store, OPEN, before=limit)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{temporary(store.path)}: File too large\n"
+    unfinished = temporary(store.path, f"{os.getpid()}-{OPEN}")
+    assert done.stderr == f"{unfinished}: File too large\n"
     assert store.files() == before
 
 
@@ -629,10 +637,11 @@ def test_who_is_not_wanted_any_more_begins_nothing(tmp_path: Path) -> None:
 
 PARENT = """\
 import os, subprocess, sys
-unfinished, *command = sys.argv[1:]
+pattern, *command = sys.argv[1:]
 subprocess.Popen([*command, str(os.getpid())])
-while not os.path.exists(unfinished):
+while not os.path.exists(pattern % os.getpid()):
     pass
+print(os.getpid(), flush=True)
 os._exit(0)
 """
 
@@ -647,14 +656,14 @@ def test_without_its_parent_it_ends_and_tidies_up_nothing(tmp_path: Path) -> Non
     replace(store)
     store.turn((b"DEL", b"1"))
     segment = store.rotate().number
-    unfinished = temporary(store.path)
+    pattern = temporary(store.path, f"%d-{segment}")
     # Its end is seen when nobody has the pipe open any more.
     done = subprocess.run(
-        [sys.executable, "-c", PARENT, unfinished, *command(store, segment)],
+        [sys.executable, "-c", PARENT, pattern, *command(store, segment)],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("", "")
-    assert os.stat(unfinished).st_size < whole - 1000
+    assert done.stderr == ""
+    assert os.stat(pattern % int(done.stdout)).st_size < whole - 1000
 
 
 def test_it_gives_way_to_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,12 @@ from persistence.stores import BY_NAME, Store, flip, small
 
 from memdbd import effects
 from memdbd.errors import StorageError
+from memdbd.persistence.faults import PLAIN_JSON, RDB
+from memdbd.persistence.frames import HEADER_SIZE, parse_header
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.inspection import Inspection, inspect
 from memdbd.persistence.lock import DirectoryLock
+from memdbd.persistence.repairing import plan
 
 
 def inspected(store: Store) -> Inspection:
@@ -43,7 +46,7 @@ def test_a_store_in_order_is_told_file_by_file(tmp_path: Path) -> None:
 
 
 def test_an_empty_directory_is_in_order(tmp_path: Path) -> None:
-    found = inspected(Store(tmp_path / "d"))
+    found = inspected(Store(tmp_path / "d"))  # whether there are data at all is asked before
     assert (found.refusal, found.snapshot, found.segments) == (None, None, [])
 
 
@@ -56,10 +59,62 @@ def test_all_faults_of_a_snapshot_are_told(tmp_path: Path) -> None:
     assert places(found) == [
         ("persistence.json", 2, None),
         ("persistence.json", 4, None),
-        ("persistence.json", 5, None),  # the checksum
     ]
     assert found.snapshot is not None
     assert found.snapshot.count == 1
+
+
+def test_a_damaged_snapshot_is_told_of_without_a_journal(tmp_path: Path) -> None:
+    store = alone(tmp_path / "d")
+    data = Path(store.path).read_bytes()
+    Path(store.path).write_bytes(data.replace(b'"one"', b'"one'))
+    assert places(inspected(store)) == [("persistence.json", 2, None)]
+
+
+def alone(directory: Path) -> Store:
+    """A store with nothing but a snapshot."""
+    store = small(directory)
+    recovered = store.recovered()
+    store.close()
+    store.write(recovered, None)
+    for number in (1, 2, 3):
+        store.segment(number).unlink()
+    return store
+
+
+def test_an_empty_file_has_one_fault(tmp_path: Path) -> None:
+    store = Store(tmp_path / "d")
+    Path(store.path).write_bytes(b"")
+    found = inspected(store)
+    assert places(found) == [("persistence.json", 1, None)]
+    assert found.snapshot is not None
+    assert len(found.snapshot.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "has_journal", "kind"),
+    [
+        (b'{"a": 1}', False, PLAIN_JSON),
+        (b'\xef\xbb\xbf\n {"a": 1}', False, PLAIN_JSON),
+        (b'{"a": 1}', True, ""),  # as damaged as any other bytes
+        (b'{"a": "b"}', True, PLAIN_JSON),  # it was imported, and there is no snapshot yet
+        (b'{{"format":"memdbd","version":1', False, ""),
+        (b"\0" * 300, False, ""),
+        (b"\0" * 300, True, ""),
+        (b"", True, ""),
+        (b"REDIS0011", True, RDB),
+    ],
+)
+def test_only_what_can_be_another_programs_is_taken_for_it(
+    tmp_path: Path, data: bytes, has_journal: bool, kind: str
+) -> None:
+    store = Store(tmp_path / "d")
+    if has_journal:
+        store.turn((b"SET", b"a", b"1"))
+    Path(store.path).write_bytes(data)
+    snapshot = inspected(store).snapshot
+    assert snapshot is not None
+    assert snapshot.foreign == kind
 
 
 def test_all_damaged_frames_of_all_segments_are_told(tmp_path: Path) -> None:
@@ -93,6 +148,32 @@ def test_a_missing_segment_is_named(tmp_path: Path) -> None:
     assert ("journal.00000003", None, 0) in places(found)
 
 
+def test_effects_that_cannot_be_done_are_told_once(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    assert store.journal is not None
+    store.journal.append(b"*1\r\n$8\r\nNONSENSE")
+    assert [path for path, _, _ in places(inspected(store))] == ["journal.00000003"]
+
+
+def test_what_the_next_segment_says_is_told_as_far_as_it_differs(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    flip(store.segment(2), 60)  # so that a daemon refuses for another reason
+    path = store.segment(3)
+    data = path.read_bytes()
+    header = parse_header(data)
+    assert header is not None
+    length, sequence = header.previous.length, header.previous.sequence
+    for previous, expected in (
+        (header.previous._replace(length=length + 1), f" is {length + 1} bytes long; its last "),
+        (header.previous._replace(sequence=sequence + 1), f" ends with frame {sequence + 1}; it "),
+        (header.previous._replace(salt=17), " is another one, of the same number and length"),
+    ):
+        forged = header._replace(previous=previous).encode()
+        path.write_bytes(forged + data[HEADER_SIZE:])
+        reasons = [each.reason for each in inspected(store).faults]
+        assert sum(f"{path} says that this segment{expected}" in each for each in reasons) == 1
+
+
 def test_a_segment_of_another_store_is_named(tmp_path: Path) -> None:
     store, other = small(tmp_path / "d"), small(tmp_path / "e")
     other.turn((b"SET", b"more", b"1"))
@@ -109,7 +190,7 @@ def test_a_torn_tail_is_no_damage(tmp_path: Path, torn: bytes) -> None:
         file.write(torn)
     found = inspected(store)
     assert (found.refusal, found.faults) == (None, [])
-    assert [(each.length, each.torn) for each in found.would_cut] == [
+    assert [(each.length, b"".join(each.torn)) for each in found.would_cut] == [
         (store.journal.length if store.journal else 0, torn)
     ]
 
@@ -127,10 +208,68 @@ def test_a_torn_tail_of_what_a_daemon_writes_is_no_tail(tmp_path: Path) -> None:
     assert (found.daemon, found.would_cut) == (f"pid {os.getpid()}", ())
 
 
+def test_what_would_be_cut_is_counted_as_a_repair_counts_it(tmp_path: Path) -> None:
+    """Also whole frames that are in it: power has left a later write, and not an earlier one."""
+    store = small(tmp_path / "d")
+    assert store.journal is not None
+    synced = store.journal.synced
+    at = store.journal.length
+    for key in (b"a", b"b", b"c"):
+        store.journal.synced = synced
+        store.journal.append(effects.encode([(b"SET", key, b"1")], 0))
+    flip(store.segment(3), at + 30)
+    found = inspected(store)
+    assert found.refusal is None
+    (loss,) = found.losses
+    assert (loss.frames, loss.first, loss.last) == (2, 11, 12)
+    assert loss.keys == {(0, b"b"), (0, b"c")}
+    assert found.losses == plan(store.fs, str(store.directory), store.path, BY_NAME).losses
+
+
+def test_the_lock_of_whoever_asks_is_no_daemons(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    lock = DirectoryLock(FileSystem(), str(store.directory))
+    lock.acquire()
+    try:
+        found = inspect(store.fs, str(store.directory), store.path, BY_NAME, is_ours=True)
+    finally:
+        lock.release()
+    assert found.daemon is None
+
+
+def test_another_snapshot_is_told_of(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    (store.directory / "copy.json").write_bytes(Path(store.path).read_bytes())
+    assert inspected(store).others == ["copy.json"]
+
+
 def test_what_is_in_the_snapshot_already_may_be_damaged(tmp_path: Path) -> None:
     store = small(tmp_path / "d")
     flip(store.segment(1), 60)
     assert inspected(store).refusal is None
+
+
+def test_a_torn_tail_in_which_too_much_looks_like_frames_is_a_fault(tmp_path: Path) -> None:
+    """What a client has sent, so that to look for frames in it would take hours."""
+    store = small(tmp_path / "d")
+    end = store.segment(3).stat().st_size
+    looks = b"".join(n.to_bytes(width, "big") for n, width in ((9000, 4), (1, 4), (15, 8), (11, 8)))
+    with store.segment(3).open("ab") as file:
+        file.write(b"torn" + (looks + b"*") * 9000)
+    found = inspected(store)
+    assert places(found) == [("journal.00000003", None, end)]
+    assert found.refusal is not None
+    assert "looks like the beginning of one" in found.refusal
+    assert (found.segments[2].frames, found.segments[2].torn) == (3, 4 + 9000 * 25)
+
+
+def test_a_segment_under_anothers_name_is_no_fault_where_it_is_not_needed(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    store.segment(1).write_bytes(store.segment(3).read_bytes())
+    found = inspected(store)
+    assert (found.refusal, found.faults) == (None, [])
+    store.segment(2).write_bytes(store.segment(3).read_bytes())
+    assert ("journal.00000002", None, 0) in places(inspected(store))
 
 
 def test_what_was_kept_and_what_was_left_is_told_apart(tmp_path: Path) -> None:

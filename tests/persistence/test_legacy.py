@@ -48,6 +48,7 @@ def test_it_does_not_matter_how_the_json_was_written(
         (b'{"a": "\\ud800"}', 1, 'the text at key "a" is not Unicode'),
         (b'{"\\udfff": "a"}', 1, "is not Unicode"),
         (b'{"a": "1",\n"b": "\xff"}', 2, "is not UTF-8"),
+        (b"REDIS0011\xfa\tredis-ver", 1, "this is a Redis RDB file, and no snapshot: move it"),
         (b'{"a": "1",\n"b": "2', 2, "is neither a memdbd snapshot nor JSON"),
         (b'{"a": "1"}\n{"b": "2"}', 2, "is neither a memdbd snapshot nor JSON"),
         (b'"a"', 1, "is neither a memdbd snapshot nor a JSON object"),

@@ -17,9 +17,11 @@ from memdbd.persistence.repairing import NotRepairable, Plan, carry_out, plan
 MOMENT = 1795403907.5
 
 
-def planned(store: Store, salvage: bool = False) -> Plan:
+def planned(store: Store, salvage: bool = False, is_named: bool = False) -> Plan:
     before = store.files()
-    found = plan(store.fs, str(store.directory), store.path, BY_NAME, salvage=salvage)
+    found = plan(
+        store.fs, str(store.directory), store.path, BY_NAME, salvage=salvage, is_named=is_named
+    )
     assert store.files() == before
     return found
 
@@ -137,7 +139,7 @@ def test_a_damaged_snapshot_is_only_salvaged_on_demand(tmp_path: Path) -> None:
     store = small(tmp_path / "d")
     path = Path(store.path)
     path.write_bytes(path.read_bytes().replace(b'"one"', b'"one'))
-    with pytest.raises(NotRepairable, match=r"2 of 3 keys can be read.*--salvage"):
+    with pytest.raises(NotRepairable, match=r"1 fault, 2 of 3 keys can be read.*--salvage"):
         planned(store)
     what = repaired(store, salvage=True)
     assert keys(what) == {b"list", b"k0", b"k1", b"k2", b"k3", b"k4", b"k5"}
@@ -176,6 +178,74 @@ def test_a_foreign_file_with_a_fault_is_not_salvaged(tmp_path: Path) -> None:
     Path(store.path).write_bytes(b'{"a": "b", }')
     with pytest.raises(NotRepairable, match="correct it"):
         planned(store, salvage=True)
+
+
+def test_a_segment_that_was_never_begun_needs_no_repair(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    store.segment(4).write_bytes(b"")
+    assert not planned(store).is_needed
+    store.segment(4).write_bytes(b"MEMDB")  # a daemon would refuse it with strict_tail
+    assert repaired(store).losses[0].bytes == 5
+
+
+def test_what_is_in_the_snapshot_is_not_lost_with_its_segment(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    flip(store.segment(1), 60)
+    flip(store.segment(3), 60)
+    assert [Path(loss.path).name for loss in planned(store).losses] == ["journal.00000003"]
+
+
+@pytest.mark.parametrize("damage", ["journal", "torn", "snapshot"])
+def test_with_the_wrong_name_of_the_snapshot_nothing_is_done(tmp_path: Path, damage: str) -> None:
+    """It would be the end of the journal that belongs to the right one."""
+    store = small(tmp_path / "d")
+    right = store.directory / "data.json"
+    Path(store.path).rename(right)
+    if damage == "journal":
+        store.segment(1).unlink()
+    elif damage == "torn":
+        store.segment(3).write_bytes(store.segment(3).read_bytes()[:-5])
+    else:
+        Path(store.path).write_bytes(b"")
+    with pytest.raises(NotRepairable, match=r"data\.json.*: say with --storage-file which"):
+        planned(store, salvage=damage == "snapshot")
+    store.path = str(right)
+    flip(store.segment(3), 60)
+    assert planned(store, is_named=True).is_needed
+    assert right.name in {Path(name).name for name in store.files()}
+
+
+def test_without_the_snapshot_before_the_journal_nothing_is_done_unasked(tmp_path: Path) -> None:
+    store = small(tmp_path / "d")
+    store.segment(1).unlink()
+    Path(store.path).unlink()
+    with pytest.raises(NotRepairable, match="the snapshot with all before it is not there"):
+        planned(store)
+    assert planned(store, is_named=True).recovered.size == 0
+
+
+def test_a_zeroed_snapshot_leaves_the_journal(tmp_path: Path) -> None:
+    """Of no line of it a change could be done twice."""
+    store = small(tmp_path / "d")
+    store.segment(1).unlink()
+    Path(store.path).write_bytes(b"\0" * 300)
+    with pytest.raises(NotRepairable, match="is damaged: 2 faults, 0 keys can be read"):
+        planned(store)
+    what = repaired(store, salvage=True)
+    assert keys(what) == {b"list", b"k0", b"k1", b"k2", b"k3", b"k4", b"k5"}
+    assert (what.sequence, what.losses, what.hides_journal) == (9, [], False)
+
+
+def test_where_nothing_can_be_taken_nothing_is_done(tmp_path: Path) -> None:
+    store = Store(tmp_path / "d")
+    for data, complaint in (
+        (b"", "the file is empty; there is nothing in it that can be taken"),
+        (b"rubbish", "there is nothing in it that can be taken"),
+        (b"REDIS0011", "this is a Redis RDB file.*memdb import it"),
+    ):
+        Path(store.path).write_bytes(data)
+        with pytest.raises(NotRepairable, match=complaint):
+            planned(store, salvage=True)
 
 
 class _Failing(FileSystem):

@@ -18,6 +18,7 @@ from memdbd.commands.table import TYPES
 from memdbd.effects import CLOSE, NAMES, Damaged, decode, encode
 from memdbd.keyspace import Value
 from memdbd.persistence.replay import Replay
+from memdbd.structs.sortedset import SortedSet
 
 
 @pytest.fixture
@@ -91,6 +92,7 @@ ODDER = (*ODD, b"-1", b"inf", b"nan", b"\x00\r\n\xff", b"*0\r\n", b" ", b"SELECT
 # What is done to a key; {} is replaced by each odd word, as the key too.
 DONE: dict[str, list[str]] = {
     "APPEND": ["set k v", "append k {}"],
+    "COPY": ["rpush k {} b", "pexpireat k " + LATER, "copy k {} replace", "copy k {} db 3"],
     "DEL": ["set {} v", "del {}"],
     "HDEL": ["hset k {} 1 f 2", "hdel k {} {}"],
     "HDEL of all": ["hset k {} 1", "hdel k no {}"],
@@ -114,12 +116,7 @@ DONE: dict[str, list[str]] = {
     "PEXPIREAT in the past": ["set {} v", "pexpireat {} 1"],
     "PFADD": ["pfadd {}", "pfadd {} {} a", "pfcount {}", "pfmerge to {}"],
     "RENAME": ["set {} v pxat " + LATER, "rename {} to", "rename to {}"],
-    "RESTORE": [
-        "rpush k {} b",
-        "pexpireat k " + LATER,
-        "copy k {} replace",
-        "sort k alpha store to",
-    ],
+    "RESTORE": ["rpush k {} b", "pexpireat k " + LATER, "sort k alpha store to"],
     "SADD": ["sadd k {}", "sadd {} a {} {} b"],
     "SET": ["set {} {}", "set k {} ex 1 get", "set k {} keepttl", "incrby n 5", "getset k {}"],
     "SET with a deadline of 1": ["set {} {} pxat 1"],
@@ -200,6 +197,16 @@ def test_a_zero_keeps_its_sign_with_a_snapshot_between(world: World) -> None:
     assert same(replay.databases[0].values[b"k"], world.db.values[b"k"])
 
 
+@pytest.mark.parametrize("key", [b"k", b"-0.0"])
+def test_what_is_only_called_like_a_negative_zero_unpacks_nothing(world: World, key: bytes) -> None:
+    world.run(b"zadd", key, b"1", b"x")
+    world.run(b"zadd", key, b"2", b"-0.0")
+    made = again(world)[key]
+    assert isinstance(made, SortedSet)
+    assert made.is_packed
+    assert same(made, world.db.values[key])
+
+
 # What a change says of itself
 
 
@@ -249,6 +256,8 @@ def test_a_zero_keeps_its_sign_with_a_snapshot_between(world: World) -> None:
         ("set k v", "swapdb 0 2", [b"SWAPDB 0 2"]),
         ("set k v", "swapdb 2 2", []),
         ("set k v", "move k 3", [b"MOVE k 3"]),
+        ("set k v", "copy k to", [b"COPY k to DB 0 REPLACE"]),
+        ("rpush k a", "copy k k db 3", [b"COPY k k DB 3 REPLACE"]),
         ("set k v", "flushall", [b"FLUSHDB"]),
     ],
 )
@@ -285,10 +294,11 @@ def test_elements_that_are_more_than_their_registers_are_not_told(world: World) 
         [b"LSET", b"list", b"7", b"v"],
         [b"RENAME", b"no", b"k"],
         [b"RESTORE", b"k", b"0", b"no payload", b"REPLACE", b"ABSTTL"],
-        [b"DEL", b"no"],
         [b"LREM", b"list", b"0", b"no"],
         [b"PERSIST", b"k"],
         [b"MOVE", b"no", b"1"],
+        [b"COPY", b"no", b"k", b"DB", b"0", b"REPLACE"],
+        [b"COPY", b"k", b"to", b"DB", b"16", b"REPLACE"],
         [b"ZADD", b"zset", b"1.0", b"a"],
         [b"SWAPDB", b"1", b"1"],
     ],
@@ -314,3 +324,10 @@ def test_nothing_expires_in_a_replay() -> None:
     replay = Replay(TYPES_BY_NAME, {0: ({b"k": b"1"}, {b"k": -5})})
     replay.apply([[b"APPEND", b"k", b"2"], [b"SET", b"l", b"v", b"PXAT", b"1"]])
     assert replay.contents() == {0: ({b"k": b"12", b"l": b"v"}, {b"k": -5, b"l": 1})}
+
+
+def test_what_is_gone_may_be_deleted_once_more() -> None:
+    # It had expired when a snapshot of memory was made, and nothing could be journaled.
+    replay = Replay(TYPES_BY_NAME, {})
+    replay.apply([[b"DEL", b"no"], [b"SET", b"k", b"v"]])
+    assert replay.contents() == {0: ({b"k": b"v"}, {})}
