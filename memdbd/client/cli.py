@@ -139,18 +139,8 @@ def _run_tool(tool: toolbox.Tool) -> NoReturn:
     with blocking_restored(), tool.opened():
         run = Run(reactor)
         run.take_signals()
-        talking = tool.talk(reactor, endpoint, run.complain)
-
-        def interrupted(status: int) -> None:
-            talking.close()  # first, so that it still tells what it leaves behind
-            run.finish(status)
-
-        def failed(failure: Failure) -> None:
-            if run.status is None:  # otherwise it was interrupted
-                run.failed(failure)
-
-        run.on_signal = interrupted
-        ensureDeferred(talking).addCallback(run.finish).addErrback(failed)
+        running = ensureDeferred(tool.talk(reactor, endpoint, run.complain))
+        running.addCallback(run.finish).addErrback(run.failed)
         run.until_finished()
     raise SystemExit(run.status)
 

@@ -88,6 +88,8 @@ def test_large_items_go_one_by_one(name: str, items: Any) -> None:
     assert write(server, (0, b"huge", value, None))[0] == 1
     requests = [sum(map(len, words)) for words in server.asked if words[0] != "SELECT"]
     assert len(requests) > len(items)
+    pushed = [words for words in server.asked if words[0] in ("RPUSH", "SADD", "HSET", "ZADD")]
+    assert {words[1] for words in pushed} == {BUILT}  # and so in no transaction
     assert max(requests) < 2 * PIECE_BYTES
 
 

@@ -108,8 +108,12 @@ class TestSink:
         store, pipe = small(tmp_path / "d"), tmp_path / "pipe"
         os.mkfifo(pipe)
         with started("export", "--force", "--from", store.directory, pipe) as process:
-            assert pipe.read_bytes().count(b"\n") == 10
+            read: list[bytes] = []
+            thread = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+            thread.start()
             assert process.wait(PATIENCE) == 0
+            thread.join(PATIENCE)
+            assert [data.count(b"\n") for data in read] == [10]
         assert pipe.is_fifo()
 
     def test_a_link_is_followed(self, tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ class TestSource:
         pipe, directory = tmp_path / "pipe", tmp_path / "e"
         os.mkfifo(pipe)
         with started("import", "--into", directory, pipe) as process:
-            pipe.write_bytes(LINES)
+            threading.Thread(target=pipe.write_bytes, args=[LINES], daemon=True).start()
             assert process.wait(PATIENCE) == 0
         assert Store(directory).recovered().size == 1
 

@@ -128,6 +128,7 @@ def test_the_fields_of_info_are_redis_s(redis: Redis) -> None:
         "journal",
         "seconds_since_sync",
         "snapshot",
+        "snapshot_bytes",
         "snapshot_last_seconds",
         "snapshot_last_error",
     }
