@@ -12,7 +12,8 @@ an I/O error) is tried again until it works; its frame is kept. A *sync* that fa
 repeated, for the system may have dropped the very pages and say at the second attempt that all is
 well: what is on disk then is unknown, and all of memory has to be written to a new file. In both
 cases the clients of that turn get an error and are sent away, since nobody knows yet what becomes
-of their requests, and until then nobody is shown what was changed by them.
+of their requests, and until then nobody is shown what was changed by them. (That what was written
+is damaged later, others find out: :meth:`Committer.doubt`.)
 
 May import: busy, changes, clock, durability, effects, errors, health, turn, persistence.
 """

@@ -6,8 +6,9 @@ that are complete into the new one, which is then installed here. Until it is, a
 of that process, the old snapshot and all segments stay, and they tell everything; afterwards the
 segments that it covers are removed. One that fails is tried again, each time later.
 
-Only when a sync has failed is the snapshot made of memory, slice by slice: what is on disk then is
-unknown. No request is changing anything meanwhile.
+Where what is on disk is of no use, the snapshot is made of memory, slice by slice: when a sync has
+failed, when the compactor finds the files damaged, and when the journal could not be written for a
+while. No request is changing anything meanwhile.
 
 May import: busy, clock, committing, engines, persistence, and what they may import.
 """
