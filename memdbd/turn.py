@@ -78,7 +78,7 @@ class Turn:
 
     def is_late(self) -> bool:
         """Whether this turn has had its time, and new requests should wait for the next."""
-        if self.is_choked:
+        if self._taken_in >= self.CHOKED:  # is_choked, without a call for each read of a socket
             return True
         now = self._seconds()
         if self._late_from is None:
