@@ -4,7 +4,8 @@
 its help and its flag. Everything else (the flags, the environment variables, the sample file's
 check, the documentation) is derived from the fields.
 
-May import: errors, persistence.snapshot; durability and eviction for the names of their policies.
+May import: errors, limits, persistence.snapshot; durability and eviction for the names of their
+policies.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 from memdbd.durability import DURABILITIES, Durability
 from memdbd.errors import ConfigError
 from memdbd.eviction import POLICIES, Bounds, Policy
+from memdbd.limits import Limits
 from memdbd.persistence.snapshot import FILENAME
 
 ENVIRONMENT = "MEMDB_"  # what the names of our environment variables start with
@@ -41,6 +43,12 @@ def _text(raw: Any) -> str:
 
 # Names that other files of the directory have, or may have one day.
 _TAKEN = re.compile(r"journal\..*|memdbd\.lock|repair-.*|.*\.(torn|tmp|imported)(\.[0-9]+)?")
+
+
+def _path(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise ValueError("must be the path of a file")
+    return raw
 
 
 def _filename(raw: Any) -> str:
@@ -95,6 +103,12 @@ def _bytes(raw: Any) -> int:
     raise ValueError("must be a number of bytes, or one with kb, mb or gb behind it")
 
 
+def _password(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise ValueError("must be a text")
+    return raw
+
+
 def _switch(raw: Any) -> bool:
     words = {"true": True, "false": False}
     if isinstance(raw, str) and raw in words:
@@ -113,8 +127,18 @@ def _one_of(*words: str) -> Parse:
     return parse
 
 
-def _setting(default: Any, parse: Parse, help: str, *, flag: str = "") -> Any:
-    return dataclasses.field(default=default, metadata={"parse": parse, "help": help, "flag": flag})
+def _setting(default: Any, parse: Parse, help: str, *, flag: str = "", secret: bool = False) -> Any:
+    """A field of :class:`Config`. ``secret``: it has no flag, for all can see those, and is never
+    shown."""
+    metadata = {"parse": parse, "help": help, "flag": flag, "secret": secret}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+_LIMITS = Limits()
+
+
+def _limit(name: str, parse: Parse, help: str) -> Any:
+    return _setting(getattr(_LIMITS, name), parse, help)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +162,46 @@ class Config:
         _texts,
         "Twisted endpoint to listen on, beside the others, for Redis clients only, such as "
         "tcp:6379:interface=127.0.0.1; may be given several times",
+    )
+    backlog: int = _setting(
+        1024, _number(1, 65535), "connections that may wait to be accepted, at host and port"
+    )
+    auth: tuple[str, ...] = _setting(
+        (),
+        _texts,
+        "who may log in: a checker in the words of twistd's --auth (see --help-auth), such as "
+        "users:/etc/memdbd/users; may be given several times",
+    )
+    password: str = _setting(
+        "", _password, "password of the user default, who then has to log in", secret=True
+    )
+    allow_open: bool = _setting(
+        False,
+        _switch,
+        "whether to listen beyond this machine even though nobody has to log in: true or false",
+    )
+    tls_listen: tuple[str, ...] = _setting(
+        (),
+        _texts,
+        "Twisted endpoint to listen on, beside the others, with TLS, such as "
+        "tcp:65433:interface=0.0.0.0; may be given several times",
+    )
+    tls_cert: str = _setting(
+        "", _path, "PEM file with the certificate of this server, and those between it and its CA"
+    )
+    tls_key: str = _setting("", _path, "PEM file with the key of that certificate")
+    tls_ca: str = _setting(
+        "", _path, "PEM file with the certificates of the CAs that clients' are from"
+    )
+    tls_clients: str = _setting(
+        "no",
+        _one_of("no", "optional", "required"),
+        "whether clients with TLS have a certificate: no, optional or required",
+    )
+    tls_user: str = _setting(
+        "none",
+        _one_of("none", "cn"),
+        "whether a client with a certificate is the user that its common name says: none or cn",
     )
     data_dir: str = _setting("./memdb-data", _text, "directory of the data; made if missing")
     storage_file: str = _setting(FILENAME, _filename, "the snapshot's name in data_dir")
@@ -180,8 +244,62 @@ class Config:
     eviction: Policy = _setting(
         "noeviction", _one_of(*POLICIES), f"what gives way at a bound: {', '.join(POLICIES)}"
     )
-    subscriber_buffer: int = _setting(
-        32 * 1024 * 1024, _bytes, "bytes that may wait for a subscriber before it is cut"
+    max_clients: int = _limit(
+        "max_clients", _number(1), "how many clients there may be, if that many files may be open"
+    )
+    max_unauthenticated: int = _limit(
+        "max_unauthenticated", _number(1), "how many there may be that have not logged in"
+    )
+    login_timeout: float = _limit(
+        "login_timeout",
+        _number(0.001, 3600, whole=False),
+        "seconds to log in, and before that to finish a TLS handshake",
+    )
+    login_attempts: int = _limit(
+        "login_attempts", _number(1, 1000), "log-ins that fail before the connection ends"
+    )
+    idle_timeout: float = _limit(
+        "idle_timeout",
+        _number(0, 10**9, whole=False),
+        "seconds without a request before a client that does not subscribe is cut; 0: never",
+    )
+    tcp_keepalive: int = _limit(
+        "tcp_keepalive",
+        _number(0, 32767),
+        "seconds until a silent peer is asked whether it is still there; 0: never",
+    )
+    max_value: int = _limit("max_value", _bytes, "bytes of one argument")
+    max_request: int = _limit("max_request", _bytes, "bytes of one request")
+    max_line: int = _limit("max_line", _bytes, "bytes of a line of words, in the text dialect")
+    max_json_line: int = _limit(
+        "max_json_line", _bytes, "bytes of a line of JSON, in the text dialect"
+    )
+    max_pattern: int = _limit("max_pattern", _bytes, "bytes of a glob pattern")
+    unauthenticated_arguments: int = _limit(
+        "unauthenticated_arguments", _number(3), "words of a request, before a client has logged in"
+    )
+    unauthenticated_argument: int = _limit(
+        "unauthenticated_argument", _bytes, "bytes of one of these words"
+    )
+    unauthenticated_buffer: int = _limit(
+        "unauthenticated_buffer", _bytes, "bytes of such a request that is not complete yet"
+    )
+    pause_output: int = _limit(
+        "pause_output", _bytes, "bytes that wait for a client before no more is read from it"
+    )
+    output_limit: int = _limit(
+        "output_limit", _bytes, "bytes of replies that wait for a client before it is cut"
+    )
+    subscriber_buffer: int = _limit(
+        "subscriber_buffer", _bytes, "bytes of messages that wait for a client before it is cut"
+    )
+    subscriber_soft: int = _limit(
+        "subscriber_soft", _bytes, "the same, where they wait for subscriber_seconds"
+    )
+    subscriber_seconds: float = _limit(
+        "subscriber_seconds",
+        _number(0, 10**9, whole=False),
+        "seconds that subscriber_soft may be exceeded",
     )
     enable_debug_command: bool = _setting(
         False, _switch, "whether DEBUG is there, for clients of this machine: true or false"
@@ -200,7 +318,14 @@ class Config:
         if self.listen:
             return self.listen
         host = self.server_host.replace("\\", "\\\\").replace(":", "\\:")
-        return (f"tcp:{self.server_port}:interface={host}:backlog=1024",)
+        return (f"tcp:{self.server_port}:interface={host}:backlog={self.backlog}",)
+
+    @property
+    def limits(self) -> Limits:
+        """The settings that are limits of what clients may do."""
+        return Limits(
+            **{each.name: getattr(self, each.name) for each in dataclasses.fields(Limits)}
+        )
 
 
 SETTINGS: dict[str, dataclasses.Field[Any]] = {
@@ -258,4 +383,5 @@ def _parse(name: str, raw: Any, source: str, said: str) -> Any:
     try:
         return field.metadata["parse"](raw)
     except ValueError as error:
-        raise ConfigError(f"{source} {error}, not {raw!r}") from None
+        given = "" if field.metadata["secret"] else f", not {raw!r}"
+        raise ConfigError(f"{source} {error}{given}") from None

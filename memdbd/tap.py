@@ -43,6 +43,8 @@ T = TypeVar("T")
 def _parameters() -> list[list[str | None]]:
     parameters: list[list[str | None]] = []
     for name, field in SETTINGS.items():
+        if field.metadata["secret"]:
+            continue
         default = field.default
         shown = "" if default == () else f" [default: {default}]"
         parameters.append([config.flag_of(name), None, None, field.metadata["help"] + shown])
@@ -86,6 +88,16 @@ class Options(usage.Options):
 
     opt_resp.__doc__ = SETTINGS["resp"].metadata["help"]
 
+    def opt_tls_listen(self, endpoint: str) -> None:
+        self._multiple.setdefault("tls_listen", []).append(endpoint)
+
+    opt_tls_listen.__doc__ = SETTINGS["tls_listen"].metadata["help"]
+
+    def opt_auth(self, checker: str) -> None:
+        self._multiple.setdefault("auth", []).append(checker)
+
+    opt_auth.__doc__ = SETTINGS["auth"].metadata["help"]
+
     def opt_version(self) -> None:
         """Print the version and exit."""
         print(f"memdbd {__version__}")
@@ -107,7 +119,7 @@ class Options(usage.Options):
         flags: dict[str, Any] = {
             name: self[config.flag_of(name)]
             for name in SETTINGS
-            if name not in config.MULTIPLE and self[config.flag_of(name)] is not None
+            if self.get(config.flag_of(name)) is not None
         }
         flags |= self._multiple
         try:

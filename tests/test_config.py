@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memdbd.config import ENVIRONMENT, FORMATS, LEVELS, SETTINGS, Config, flag_of, load
+from memdbd.config import ENVIRONMENT, FORMATS, LEVELS, MULTIPLE, SETTINGS, Config, flag_of, load
 from memdbd.errors import ConfigError
 from memdbd.eviction import POLICIES, Bounds
 
@@ -326,7 +326,7 @@ class TestTheSample:
         shown = re.findall(r"^(?:# ?)?([a-z_]+) = (.+)$", SAMPLE.read_text("utf-8"), re.MULTILINE)
         values = {name: tomllib.loads(f"value = {text}")["value"] for name, text in shown}
         defaults: dict[str, Any] = {name: field.default for name, field in SETTINGS.items()}
-        assert values == defaults | {"listen": [], "resp": []}
+        assert values == defaults | {name: [] for name in MULTIPLE}
         assert [name for name, _ in shown] == list(SETTINGS)
 
     def test_as_it_is_it_changes_nothing(self) -> None:

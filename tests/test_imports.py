@@ -25,6 +25,7 @@ PURE = [
     "memdbd.structs",
     "memdbd.glob",
     "memdbd.audience",
+    "memdbd.limits",
     "memdbd.parameters",
     "memdbd.keyspace",
     "memdbd.eviction",

@@ -15,8 +15,11 @@ from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 
 from memdbd import __version__
-from memdbd.config import ENVIRONMENT, SETTINGS, Config, flag_of
+from memdbd.config import ENVIRONMENT, MULTIPLE, SETTINGS, Config, flag_of
 from memdbd.tap import Options
+
+# The others are secret, and all can see a flag.
+WITH_FLAGS = {name: field for name, field in SETTINGS.items() if not field.metadata["secret"]}
 
 
 @pytest.fixture(autouse=True)
@@ -62,8 +65,8 @@ class TestFlags:
         assert getattr(parsed(flag), name) == value
 
     def test_there_is_one_for_every_setting(self) -> None:
-        flags = {str(row[0]) for row in Options.optParameters} | {"listen", "resp"}
-        assert flags == {flag_of(name) for name in SETTINGS} | {"config"}
+        flags = {str(row[0]) for row in Options.optParameters} | set(map(flag_of, MULTIPLE))
+        assert flags == set(map(flag_of, WITH_FLAGS)) | {"config"}
 
     def test_listen_may_be_given_several_times(self) -> None:
         config = parsed("--listen", "tcp:1", "--listen", "unix:/tmp/s")
@@ -136,7 +139,7 @@ class TestHelp:
     def test_tells_of_every_setting_what_it_does_and_its_default(self) -> None:
         # Lines are broken at hyphens too.
         shown = re.sub(r"\s+", "", str(Options()))
-        for name, field in SETTINGS.items():
+        for name, field in WITH_FLAGS.items():
             # A flag that may be given several times has only its doc string for a help.
             told = field.metadata["help"].split(" [")[0]
             assert f"--{flag_of(name)}=" in shown
