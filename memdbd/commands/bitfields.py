@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memdbd.commands.access import CHANGED, READ, Accesses
 from memdbd.commands.arguments import INT64_MAX, Words, integer
 from memdbd.commands.bits import check_writable, read_offset
 from memdbd.commands.context import Context
@@ -158,11 +159,24 @@ OPERATIONS_TAIL = Tail(
 )
 
 
+# How many words these take, which write nothing.
+_READ_ONLY = {b"GET": 2, b"OVERFLOW": 1}
+
+
+def _access(argv: Sequence[bytes]) -> Accesses:
+    """The key is only read where nothing else is asked for, and all that is complete."""
+    at = 2
+    while at < len(argv):
+        at += 1 + _READ_ONLY.get(argv[at].upper(), len(argv))
+    return READ if at == len(argv) else CHANGED
+
+
 @command(
     "bitfield",
     KEY,
     OPERATIONS_TAIL,
     flags=Flag.WRITE | Flag.GROWS,
+    access=_access,
     summary="Read and write numbers of 1 to 64 bits anywhere in a value",
     complexity="O(1) an operation; O(n) for all that write, n being the new length in bytes",
     differs=f"{LESS_GROWTH} A key that comes to be is announced, whether or not anything could be "

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import and_, or_, xor
 
+from memdbd.commands.access import MADE
 from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
@@ -202,6 +203,7 @@ OPERATIONS: dict[bytes, Callable[[int, int], int]] = {b"AND": and_, b"OR": or_, 
     DESTINATION,
     Param("key", is_key=True, many=True),
     flags=Flag.WRITE | Flag.GROWS,
+    access=MADE,
     summary="Keep the AND, OR, XOR or NOT of values bit by bit; gives the length in bytes",
     complexity="O(n), n being the longest value's bytes",
 )

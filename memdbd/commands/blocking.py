@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil, ldexp
 from typing import Any, TypeVar
 
+from memdbd.commands.access import KeyRange
 from memdbd.commands.arguments import INT64_MAX, Words, at_least, number_of_keys
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KeyRange, Tail
+from memdbd.commands.spec import Tail
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import NULL_ARRAY, Reply
 from memdbd.structs import longdouble

@@ -15,6 +15,7 @@ from zlib import crc32
 
 import orjson
 
+from memdbd.commands.access import WRITTEN
 from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context, Server
 from memdbd.commands.expiry import MILLISECONDS, MILLISECONDS_AT, deadline_of
@@ -48,6 +49,7 @@ def dump(ctx: Context, key: bytes) -> bytes | None:
     Param("payload"),
     Tail("[REPLACE] [ABSTTL] [IDLETIME <seconds>] [FREQ <frequency>]"),
     flags=Flag.WRITE | Flag.GROWS | Flag.DANGEROUS,
+    access=WRITTEN,
     summary="Set a key to what DUMP gave, to expire in so many milliseconds (0: never)",
     complexity="O(n) with n bytes in the value",
     differs=f"{DIFFERS} IDLETIME and FREQ are checked, and have no meaning here. A time beyond 64 "

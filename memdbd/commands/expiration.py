@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memdbd.commands.access import WRITTEN
 from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.expiry import (
@@ -35,6 +36,7 @@ IN_SORTED_ORDER = "O(log n) with n deadlines"
     Param("seconds"),
     CONDITIONS,
     flags=EXPIRE,
+    access=WRITTEN,
     summary="Let a key expire in so many seconds: 1, or 0 if there is no such key",
     complexity=IN_SORTED_ORDER,
 )
@@ -48,6 +50,7 @@ def expire(ctx: Context, key: bytes, seconds: bytes, *conditions: bytes) -> int:
     Param("milliseconds"),
     CONDITIONS,
     flags=EXPIRE,
+    access=WRITTEN,
     summary="Let a key expire in so many milliseconds",
     complexity=IN_SORTED_ORDER,
 )
@@ -61,6 +64,7 @@ def pexpire(ctx: Context, key: bytes, milliseconds: bytes, *conditions: bytes) -
     Param("unix-seconds"),
     CONDITIONS,
     flags=EXPIRE,
+    access=WRITTEN,
     summary="Let a key expire at a time in seconds since 1970",
     complexity=IN_SORTED_ORDER,
 )
@@ -74,6 +78,7 @@ def expireat(ctx: Context, key: bytes, seconds: bytes, *conditions: bytes) -> in
     Param("unix-milliseconds"),
     CONDITIONS,
     flags=EXPIRE,
+    access=WRITTEN,
     summary="Let a key expire at a time in milliseconds since 1970",
     complexity=IN_SORTED_ORDER,
 )
@@ -184,6 +189,7 @@ def _deadline(ctx: Context, key: bytes) -> int:
     "persist",
     KEY,
     flags=EXPIRE,
+    access=WRITTEN,
     summary="Take the deadline off a key: 1, or 0 if it has none",
     complexity=IN_SORTED_ORDER,
 )

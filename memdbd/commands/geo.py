@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memdbd.commands.access import WRITTEN
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
@@ -70,6 +71,7 @@ def _scores(ctx: Context, key: bytes, members: Sequence[bytes]) -> list[float | 
     KEY,
     Tail("[NX|XX] [CH] <longitude> <latitude> <member> …", least=3),
     flags=Flag.WRITE | Flag.GROWS,
+    access=WRITTEN,
     summary="Add places, or move them",
     complexity="O(log n) a place",
 )

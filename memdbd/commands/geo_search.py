@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from memdbd.commands.access import MADE, STORED, FindKeys
 from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.geo import coordinates, metres_of, position, shown_distance
-from memdbd.commands.spec import DESTINATION, KEY, FindKeys, Flag, Param, Tail, command
+from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.zsets import MEMBER, ZSET, store_result
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Record, Reply
@@ -222,6 +223,7 @@ def geosearch(ctx: Context, key: bytes, *words: bytes) -> Reply:
     Param("source", is_key=True),
     Tail(f"{_SEARCHES} [STOREDIST]", least=5),
     flags=Flag.WRITE | Flag.GROWS,
+    access=MADE,
     summary="Make a sorted set of the places in a circle or a box, or of how far they are",
     complexity=O_SEARCH,
     differs=DIFFERS,
@@ -240,16 +242,22 @@ RADIUS, UNIT = Param("radius"), Param("unit")
 
 
 _STORES = (b"STORE", b"STOREDIST")
+ALL_ARE_KEYS = (
+    "Where STORE or STOREDIST is said more than once, a user needs the right to all of those keys; "
+    "in Redis, to the first."
+)
 
 
 def _keys(options_at: int) -> FindKeys:
-    """The key that is searched, and those in which something is stored: as Redis tells them, the
-    first behind either word."""
+    """The key that is searched, and those in which something is stored: as Redis tells them, first
+    those behind STORE. Of a word that is there more than once, Redis tells only the first key and
+    stores to the last, to which the user may have no right: all are told here."""
 
     def find(argv: Sequence[bytes]) -> Sequence[bytes]:
-        words = [word.upper() for word in argv[options_at:-1]]
-        stores = (words.index(word) for word in _STORES if word in words)
-        return [argv[1], *(argv[options_at + at + 1] for at in stores)]
+        words = [word.upper() for word in argv[:-1]]
+        options = range(options_at, len(words))
+        behind = [at + 1 for store in _STORES for at in options if words[at] == store]
+        return [*argv[1:2], *(argv[at] for at in behind)]
 
     return find
 
@@ -295,9 +303,11 @@ def _around_member(ctx: Context, key: bytes, words: Sequence[bytes], *, stores: 
     UNIT,
     SHOWS_OR_STORES,
     flags=Flag.WRITE | Flag.GROWS,
+    access=STORED,
     summary="The places around a position",
     complexity=O_SEARCH,
     keys=_keys(6),
+    differs=ALL_ARE_KEYS,
 )
 def georadius(ctx: Context, key: bytes, *words: bytes) -> Reply:
     return _around_position(ctx, key, words, stores=True)
@@ -327,9 +337,11 @@ def georadius_ro(ctx: Context, key: bytes, *words: bytes) -> Reply:
     UNIT,
     SHOWS_OR_STORES,
     flags=Flag.WRITE | Flag.GROWS,
+    access=STORED,
     summary="The places around a place of the same set",
     complexity=O_SEARCH,
     keys=_keys(5),
+    differs=ALL_ARE_KEYS,
 )
 def georadiusbymember(ctx: Context, key: bytes, *words: bytes) -> Reply:
     return _around_member(ctx, key, words, stores=True)

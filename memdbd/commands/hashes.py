@@ -8,6 +8,7 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any
 
+from memdbd.commands.access import ASKED, WRITTEN
 from memdbd.commands.arguments import INT64_MAX, INT64_MIN, integer
 from memdbd.commands.context import Context
 from memdbd.commands.sampling import DIFFERS, chosen, read_options
@@ -67,6 +68,7 @@ def _value(ctx: Context, key: bytes, field: bytes) -> bytes | None:
     KEY,
     FIELDS_AND_VALUES,
     flags=PUTS,
+    access=WRITTEN,
     summary="Set fields of a hash; gives how many are new",
     complexity="O(1) a field",
 )
@@ -79,6 +81,7 @@ def hset(ctx: Context, key: bytes, *words: bytes) -> int:
     KEY,
     FIELDS_AND_VALUES,
     flags=PUTS,
+    access=WRITTEN,
     summary="Set fields of a hash",
     complexity="O(1) a field",
 )
@@ -104,6 +107,7 @@ def _set(ctx: Context, key: bytes, words: tuple[bytes, ...], asked: Command) -> 
     FIELD,
     VALUE,
     flags=PUTS,
+    access=WRITTEN,
     summary="Set a field of a hash, unless it is there: 1, or 0 if it is",
     complexity="O(1)",
 )
@@ -182,6 +186,7 @@ def hvals(ctx: Context, key: bytes) -> list[bytes]:
     KEY,
     FIELDS,
     flags=Flag.WRITE | Flag.FAST,
+    access=WRITTEN,
     summary="Delete fields of a hash; gives how many there were",
     complexity="O(1) a field",
 )
@@ -198,6 +203,7 @@ def hdel(ctx: Context, key: bytes, *names: bytes) -> int:
     KEY,
     FIELD,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="Whether a hash has a field, 1 or 0",
     complexity="O(1)",
 )
@@ -209,6 +215,7 @@ def hexists(ctx: Context, key: bytes, field: bytes) -> int:
     "hlen",
     KEY,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="Count the fields of a hash",
     complexity="O(1)",
 )
@@ -221,6 +228,7 @@ def hlen(ctx: Context, key: bytes) -> int:
     KEY,
     FIELD,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="The length of a field's value in bytes; 0 if it is not there",
     complexity="O(1)",
 )

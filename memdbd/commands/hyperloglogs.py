@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from memdbd.commands.access import WRITTEN, Access
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, KEYS, Flag, Param, command
 from memdbd.commands.strings import STRING
@@ -49,6 +50,7 @@ def _looking_inside() -> Iterator[None]:
     KEY,
     Param("element", optional=True, many=True),
     flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    access=WRITTEN,
     summary="Add elements to a HyperLogLog: 1 if that changes what it tells, or 0",
     complexity="O(1) an element",
 )
@@ -94,8 +96,10 @@ def _count_one(ctx: Context, key: bytes, value: bytes) -> int:
     KEY,
     Param("source", is_key=True, optional=True, many=True),
     flags=Flag.WRITE | Flag.GROWS,
+    access=(Access.BOTH, Access.READ),
     summary="Add to a HyperLogLog all that was added to others",
     complexity="O(n), n being the HyperLogLogs",
+    differs="Without others, a user needs the right to the key all the same; in Redis, to none.",
 )
 def pfmerge(ctx: Context, key: bytes, *sources: bytes) -> Status:
     value = _get(ctx, key)

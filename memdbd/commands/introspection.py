@@ -1,18 +1,21 @@
 """COMMAND: the command table, as programs ask for it.
 
 Strategy: everything is derived from the records. Redis's groups and categories are told by what
-a command works on, which the table says, and by its flags; what has no equivalent here (tips, key
-specifications) is empty, which clients take for "not known".
+a command works on, which the table says, and by its flags; what has no equivalent here (tips) is
+empty, which clients take for "not known". Keys have a specification for each right that they need;
+where only a request says whether there are more, that of the others is unknown.
 
-May import: context, spec and what they may import, and glob.
+May import: context, spec and what they may import, categories and glob.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from memdbd.commands.access import Access, CountedKeys, KeyRange
+from memdbd.commands.categories import categories
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Command, Container, Flag, KeyRange, Param, Tail, command
+from memdbd.commands.spec import Command, Container, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.glob import matcher
 from memdbd.replies import Members, Reply, Status
@@ -30,22 +33,7 @@ _FLAGS = (
     ("pubsub", Flag.PUBSUB),
     ("blocking", Flag.BLOCKING),
     ("fast", Flag.FAST),
-)
-# Redis's categories, in its order.
-CATEGORIES = (
-    "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap",
-    "hyperloglog", "geo", "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous",
-    "connection", "transaction", "scripting",
-)  # fmt: skip
-_CATEGORIES = (
-    ("write", Flag.WRITE),
-    ("read", Flag.READ),
-    ("admin", Flag.ADMIN),
-    ("dangerous", Flag.ADMIN | Flag.DANGEROUS),
-    ("pubsub", Flag.PUBSUB),
-    ("blocking", Flag.BLOCKING),
-    ("connection", Flag.CONNECTION),
-    ("transaction", Flag.TRANSACTION),
+    ("no_auth", Flag.NO_AUTH),
 )
 # Redis's names of the groups in its documentation, where they are not those of the categories.
 _GROUPS = {"keyspace": "generic", "sortedset": "sorted-set"}
@@ -61,7 +49,6 @@ _SHARD_CHANNELS = {
     "ssubscribe": KeyRange(1, -1),
     "sunsubscribe": KeyRange(1, -1),
 }
-_ALSO_ADMIN = frozenset({"lastsave", "role"})  # they are in that category without the flag
 
 
 def _flags(record: Command) -> list[Status]:
@@ -71,14 +58,67 @@ def _flags(record: Command) -> list[Status]:
     return flags
 
 
-def categories(record: Command) -> list[str]:
-    """The names of the categories that a command belongs to, without their ``@``."""
-    found = {name for name, flag in _CATEGORIES if record.flags & flag}
-    if record.name in _ALSO_ADMIN:
-        found.add("admin")
-    found.update(record.kinds)
-    found.add("fast" if record.flags & Flag.FAST else "slow")
-    return sorted(found, key=CATEGORIES.index)
+# What Redis says of a key that needs such a right; of writing, it has more words than these.
+_ACCESS_FLAGS = {
+    Access.NONE: ("RO",),
+    Access.READ: ("RO", "access"),
+    Access.WRITE: ("RW", "update"),
+    Access.BOTH: ("RW", "access", "update"),
+}
+
+
+def _access_flags(access: Access) -> list[Status]:
+    return [Status(name) for name in _ACCESS_FLAGS[access]]
+
+
+# Where the keys of a specification are: it begins at a word, and finds them from there.
+Found = tuple[int, str, dict[str, Reply]]
+_UNKNOWN: Found = (0, "unknown", {})
+
+
+def _found_range(first: int, last: int, step: int = 1) -> Found:
+    """Keys at fixed places; Redis counts the last from the first on, or from the end."""
+    last = last if last < 0 else last - first
+    return first, "range", {"lastkey": last, "keystep": step, "limit": 0}
+
+
+def _places(record: Command) -> list[Found]:
+    """Where the keys are, separately for each of the rights that they need."""
+    found, keys = record.find_keys, record.key_range
+    if isinstance(found, CountedKeys):
+        number: dict[str, Reply] = {"keynumidx": 0, "firstkey": 1, "keystep": 1}
+        return [*(_found_range(at, at) for at in found.more), (found.at, "keynum", number)]
+    if found is not keys:
+        return [_found_range(keys.first, keys.last), _UNKNOWN]
+    rights = len(record.access) if isinstance(record.access, tuple) else 1
+    firsts = [keys.first + keys.step * at for at in range(rights)]
+    alone = [_found_range(first, first) for first in firsts[:-1]]
+    return [*alone, _found_range(firsts[-1], keys.last, keys.step)]
+
+
+def _key_specs(record: Command) -> list[Reply]:
+    shards = _SHARD_CHANNELS.get(record.name)
+    if shards is not None:
+        return [_key_spec([Status("not_key")], _found_range(shards.first, shards.last))]
+    if record.has_fixed_keys and not record.key_range.first:
+        return []
+    places = _places(record)
+    if isinstance(record.access, tuple):
+        rights = [record.access[min(at, len(record.access) - 1)] for at in range(len(places))]
+        flags = list(map(_access_flags, rights))
+    else:
+        flags = [[*_access_flags(Access.BOTH), Status("variable_flags")] for _ in places]
+    return list(map(_key_spec, flags, places))
+
+
+def _key_spec(flags: list[Status], found: Found) -> Reply:
+    first, kind, about = found
+    begin: dict[str, Reply] = {"type": "index", "spec": {"index": first}}
+    return {
+        "flags": Members(flags),
+        "begin_search": begin if first else {"type": kind, "spec": about},
+        "find_keys": {"type": kind, "spec": about},
+    }
 
 
 def _shown(record: Command, subcommands: Iterable[Command] = ()) -> list[Reply]:
@@ -92,7 +132,7 @@ def _shown(record: Command, subcommands: Iterable[Command] = ()) -> list[Reply]:
         keys.step,
         Members([Status(f"@{name}") for name in categories(record)]),
         Members([]),
-        Members([]),
+        Members(_key_specs(record)),
         Members([_shown(each) for each in subcommands]),
     ]
 
@@ -155,7 +195,7 @@ def command_count(ctx: Context) -> int:
     flags=ABOUT,
     summary="Describe some commands, for programs",
     complexity="O(1) a command",
-    differs="Without tips, key specifications, and the flags of loading, replicas and modules.",
+    differs="Without tips, notes, and the flags of loading, replicas and modules.",
 )
 def command_info(ctx: Context, *names: bytes) -> list[Reply]:
     if not names:
@@ -306,14 +346,13 @@ def command_getkeys(ctx: Context, *argv: bytes) -> list[bytes]:
     flags=ABOUT,
     summary="Tell the keys of a request, and whether it reads or writes them",
     complexity="O(n), n being the arguments",
-    differs="Tells RW or RO of all keys alike.",
+    differs="Tells of all that writes that it is an update, also of what adds or deletes.",
 )
 def command_getkeysandflags(ctx: Context, *argv: bytes) -> list[Reply]:
     record = _request(ctx, argv)
-    flags = [Status("RW"), Status("access"), Status("update")]
-    if not record.writes:
-        flags = [Status("RO"), Status("access")]
-    return [[key, Members(flags)] for key in _keys_of(record, argv)]
+    keys = _keys_of(record, argv)
+    access = record.access_of(argv, keys)
+    return [[key, Members(_access_flags(each))] for key, each in zip(keys, access, strict=True)]
 
 
 COMMANDS = (

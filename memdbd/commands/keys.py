@@ -5,6 +5,7 @@ May import: context, databases, scanning, spec, types and what they may import.
 
 from __future__ import annotations
 
+from memdbd.commands.access import ASKED, MOVED, STORED, WRITTEN
 from memdbd.commands.arguments import Words
 from memdbd.commands.context import Context
 from memdbd.commands.databases import database, read_index
@@ -26,6 +27,7 @@ NO_SUCH_KEY = "no such key"
     "del",
     KEYS,
     flags=Flag.WRITE,
+    access=WRITTEN,
     summary="Delete keys; gives how many there were",
     complexity="O(n) with n keys, however much they hold",
 )
@@ -37,6 +39,7 @@ def del_(ctx: Context, *keys: bytes) -> int:
     "unlink",
     KEYS,
     flags=Flag.WRITE | Flag.FAST,
+    access=WRITTEN,
     summary="Delete keys, as del does; gives how many there were",
     complexity="O(n) with n keys, however much they hold",
 )
@@ -44,7 +47,7 @@ def unlink(ctx: Context, *keys: bytes) -> int:
     return sum(map(ctx.db.delete, keys))
 
 
-@command("delete", KEY, flags=Flag.WRITE, summary="Delete a key", complexity="O(1)")
+@command("delete", KEY, flags=Flag.WRITE, access=WRITTEN, summary="Delete a key", complexity="O(1)")
 def delete(ctx: Context, key: bytes) -> int:
     return int(ctx.db.delete(key))
 
@@ -58,6 +61,7 @@ def delete_in_text(ctx: Context, key: bytes) -> Status:
     "exists",
     KEYS,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="Count the keys that are there",
     complexity="O(n) with n keys to look for",
 )
@@ -69,6 +73,7 @@ def exists(ctx: Context, *keys: bytes) -> int:
     "touch",
     KEYS,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="Count the keys that are there, as a use of each",
     complexity="O(n) with n keys to look for",
 )
@@ -124,6 +129,7 @@ def randomkey(ctx: Context) -> bytes | None:
     "type",
     KEY,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="Name the type of a key's value, or none",
     complexity="O(1)",
 )
@@ -139,6 +145,7 @@ def _type_of(ctx: Context, key: bytes) -> str:
     "object encoding",
     KEY,
     flags=Flag.READ,
+    access=ASKED,
     summary="Name how Redis would keep the value",
     complexity="O(1)",
     differs="Told from the value as it is; Redis also considers what it was before.",
@@ -152,6 +159,7 @@ def object_encoding(ctx: Context, key: bytes) -> bytes | None:
     "object refcount",
     KEY,
     flags=Flag.READ,
+    access=ASKED,
     summary="Count who shares the value: only its key",
     complexity="O(1)",
     differs="Always 1; Redis shares small numbers.",
@@ -164,6 +172,7 @@ def object_refcount(ctx: Context, key: bytes) -> int | None:
     "object idletime",
     KEY,
     flags=Flag.READ,
+    access=ASKED,
     summary="Seconds since the last use, as far as they are known",
     complexity="O(1)",
     differs="Always 0: of uses only the order is kept.",
@@ -176,6 +185,7 @@ def object_idletime(ctx: Context, key: bytes) -> int | None:
     "object freq",
     KEY,
     flags=Flag.READ,
+    access=ASKED,
     summary="How often the key is used: no policy here counts that",
     complexity="O(1)",
 )
@@ -196,6 +206,7 @@ def object_freq(ctx: Context, key: bytes) -> None:
     KEY,
     NEW,
     flags=Flag.WRITE,
+    access=MOVED,
     summary="Rename a key, over what is there",
     complexity="O(1)",
 )
@@ -212,6 +223,7 @@ def rename(ctx: Context, key: bytes, new: bytes) -> Status:
     KEY,
     NEW,
     flags=Flag.WRITE | Flag.FAST,
+    access=MOVED,
     summary="Rename a key: 1, or 0 if there is one of that name",
     complexity="O(1)",
 )
@@ -227,6 +239,7 @@ def renamenx(ctx: Context, key: bytes, new: bytes) -> int:
     DESTINATION,
     Tail("[DB <index>] [REPLACE]"),
     flags=Flag.WRITE | Flag.GROWS,
+    access=STORED,
     summary="Copy a key's value and deadline: 1, or 0 if there is none or it is there already",
     complexity="O(n) with n items in the value",
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from memdbd.commands.access import MOVED, counted_keys
 from memdbd.commands.arguments import Words
 from memdbd.commands.blocking import (
     ALL_BUT_THE_LAST,
@@ -20,7 +21,7 @@ from memdbd.commands.blocking import (
 )
 from memdbd.commands.context import Context
 from memdbd.commands.lists import LEFT, LIST, RIGHT, End, take, take_one
-from memdbd.commands.spec import DESTINATION, Flag, Param, Tail, command, counted_keys
+from memdbd.commands.spec import DESTINATION, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import NULL_ARRAY, NullArray, Reply
 
@@ -100,6 +101,7 @@ MOVE = Flag.WRITE | Flag.GROWS
     FROM,
     TO,
     flags=MOVE,
+    access=MOVED,
     summary="Move the element at one end of a list to an end of another list, or of the same",
     complexity="O(1)",
 )
@@ -112,6 +114,7 @@ def lmove(ctx: Context, source: bytes, destination: bytes, out: End, into: End) 
     SOURCE,
     DESTINATION,
     flags=MOVE,
+    access=MOVED,
     summary="Move the last element of a list to the front of another list, or of the same",
     complexity="O(1)",
 )
@@ -127,6 +130,7 @@ def rpoplpush(ctx: Context, source: bytes, destination: bytes) -> bytes | None:
     TO,
     TIMEOUT,
     flags=MOVE | Flag.BLOCKING,
+    access=MOVED,
     summary=f"The same as lmove as soon as there is an element; {FOREVER}",
     complexity="O(1)",
 )
@@ -142,6 +146,7 @@ def blmove(
     DESTINATION,
     TIMEOUT,
     flags=MOVE | Flag.BLOCKING,
+    access=MOVED,
     summary=f"The same as rpoplpush as soon as there is an element; {FOREVER}",
     complexity="O(1)",
 )

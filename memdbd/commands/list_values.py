@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import compress, count, islice
 
+from memdbd.commands.access import WRITTEN
 from memdbd.commands.arguments import INT64_MIN, Words, at_least, integer
 from memdbd.commands.context import Context
 from memdbd.commands.lists import LIST, List
@@ -32,6 +33,7 @@ def _side(raw: bytes) -> int:
     Param("pivot"),
     VALUE,
     flags=Flag.WRITE | Flag.GROWS,
+    access=WRITTEN,
     summary="Insert an element beside another, the first that is equal to pivot; gives the new "
     "length, -1 where there is no such element, 0 where there is no list",
     complexity="O(n), n being the elements of the list",
@@ -55,6 +57,7 @@ def linsert(ctx: Context, key: bytes, side: int, pivot: bytes, value: bytes) -> 
     Param("count", integer),
     VALUE,
     flags=Flag.WRITE,
+    access=WRITTEN,
     summary="Remove the first so many elements that are equal to value; the last ones for a "
     "negative count, all for 0; gives how many there were",
     complexity="O(n), n being the elements of the list",

@@ -18,6 +18,7 @@ from itertools import islice
 from sys import getsizeof
 from typing import Any
 
+from memdbd.commands.access import ASKED, WRITTEN
 from memdbd.commands.arguments import integer, natural
 from memdbd.commands.context import Context
 from memdbd.commands.sizes import sampled
@@ -78,6 +79,7 @@ PUSH = Flag.WRITE | Flag.GROWS | Flag.FAST
     KEY,
     ELEMENTS,
     flags=PUSH,
+    access=WRITTEN,
     summary="Put elements in front of a list, one after the other; gives its new length",
     complexity="O(1) an element",
 )
@@ -95,6 +97,7 @@ def lpush(ctx: Context, key: bytes, *elements: bytes) -> int:
     KEY,
     ELEMENTS,
     flags=PUSH,
+    access=WRITTEN,
     summary="Put elements behind a list; gives its new length",
     complexity="O(1) an element",
 )
@@ -112,6 +115,7 @@ def rpush(ctx: Context, key: bytes, *elements: bytes) -> int:
     KEY,
     ELEMENTS,
     flags=PUSH,
+    access=WRITTEN,
     summary="Put elements in front of a list; gives its new length, or 0 if there is none",
     complexity="O(1) an element",
 )
@@ -124,6 +128,7 @@ def lpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
     KEY,
     ELEMENTS,
     flags=PUSH,
+    access=WRITTEN,
     summary="Put elements behind a list; gives its new length, or 0 if there is none",
     complexity="O(1) an element",
 )
@@ -189,7 +194,12 @@ def take(ctx: Context, key: bytes, items: List, end: End, number: int) -> list[b
 
 
 @command(
-    "llen", KEY, flags=Flag.READ | Flag.FAST, summary="Count a list's elements", complexity="O(1)"
+    "llen",
+    KEY,
+    flags=Flag.READ | Flag.FAST,
+    access=ASKED,
+    summary="Count a list's elements",
+    complexity="O(1)",
 )
 def llen(ctx: Context, key: bytes) -> int:
     return len(LIST.get(ctx.db, key) or ())
@@ -258,6 +268,7 @@ def lindex(ctx: Context, key: bytes, index: bytes) -> bytes | None:
     Param("index"),
     VALUE,
     flags=Flag.WRITE | Flag.GROWS,
+    access=WRITTEN,
     summary="Replace the element at one place of a list",
     complexity="O(n), n being the places to the nearer end",
 )
@@ -279,6 +290,7 @@ def lset(ctx: Context, key: bytes, index: bytes, value: bytes) -> Status:
     START,
     STOP,
     flags=Flag.WRITE,
+    access=WRITTEN,
     summary="Leave nothing of a list but what is from one place to another",
     complexity="O(n), n being the elements that go, or those that stay if they are fewer",
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sys import getsizeof
 
+from memdbd.commands.access import ASKED
 from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Flag, Tail, command
@@ -20,6 +21,7 @@ from memdbd.replies import OK, Reply, Status, Verbatim
     KEY,
     Tail("[SAMPLES <count>]"),
     flags=Flag.READ,
+    access=ASKED,
     summary="Estimate the bytes that a key and its value take",
     complexity="O(1)",
     differs="Always looks at a few items of a value; SAMPLES changes nothing.",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from memdbd.commands.access import KeyRange
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Command, Flag, Param, command
 from memdbd.glob import matcher
@@ -84,6 +85,8 @@ def _joins(kind: _Kind, name: str, what: str) -> Command:
         flags=LISTENS,
         summary=f"Have the messages of {what} sent on this connection",
         complexity=f"O(1) a {name}",
+        channels=KeyRange(1, -1),
+        channel_patterns=kind is _PATTERNS,
     )
     def join(ctx: Context, *names: bytes) -> Several:
         return kind.subscribe(ctx, names)
@@ -130,6 +133,7 @@ sunsubscribe = _leaves(_SHARDS, "channel", "shard channels")
     flags=Flag.PUBSUB | Flag.FAST,
     summary="Send a message to all subscribers of a channel; gives how many they are",
     complexity="O(n+m), n being the subscribers and m the patterns there are",
+    channels=KeyRange(1, 1),
 )
 def publish(ctx: Context, channel: bytes, message: bytes) -> int:
     return ctx.channels.publish(channel, message)
@@ -148,6 +152,7 @@ def publish_in_text(ctx: Context, channel: bytes, message: bytes) -> Status:
     flags=Flag.PUBSUB | Flag.FAST,
     summary="Send a message to all subscribers of a shard channel; gives how many they are",
     complexity="O(n), n being the subscribers",
+    channels=KeyRange(1, 1),
 )
 def spublish(ctx: Context, channel: bytes, message: bytes) -> int:
     return ctx.channels.publish_to_shard(channel, message)

@@ -5,17 +5,12 @@ May import: context, spec and what they may import.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from memdbd.commands.access import CountedKeys
 from memdbd.commands.arguments import FREEING, Words
 from memdbd.commands.context import Context
-from memdbd.commands.spec import Flag, Param, Tail, command, counted_keys
+from memdbd.commands.spec import Flag, Param, Tail, command
 from memdbd.errors import CommandError, shown
 from memdbd.replies import OK, Status
-
-
-def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
-    return () if argv[2] == b"0" else counted_keys(2)(argv)
 
 
 @command(
@@ -80,7 +75,7 @@ def function_list(ctx: Context, *arguments: bytes) -> list[bytes]:
 @command(
     "evalsha",
     Tail("<sha1> <numkeys> [<key> …] [<argument> …]", least=2),
-    keys=_keys,
+    keys=CountedKeys(2, least=0),
     flags=Flag.SERVER,
     summary="Answer that there is no such script",
     complexity="O(1)",

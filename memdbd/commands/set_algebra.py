@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import filterfalse, islice
 
+from memdbd.commands.access import MADE, counted_keys
 from memdbd.commands.arguments import Words, limit_of_count, number_of_keys
 from memdbd.commands.context import Context
 from memdbd.commands.sets import SET
-from memdbd.commands.spec import DESTINATION, KEYS, STORES, Flag, Param, Tail, command, counted_keys
+from memdbd.commands.spec import DESTINATION, KEYS, STORES, Flag, Param, Tail, command
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Members
 from memdbd.structs.pooled import PooledSet
@@ -74,6 +75,7 @@ def sinter(ctx: Context, *keys: bytes) -> Members:
     DESTINATION,
     KEYS,
     flags=STORES,
+    access=MADE,
     summary="Store the members that all sets have; gives how many",
     complexity=O_INTERSECTION,
 )
@@ -124,6 +126,7 @@ def sunion(ctx: Context, *keys: bytes) -> Members:
     DESTINATION,
     KEYS,
     flags=STORES,
+    access=MADE,
     summary="Store the members that any of the sets has; gives how many",
     complexity=O_UNION,
 )
@@ -147,6 +150,7 @@ def sdiff(ctx: Context, *keys: bytes) -> Members:
     DESTINATION,
     KEYS,
     flags=STORES,
+    access=MADE,
     summary="Store the members that only the first set has; gives how many",
     complexity=O_DIFFERENCE,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any
 
+from memdbd.commands.access import ASKED, MOVED, WRITTEN
 from memdbd.commands.arguments import integer, natural
 from memdbd.commands.context import Context
 from memdbd.commands.sampling import DIFFERS, chosen, read_count
@@ -58,6 +59,7 @@ MEMBERS = Param("member", many=True)
     KEY,
     MEMBERS,
     flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    access=WRITTEN,
     summary="Add members to a set; gives how many are new",
     complexity="O(1) a member",
 )
@@ -78,6 +80,7 @@ def sadd(ctx: Context, key: bytes, *members: bytes) -> int:
     KEY,
     MEMBERS,
     flags=Flag.WRITE | Flag.FAST,
+    access=WRITTEN,
     summary="Remove members from a set; gives how many were there",
     complexity="O(1) a member",
 )
@@ -97,6 +100,7 @@ def srem(ctx: Context, key: bytes, *members: bytes) -> int:
     DESTINATION,
     MEMBER,
     flags=Flag.WRITE | Flag.FAST,
+    access=MOVED,
     summary="Move a member to another set: 1, or 0 if it is not there",
     complexity="O(1)",
 )
@@ -132,6 +136,7 @@ def smembers(ctx: Context, key: bytes) -> Members:
     KEY,
     MEMBER,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="Whether a set has a member, 1 or 0",
     complexity="O(1)",
 )
@@ -156,6 +161,7 @@ def smismember(ctx: Context, key: bytes, *members: bytes) -> list[int]:
     "scard",
     KEY,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="Count the members of a set",
     complexity="O(1)",
 )

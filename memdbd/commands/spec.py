@@ -14,7 +14,7 @@ raises :class:`~memdbd.errors.CommandError`; it never touches a socket, a file o
 Where the text dialect answers with more than the bare value (``get`` adds ``ttl_remaining``) or
 takes other arguments, the command carries a second record, given with ``@name.in_text``.
 
-May import: arguments, errors, replies.
+May import: access, arguments, errors, replies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memdbd.commands.arguments import Converter, integer
+from memdbd.commands.access import (
+    CHANGED,
+    NO_KEYS,
+    READ,
+    Access,
+    Accesses,
+    FindAccess,
+    FindKeys,
+    KeyRange,
+)
+from memdbd.commands.arguments import Converter
 from memdbd.errors import CommandError, ProtocolError, SubcommandFault, shown
 from memdbd.replies import Reply
 
@@ -50,6 +60,7 @@ class Flag(enum.Flag):
     ENDS = enum.auto()  # nothing after it on this connection is answered
     LISTENER = enum.auto()  # also for those who can do nothing but subscribe
     SECRET = enum.auto()  # its arguments are shown to nobody
+    NO_AUTH = enum.auto()  # may be run by a client that has not logged in
 
 
 # What makes a new value of those of other keys; what an administrator does.
@@ -109,41 +120,6 @@ KEYS = Param("key", is_key=True, many=True)
 VALUE = Param("value", rest=True)
 DESTINATION = Param("destination", is_key=True)
 
-# Where the keys of a request are.
-FindKeys = Callable[[Sequence[bytes]], Sequence[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRange:
-    """Keys at fixed places of a request: the first, the last (negative: from its end), the step."""
-
-    first: int
-    last: int
-    step: int = 1
-
-    def __call__(self, argv: Sequence[bytes]) -> Sequence[bytes]:
-        last = self.last if self.last >= 0 else len(argv) + self.last
-        return argv[self.first : last + 1 : self.step] if self.first else ()
-
-
-NO_KEYS = KeyRange(0, 0, 0)
-
-
-def counted_keys(at: int, *more: int) -> FindKeys:
-    """Keys behind their number, which is word ``at``; and at the places ``more``.
-
-    Raises CommandError where that number is none of that request's.
-    """
-
-    def find(argv: Sequence[bytes]) -> Sequence[bytes]:
-        count = integer(argv[at])
-        if not 0 < count < len(argv) - at:
-            raise CommandError("Invalid arguments specified for command")
-        return [*(argv[place] for place in more), *argv[at + 1 : at + 1 + count]]
-
-    return find
-
-
 # What errors about arguments begin with.
 _OF_ARGUMENTS = ("syntax error", "min or max", "timeout is not")
 
@@ -154,15 +130,21 @@ class Command:
     ``handler(ctx, *arguments)`` is what runs it; ``text`` the record of the same command for the
     text dialect (mostly itself). ``arguments(argv)`` checks the arity and converts. A name of two
     words (``config get``) is a subcommand's. ``kinds`` is what the command works on, by the names
-    of Redis's categories, as the table says of its group; empty for no type.
+    of Redis's categories, as the table says of its group; empty for no type. ``find_channels``
+    finds the channels that a request sends to or listens to, which are patterns of channels where
+    ``channel_patterns`` says so; None where it does neither.
     """
 
     __slots__ = (
+        "access",
         "at_once",
+        "blocks",
+        "channel_patterns",
         "complexity",
         "converts",
         "differs",
         "ends",
+        "find_channels",
         "find_keys",
         "flags",
         "grows",
@@ -190,6 +172,9 @@ class Command:
         summary: str,
         *,
         keys: FindKeys | None = None,
+        access: Accesses | FindAccess | None = None,
+        channels: FindKeys | None = None,
+        channel_patterns: bool = False,
         complexity: str = "",
         differs: str = "",
     ) -> None:
@@ -209,6 +194,7 @@ class Command:
         self.replaces = bool(flags & Flag.REPLACES)
         self.ends = bool(flags & Flag.ENDS)
         self.at_once = bool(flags & Flag.AT_ONCE)
+        self.blocks = bool(flags & Flag.BLOCKING)
         self.min_words = self.words + sum(param.least for param in params)
         self.max_words: float = self.words + len(params)
         if params and params[-1].many:
@@ -216,6 +202,11 @@ class Command:
         self.takes_rest = any(param.rest for param in params)
         self.converts = any(param.convert for param in params)
         self.find_keys = keys or self._range_of_keys()
+        # Where it is not said, and nothing but reads: the most, so that nothing is allowed by
+        # having been forgotten.
+        self.access = access or (READ if self.reads and not self.writes else CHANGED)
+        self.find_channels = channels
+        self.channel_patterns = channel_patterns
 
     def in_text(self, *params: Param | Tail) -> Callable[[Handler], Command]:
         """Decorate the handler of the text dialect; ``params``, if they are others there."""
@@ -228,6 +219,9 @@ class Command:
                 self.flags,
                 self.summary,
                 keys=None if params else self.find_keys,
+                access=self.access,
+                channels=self.find_channels,
+                channel_patterns=self.channel_patterns,
                 complexity=self.complexity,
                 differs=self.differs,
             )
@@ -268,6 +262,17 @@ class Command:
         """The keys among the words of a request, in order. Raises CommandError where the request
         does not say."""
         return self.find_keys(argv)
+
+    def access_of(
+        self, argv: Sequence[bytes], keys: Sequence[bytes] | None = None
+    ) -> Sequence[Access]:
+        """The right that each of :meth:`keys_of` needs, which are ``keys`` where they are known
+        already. Raises CommandError where the request does not say what its keys are."""
+        access = self.access if isinstance(self.access, tuple) else self.access(argv)
+        count = len(self.find_keys(argv) if keys is None else keys)
+        if count <= len(access):
+            return access[:count]
+        return access + access[-1:] * (count - len(access))
 
     def check(self, argv: Sequence[bytes]) -> None:
         """Raise CommandError where the number of words is not what :attr:`arity` says.
@@ -331,12 +336,17 @@ def command(
     flags: Flag = Flag.NONE,
     summary: str,
     keys: FindKeys | None = None,
+    access: Accesses | FindAccess | None = None,
+    channels: FindKeys | None = None,
+    channel_patterns: bool = False,
     complexity: str = "",
     differs: str = "",
 ) -> Callable[[Handler], Command]:
     """Declare the decorated function as the command ``name``; gives its :class:`Command`.
 
-    ``keys`` finds the keys of a request where the parameters do not say; ``complexity`` is that of
+    ``keys`` finds the keys of a request where the parameters do not say; ``access`` are the rights
+    that they need, or finds them, where the flags do not say; ``channels`` finds the channels it
+    sends to or listens to, which are patterns with ``channel_patterns``; ``complexity`` is that of
     the documentation, as ``O(1)``; ``differs`` what is not as in Redis, in a sentence.
     """
     return lambda handler: Command(
@@ -346,6 +356,9 @@ def command(
         flags,
         summary,
         keys=keys,
+        access=access,
+        channels=channels,
+        channel_patterns=channel_patterns,
         complexity=complexity,
         differs=differs,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getsizeof
 
+from memdbd.commands.access import CHANGED, WRITTEN, Accesses, KeyRange
 from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.expiry import (
@@ -21,7 +22,7 @@ from memdbd.commands.expiry import (
     read_options,
     whole_seconds,
 )
-from memdbd.commands.spec import KEY, KEYS, VALUE, Flag, KeyRange, Param, Tail, command
+from memdbd.commands.spec import KEY, KEYS, VALUE, Flag, Param, Tail, command
 from memdbd.commands.types import DataType
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Fields, Found, Status
@@ -81,12 +82,17 @@ SET_PLAIN = frozenset({b"NX", b"XX", b"GET", b"KEEPTTL"})
 TIMES = "EX <seconds>|PX <ms>|EXAT <unix-seconds>|PXAT <unix-ms>"
 
 
+def _access_of_set(argv: Sequence[bytes]) -> Accesses:
+    return CHANGED if any(word.upper() == b"GET" for word in argv[3:]) else WRITTEN
+
+
 @command(
     "set",
     KEY,
     VALUE,
     Tail(f"[NX|XX] [GET] [{TIMES}|KEEPTTL]"),
     flags=REPLACE,
+    access=_access_of_set,
     summary="Set a key, whatever it held; it expires only if that is said",
     complexity="O(1)",
 )
@@ -119,6 +125,7 @@ def _set(
     VALUE,
     Param("ttl", integer, optional=True),
     flags=REPLACE,
+    access=WRITTEN,
     summary="Set a key that expires in so many seconds (default_ttl if none are given)",
     complexity="O(1)",
 )
@@ -140,6 +147,7 @@ def set_with_ttl(ctx: Context, key: bytes, value: bytes, ttl: int | None = None)
     Param("seconds", integer),
     VALUE,
     flags=REPLACE,
+    access=WRITTEN,
     summary="Set a key that expires in so many seconds",
     complexity="O(1)",
 )
@@ -153,6 +161,7 @@ def setex(ctx: Context, key: bytes, seconds: int, value: bytes) -> Status:
     Param("ms", integer),
     VALUE,
     flags=REPLACE,
+    access=WRITTEN,
     summary="Set a key that expires in so many milliseconds",
     complexity="O(1)",
 )
@@ -171,6 +180,7 @@ def _set_for(ctx: Context, name: str, key: bytes, time: int, unit: Unit, value: 
     KEY,
     VALUE,
     flags=REPLACE | Flag.FAST,
+    access=WRITTEN,
     summary="Set a key that is not there: 1, or 0 if it is",
     complexity="O(1)",
 )
@@ -190,6 +200,7 @@ EVERY_OTHER = KeyRange(1, -1, 2)
     *PAIRS,
     keys=EVERY_OTHER,
     flags=REPLACE,
+    access=WRITTEN,
     summary="Set several keys, whatever they held",
     complexity="O(n), n being the keys",
 )
@@ -205,6 +216,7 @@ def mset(ctx: Context, *pairs: bytes) -> Status:
     *PAIRS,
     keys=EVERY_OTHER,
     flags=REPLACE,
+    access=WRITTEN,
     summary="Set several keys of which none is there: 1, or 0 if one is",
     complexity="O(n), n being the keys",
 )

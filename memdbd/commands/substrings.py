@@ -5,6 +5,7 @@ May import: strings and what it may import.
 
 from __future__ import annotations
 
+from memdbd.commands.access import ASKED, WRITTEN
 from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
@@ -60,6 +61,7 @@ def is_backwards(start: int, end: int) -> bool:
     KEY,
     VALUE,
     flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    access=WRITTEN,
     summary="Append to a value; gives its new length in bytes",
     complexity="O(n), n being the new length",
     differs=LESS_GROWTH,
@@ -78,6 +80,7 @@ def append(ctx: Context, key: bytes, value: bytes) -> int:
     "strlen",
     KEY,
     flags=Flag.READ | Flag.FAST,
+    access=ASKED,
     summary="The length of a value in bytes; 0 if there is none",
     complexity="O(1)",
 )
@@ -91,6 +94,7 @@ def strlen(ctx: Context, key: bytes) -> int:
     Param("offset", integer),
     VALUE,
     flags=Flag.WRITE | Flag.GROWS,
+    access=WRITTEN,
     summary="Overwrite a part of a value from a byte on; gives the new length",
     complexity="O(n), n being the new length",
     differs=LESS_GROWTH,

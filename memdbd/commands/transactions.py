@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memdbd.commands.access import ASKED
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEYS, Command, Flag, command
 from memdbd.errors import CommandError
@@ -105,6 +106,7 @@ def discard(ctx: Context) -> Status:
     "watch",
     KEYS,
     flags=AT_ONCE,
+    access=ASKED,
     summary="Have EXEC run nothing if one of these keys has changed by then",
     complexity="O(1) a key",
 )

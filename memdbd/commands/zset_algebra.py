@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from itertools import islice
 from math import isnan
 
+from memdbd.commands.access import MADE, counted_keys
 from memdbd.commands.arguments import Words, integer, limit_of_count
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.sets import SET
-from memdbd.commands.spec import DESTINATION, STORES, Flag, Param, Tail, command, counted_keys
+from memdbd.commands.spec import DESTINATION, STORES, Flag, Param, Tail, command
 from memdbd.commands.zsets import ZSET, scored, store_result
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import Reply, Scored
@@ -258,6 +259,7 @@ def zintercard(ctx: Context, numkeys: int, *words: bytes) -> int:
     NUMKEYS,
     WEIGHED,
     flags=STORES,
+    access=MADE,
     summary="Make a sorted set of what ZUNION gives",
     complexity=O_UNION,
     keys=counted_keys(2, 1),
@@ -272,6 +274,7 @@ def zunionstore(ctx: Context, destination: bytes, numkeys: int, *words: bytes) -
     NUMKEYS,
     WEIGHED,
     flags=STORES,
+    access=MADE,
     summary="Make a sorted set of what ZINTER gives",
     complexity=O_INTERSECTION,
     keys=counted_keys(2, 1),
@@ -286,6 +289,7 @@ def zinterstore(ctx: Context, destination: bytes, numkeys: int, *words: bytes) -
     NUMKEYS,
     Tail("<key> …", least=1),
     flags=STORES,
+    access=MADE,
     summary="Make a sorted set of what ZDIFF gives",
     complexity=O_DIFFERENCE,
     keys=counted_keys(2, 1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from memdbd.commands.access import counted_keys
 from memdbd.commands.arguments import Words, natural
 from memdbd.commands.blocking import (
     ALL_BUT_THE_LAST,
@@ -18,7 +19,7 @@ from memdbd.commands.blocking import (
     wait_for_any,
 )
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, Flag, Param, Tail, command, counted_keys
+from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.commands.zsets import ZSET, scored
 from memdbd.errors import SyntaxFault
 from memdbd.replies import NULL_ARRAY, Reply, Scored

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from memdbd.commands.access import MADE, WRITTEN
 from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import c_double
@@ -130,6 +131,7 @@ def zlexcount(ctx: Context, key: bytes, low: bytes, high: bytes) -> int:
     START,
     STOP,
     flags=Flag.WRITE,
+    access=WRITTEN,
     summary="Remove the members of a sorted set from one rank to another",
     complexity=O_REMOVAL,
 )
@@ -143,6 +145,7 @@ def zremrangebyrank(ctx: Context, key: bytes, start: bytes, stop: bytes) -> int:
     MIN_SCORE,
     MAX_SCORE,
     flags=Flag.WRITE,
+    access=WRITTEN,
     summary="Remove the members with scores in a range",
     complexity=O_REMOVAL,
 )
@@ -156,6 +159,7 @@ def zremrangebyscore(ctx: Context, key: bytes, low: bytes, high: bytes) -> int:
     MIN_MEMBER,
     MAX_MEMBER,
     flags=Flag.WRITE,
+    access=WRITTEN,
     summary="Remove a range of members, where all scores are the same",
     complexity=O_REMOVAL,
 )
@@ -270,6 +274,7 @@ def zrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *words: bytes) -
     STOP,
     Tail("[BYSCORE|BYLEX] [REV] [LIMIT <offset> <count>]"),
     flags=Flag.WRITE | Flag.GROWS,
+    access=MADE,
     summary="Make a sorted set of a range of another",
     complexity=O_RANGE.replace("returned", "stored"),
 )

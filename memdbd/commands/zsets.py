@@ -13,6 +13,7 @@ from math import isnan
 from sys import getsizeof
 from typing import Any
 
+from memdbd.commands.access import ASKED, WRITTEN
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.sampling import DIFFERS, chosen, read_options
@@ -194,6 +195,7 @@ def _add(ctx: Context, key: bytes, words: Sequence[bytes], *given: bytes) -> int
     KEY,
     Tail("[NX|XX] [GT|LT] [CH] [INCR] <score> <member> …", least=2),
     flags=Flag.WRITE | Flag.GROWS | Flag.FAST,
+    access=WRITTEN,
     summary="Add members to a sorted set, or give them other scores",
     complexity="O(log n) a member",
 )
@@ -219,6 +221,7 @@ def zincrby(ctx: Context, key: bytes, *increment_and_member: bytes) -> int | flo
     KEY,
     MEMBERS,
     flags=Flag.WRITE | Flag.FAST,
+    access=WRITTEN,
     summary="Remove members from a sorted set",
     complexity="O(log n) a member",
 )
@@ -239,6 +242,7 @@ def zrem(ctx: Context, key: bytes, *members: bytes) -> int:
     "zcard",
     KEY,
     flags=READS_FAST,
+    access=ASKED,
     summary="The number of members of a sorted set",
     complexity="O(1)",
 )

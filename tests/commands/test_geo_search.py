@@ -212,7 +212,7 @@ def test_errors_are_those_of_redis_in_its_order(world: World, line: str, error: 
     [
         (georadius, "georadius k 15 37 1 m", "k"),
         (georadius, "georadius k 15 37 1 m STORE to", "k to"),
-        (georadius, "georadius k 15 37 1 m storedist two store one store x", "k one two"),
+        (georadius, "georadius k 15 37 1 m storedist two store one store x", "k one x two"),
         (georadius, "georadius k 15 37 store x 1 m store", "k"),
         (georadiusbymember, "georadiusbymember k a 1 m store to", "k to"),
         (georadius_ro, "georadius_ro k 15 37 1 m store to", "k"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from helpers_pure import World, refusal
 
-from memdbd.commands.introspection import CATEGORIES, categories
+from memdbd.commands.categories import CATEGORIES, categories
 from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.replies import Members, Status
 
@@ -31,6 +31,17 @@ class TestInfo:
         assert (name, arity, first, last, step) == (b"set", -3, 1, 1, 1)
         assert texts(flags) == ["write", "denyoom"]
         assert texts(groups) == ["@write", "@string", "@slow"]
+
+    def test_tells_where_the_keys_are_and_what_for(self, world: World) -> None:
+        ((*_, specs, _),) = world.run(b"command", b"info", b"bitop")
+        stored, read = specs.items
+        assert texts(stored["flags"]) == ["RW", "update"]
+        assert stored["begin_search"] == {"type": "index", "spec": {"index": 2}}
+        assert texts(read["flags"]) == ["RO", "access"]
+        assert read["find_keys"] == {
+            "type": "range",
+            "spec": {"lastkey": -1, "keystep": 1, "limit": 0},
+        }
 
     def test_tells_of_a_subcommand(self, world: World) -> None:
         ((name, arity, *_),) = world.run(b"command", b"info", b"config|get")

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import pytest
 
-from memdbd.commands.arguments import integer
-from memdbd.commands.context import Context
-from memdbd.commands.spec import (
-    KEY,
+from memdbd.commands.access import (
+    ASKED,
+    MADE,
     NO_KEYS,
-    VALUE,
-    Command,
-    Container,
+    WRITTEN,
+    Access,
+    Accesses,
+    FindAccess,
     FindKeys,
-    Flag,
     KeyRange,
-    Param,
-    Tail,
-    command,
     counted_keys,
 )
+from memdbd.commands.arguments import integer
+from memdbd.commands.context import Context
+from memdbd.commands.spec import KEY, VALUE, Command, Container, Flag, Param, Tail, command
 from memdbd.errors import CommandError
 
 
 def declared(
-    *params: Param | Tail, flags: Flag = Flag.NONE, name: str = "try", keys: FindKeys | None = None
+    *params: Param | Tail,
+    flags: Flag = Flag.NONE,
+    name: str = "try",
+    keys: FindKeys | None = None,
+    access: Accesses | FindAccess | None = None,
+    channels: FindKeys | None = None,
 ) -> Command:
-    @command(name, *params, flags=flags, summary="Try it", keys=keys, differs="A little.")
+    @command(
+        name,
+        *params,
+        flags=flags,
+        summary="Try it",
+        keys=keys,
+        access=access,
+        channels=channels,
+        differs="A little.",
+    )
     def try_(ctx: Context, *arguments: object) -> None: ...
 
     return try_
@@ -177,11 +190,65 @@ class TestKeys:
         another = declared(KEY, Tail("<numkeys> <key> …", least=2), keys=counted_keys(2, 1))
         assert list(another.keys_of([b"try", b"d", b"1", b"a"])) == [b"d", b"a"]
 
+    def test_there_may_be_none_where_that_is_said(self) -> None:
+        one = declared(Tail("<numkeys> [<key> …]", least=1), keys=counted_keys(1, least=0))
+        assert list(one.keys_of([b"try", b"0"])) == list(one.keys_of([b"try", b"0", b"a"])) == []
+        assert list(one.keys_of([b"try", b"1", b"a"])) == [b"a"]
+
+    @pytest.mark.parametrize("words", [[], [b"1"], [b"0"]])
+    def test_a_request_that_ends_before_them_is_refused(self, words: list[bytes]) -> None:
+        one = declared(Tail("<numkeys> <key> …"), keys=counted_keys(1))
+        with pytest.raises(CommandError):
+            one.keys_of([b"try", *words])
+
     @pytest.mark.parametrize("count", [b"0", b"-1", b"4", b"x"])
     def test_a_number_that_is_none_of_theirs_is_refused(self, count: bytes) -> None:
         one = declared(Tail("<numkeys> <key> …", least=2), keys=counted_keys(1))
         with pytest.raises(CommandError):
             one.keys_of([b"try", count, b"a", b"b", b"c"])
+
+
+class TestAccess:
+    @pytest.mark.parametrize(
+        ("flags", "access"),
+        [
+            (Flag.READ, Access.READ),
+            (Flag.WRITE, Access.BOTH),
+            (Flag.READ | Flag.WRITE, Access.BOTH),
+            (Flag.NONE, Access.BOTH),
+        ],
+    )
+    def test_where_it_is_not_said_all_is_needed_but_of_what_only_reads(
+        self, flags: Flag, access: Access
+    ) -> None:
+        assert declared(KEY, flags=flags).access_of([b"try", b"a"]) == (access,)
+
+    @pytest.mark.parametrize("words", [[], [b"a"], [b"a", b"b"], [b"a", b"b", b"c", b"d"]])
+    def test_the_last_is_that_of_all_further_keys(self, words: list[bytes]) -> None:
+        one = declared(KEYS, access=MADE)
+        expected = [Access.WRITE, *[Access.READ] * 3][: len(words)]
+        assert list(one.access_of([b"try", *words])) == expected
+        assert list(one.access_of([b"try"], words)) == expected  # the keys being known already
+
+    def test_the_words_may_decide(self) -> None:
+        one = declared(KEY, OPTIONAL, access=lambda argv: ASKED if len(argv) == 2 else WRITTEN)
+        assert one.access_of([b"try", b"a"]) == (Access.NONE,)
+        assert one.access_of([b"try", b"a", b"b"]) == (Access.WRITE,)
+
+    def test_it_is_the_same_for_the_text_dialect(self) -> None:
+        one = declared(KEY, access=WRITTEN, channels=KeyRange(1, -1))
+
+        @one.in_text()
+        def try_in_text(ctx: Context, key: bytes) -> None: ...
+
+        assert one.text.access == WRITTEN
+        assert one.text.find_channels == KeyRange(1, -1)
+
+    def test_a_command_has_no_channels_unless_it_says_so(self) -> None:
+        assert declared(MAYBE_MANY).find_channels is None
+        find = declared(MAYBE_MANY, channels=KeyRange(1, -1)).find_channels
+        assert find is not None
+        assert find([b"try", b"a", b"b"]) == [b"a", b"b"]
 
 
 class TestContainers:
@@ -206,13 +273,16 @@ class TestContainers:
 
 
 class TestTheRecord:
-    @pytest.mark.parametrize("flag", [Flag.WRITE, Flag.GROWS, Flag.ENDS, Flag.READ, Flag.NONE])
+    @pytest.mark.parametrize(
+        "flag", [Flag.WRITE, Flag.GROWS, Flag.ENDS, Flag.BLOCKING, Flag.READ, Flag.NONE]
+    )
     def test_it_tells_what_its_flags_mean(self, flag: Flag) -> None:
         one = declared(KEY, flags=flag)
-        assert (one.writes, one.grows, one.ends) == (
+        assert (one.writes, one.grows, one.ends, one.blocks) == (
             flag is Flag.WRITE,
             flag is Flag.GROWS,
             flag is Flag.ENDS,
+            flag is Flag.BLOCKING,
         )
 
     def test_both_dialects_share_a_record_unless_one_is_given_for_text(self) -> None:

@@ -150,6 +150,12 @@ DELIBERATE: Sequence[Deliberate] = (
         memdbd=rb"-ERR Invalid arguments specified for command\r\n",
     ),
     Deliberate(
+        r"command getkeys(andflags)? georadius.* store(dist)? .* store(dist)? .*",
+        "all keys that may be stored to are told, not the first of several",
+        redis=rb"\*.*",
+        memdbd=rb"\*.*",
+    ),
+    Deliberate(
         r"command getkeysandflags .*",
         "a key's flags are those of its command: read, or written",
         besides=rb"[*~]\d+\r\n(\+\w+\r\n)+",
