@@ -3,7 +3,7 @@
 Strategy: a connection registers itself here, as something that tells about its socket; all else is
 known to its session. Nothing is kept up to date for the sake of being told: whoever asks has it
 worked out. The fields are those of CLIENT LIST in Redis 7.0 (``catClientInfoString`` in
-networking.c).
+networking.c), and three of ours behind them.
 
 May import: session.
 """
@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from memdbd.session import Session
-
-USER = "default"  # the only one, until there are others
 
 
 class Client(Protocol):
@@ -32,7 +30,13 @@ class Client(Protocol):
         """The same of this end."""
 
     @property
+    def host(self) -> str:
+        """The other end's address alone; of this machine, where it has none."""
+
+    @property
     def is_unix(self) -> bool: ...
+    @property
+    def is_tls(self) -> bool: ...
     @property
     def is_local(self) -> bool:
         """Whether it comes from this machine."""
@@ -63,6 +67,9 @@ class Client(Protocol):
 
     def kill(self) -> None:
         """End the connection; what it does not take at once is lost."""
+
+    def fail(self) -> None:
+        """End the connection at once; what it was to get is forgotten."""
 
 
 class Clients:
@@ -97,6 +104,12 @@ class Clients:
     def get(self, number: int) -> Client | None:
         """The client of this number, if it is still there."""
         return self._clients.get(number)
+
+    def named(self, session: Session) -> str:
+        """A client as the log has it: its number, and where it is."""
+        client = self._clients.get(session.number)
+        at = "" if client is None else f" at {client.peer}"
+        return f"client {session.number}{at}"
 
     def fields(self, client: Client) -> dict[str, str | int]:
         """What CLIENT LIST tells of a client."""
@@ -133,10 +146,14 @@ class Clients:
             "tot-mem": client.unread + client.unsent + multi_mem,
             "events": "rw" if client.unsent else "r",
             "cmd": "NULL" if session.last is None else session.last.full_name,
-            "user": USER,
+            "user": "default" if session.user is None else session.user.name.decode("latin-1"),
             "redir": -1 if tracking is None else tracking.redirect,
             "resp": session.resp,
             **library,
+            # Ours. Who has not logged in is the default user to Redis too.
+            "auth": int(session.user is not None),
+            "failures": session.failures,
+            "tls": int(client.is_tls),
         }
 
 

@@ -4,7 +4,8 @@ A batch of requests comes in as an iterator and is answered until it ends or som
 what is left stays in the iterator. Nothing raises through: whatever a handler does, its request
 gets one reply, in order.
 
-May import: audience, dialects, engines.interface, and commands with what they may import.
+May import: audience, limits, permissions, dialects, engines.interface, and commands with what they
+may import.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from memdbd.dialects.interface import Dialect
 from memdbd.dialects.streams import Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
+from memdbd.limits import Alarms
+from memdbd.permissions import STRANGER, not_logged_in
 from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Several
 from memdbd.session import Session
 
@@ -89,8 +92,6 @@ class Dispatcher:
     SLICE_OUTPUT = 256 * 1024  # bytes of replies
     SLICE_SECONDS = 0.005
 
-    WARN_EVERY = 60.0  # seconds between two lines in the log about HTTP
-
     _log = Logger()
 
     def __init__(
@@ -100,12 +101,13 @@ class Dispatcher:
         containers: Mapping[bytes, Container],
         suggestions: Suggestions,
         seconds: Callable[[], float],
+        alarms: Alarms,
     ) -> None:
         self._engine = engine
         self._containers = containers
         self._suggestions = suggestions
         self._seconds = seconds
-        self._warned: float | None = None
+        self._alarms = alarms
         every = [*commands.values()]
         for container in containers.values():
             every += container.commands()
@@ -238,14 +240,23 @@ class Dispatcher:
         container = self._containers.get(name)
         try:
             if container is not None:
+                if context.session.permissions is STRANGER:
+                    raise not_logged_in()  # and is not told what there is
                 found = container.find(request)
                 return found.text if context.session.resp == 0 else found
             command = dialect.commands.get(name)
             if command is not None:
                 return command
             if name in HTTP:
-                self._warn_of_http()
+                named = context.server.clients.named(context.session)
+                self._alarms.fire(
+                    "http",
+                    f"{named} is cut: it sends HTTP; if not by mistake, a web page tries to give "
+                    "commands",
+                )
                 raise ProtocolError("this is not an HTTP server: the connection is closed")
+            if context.session.permissions is STRANGER:
+                raise not_logged_in()
             if context.session.resp == 0:
                 raise self._suggestions.unknown(request[0])
             raise unknown_to_redis(request)
@@ -285,6 +296,7 @@ class Dispatcher:
         session = context.session
         try:
             command.check(request)
+            self._engine.permit(context, command, request)
             if session.queue is not None and command.flags & Flag.ALONE:
                 raise CommandError("Command not allowed inside a transaction")
             if session.is_limited and not command.flags & Flag.LISTENER:
@@ -348,6 +360,9 @@ class Dispatcher:
         """The reply that an error is."""
         session = context.session
         self._counted(error)
+        if error.limit:
+            named = context.server.clients.named(session)
+            self._alarms.fire(error.limit, f"a request of {named} is refused: {error}")
         if isinstance(error, Discarded):
             end_transaction(context)
         if session.mute == "next":  # not even the command was found
@@ -358,14 +373,6 @@ class Dispatcher:
         code = getattr(error, "code", "ERR")
         self.errors[code] = self.errors.get(code, 0) + 1
         return error
-
-    def _warn_of_http(self) -> None:
-        now = self._seconds()
-        if self._warned is None or now >= self._warned + self.WARN_EVERY:
-            self._warned = now
-            self._log.warn(
-                "HTTP was sent to this port: if not by mistake, a web page tries to give commands"
-            )
 
     def failed_later(self, session: Session) -> CommandError:
         """The reply for which a session waited, where a defect kept it from being made."""

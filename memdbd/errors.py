@@ -26,10 +26,12 @@ class CommandError(MemDBError):
     """A command that cannot be carried out; the connection lives on.
 
     ``str(error)`` is the sentence for the client, in Redis's words where Redis has the same error;
-    ``error.code`` its RESP code; ``error.hint`` what would be right, which the text dialect adds.
+    ``error.code`` its RESP code; ``error.hint`` what would be right, which the text dialect adds;
+    ``error.limit`` the limit that the request has met, if it was one.
     """
 
     code = "ERR"
+    limit = ""
 
     def __init__(self, message: str, hint: str = "", *, code: str = "") -> None:
         super().__init__(message)

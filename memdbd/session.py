@@ -23,6 +23,13 @@ class Named(Protocol):
     def full_name(self) -> str: ...
 
 
+class Somebody(Protocol):
+    """A user, as far as it matters here."""
+
+    @property
+    def name(self) -> bytes: ...
+
+
 @dataclass(slots=True)
 class Tracking:
     """How a client wants to hear of changes of keys that it may keep copies of.
@@ -51,19 +58,24 @@ class Session:
 
     __slots__ = (
         "_registry",
+        "certificate",
         "channels",
         "database",
         "deliver",
         "evictable",
+        "failures",
+        "identified",
         "last",
         "library",
         "library_version",
+        "logging_in",
         "monitors",
         "mute",
         "name",
         "number",
         "over",
         "patterns",
+        "permissions",
         "push",
         "queue",
         "queue_failed",
@@ -72,6 +84,7 @@ class Session:
         "special",
         "touched",
         "tracking",
+        "user",
         "watched",
     )
 
@@ -85,6 +98,15 @@ class Session:
         self.number = number
         self.deliver = deliver
         self.push = push
+        # Who it is: None for a client that has not said so and has to. What it may do: None for
+        # everything. The gate sets both, and again when a user changes.
+        self.user: Somebody | None = None
+        self.permissions: Any = None
+        self.certificate: str | None = None  # the name that one has vouched for
+        # Called by the gate when it has said who this is, or that nobody knows.
+        self.identified: Callable[[], object] = _nobody_asks
+        self.logging_in = False  # its password is being looked at
+        self.failures = 0  # log-ins that have come to nothing
         self.name = b""
         self.library = b""  # what the client says about the program that it is
         self.library_version = b""
@@ -177,3 +199,7 @@ class Session:
         self.queue = None
         self.queue_failed = False
         self.settle()
+
+
+def _nobody_asks() -> None:
+    """Where it makes no difference who a session is."""

@@ -16,6 +16,7 @@ from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, ProtocolError
+from memdbd.limits import Alarms
 from memdbd.replies import OK, Message, Pending, Push, Reply, Status
 from memdbd.session import Session
 
@@ -125,10 +126,12 @@ class Conversation:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.warnings: list[str] = []
         house = House()
         self.engine: LocalEngine = house.engine
+        alarms = Alarms(lambda: self.now, self.warnings.append)
         self.dispatcher = Dispatcher(
-            self.engine, TABLE, {}, house.server.suggestions, lambda: self.now
+            self.engine, TABLE, {}, house.server.suggestions, lambda: self.now, alarms
         )
         self.behind: list[bytes] = []
         self.session = Session(1, house.channels, self._deliver, self._push)
@@ -353,20 +356,18 @@ def test_whatever_comes_of_a_request_it_is_timed_and_counted_once(
 def test_http_ends_the_connection_before_a_body_gives_commands(
     talk: Conversation, line: list[bytes]
 ) -> None:
-    with capturedLogs() as events:
-        replies, stop = talk.asks([b"say", b"a"], line, [b"write", b"k", b"v"])
+    replies, stop = talk.asks([b"say", b"a"], line, [b"write", b"k", b"v"])
     assert replies[1:] == ["ProtocolError('this is not an HTTP server: the connection is closed')"]
     assert stop is Stop.BROKEN
     assert talk.engine.databases[0].values == {}
-    assert "web page" in formatEvent(events[0])
+    assert ["web page" in warning for warning in talk.warnings] == [True]
 
 
 def test_http_is_logged_once_a_minute(talk: Conversation) -> None:
-    with capturedLogs() as events:
-        for moment in (0.0, 59.9, 60.0, 119.9, 120.0):
-            talk.now = moment
-            talk.asks([b"post"])
-    assert len(events) == 3
+    for moment in (0.0, 59.9, 60.0, 119.9, 120.0):
+        talk.now = moment
+        talk.asks([b"post"])
+    assert len(talk.warnings) == 3
 
 
 def test_a_slice_ends_when_its_time_is_over(talk: Conversation) -> None:

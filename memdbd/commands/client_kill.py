@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from memdbd.clients import USER, Client, kind
+from memdbd.clients import Client, kind
 from memdbd.commands.arguments import Words, at_least
 from memdbd.commands.clients import kind_named
 from memdbd.commands.context import Context
@@ -44,9 +44,7 @@ def _by_local_address(raw: bytes) -> Filter:
 
 
 def _by_user(raw: bytes) -> Filter:
-    if raw != USER.encode():
-        raise CommandError(f"No such user '{shown(raw)}'")
-    return lambda client: True
+    return lambda client: client.session.user is not None and client.session.user.name == raw
 
 
 FILTERS: dict[bytes, Callable[[bytes], Filter]] = {
@@ -59,13 +57,20 @@ FILTERS: dict[bytes, Callable[[bytes], Filter]] = {
 SKIPME = {b"YES": True, b"NO": False}
 
 
-def _options(words: Sequence[bytes]) -> tuple[dict[bytes, Filter], bool]:
+def _check_user(ctx: Context, name: bytes) -> None:
+    if ctx.server.gate.users.get(name) is None:
+        raise CommandError(f"No such user '{shown(name)}'")
+
+
+def _options(ctx: Context, words: Sequence[bytes]) -> tuple[dict[bytes, Filter], bool]:
     """The filters, of each kind the last, and whether who asks is spared."""
     filters: dict[bytes, Filter] = {}
     skipme = True
     left = Words(words)
     while left:
         option, value = left.option(), left.take()
+        if option == b"USER":
+            _check_user(ctx, value)
         if option in FILTERS:
             filters[option] = FILTERS[option](value)
         elif option == b"SKIPME" and value.upper() in SKIPME:
@@ -104,7 +109,7 @@ def _kill(ctx: Context, filters: Sequence[Filter], *, skipme: bool) -> int:
 )
 def client_kill(ctx: Context, *words: bytes) -> Status | int:
     if len(words) > 1:
-        filters, skipme = _options(words)
+        filters, skipme = _options(ctx, words)
         return _kill(ctx, list(filters.values()), skipme=skipme)
     if not _kill(ctx, [_by_address(words[0])], skipme=False):
         raise CommandError("No such client")

@@ -1,8 +1,8 @@
 """The connection itself: is it there, how is spoken on it, who speaks, and its end.
 
-The texts and shapes are those of Redis 7.0 without users, where nobody has to say who he is.
+The texts and shapes are those of Redis 7.0.
 
-May import: transactions, context, spec and what they may import.
+May import: transactions, context, users, spec and what they may import.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, command
 from memdbd.commands.transactions import end_transaction
 from memdbd.errors import CommandError, SyntaxFault, shown
-from memdbd.replies import OK, PONG, Reply, Status
+from memdbd.replies import OK, PONG, Pending, Reply, Status
+from memdbd.session import Session
+from memdbd.users import DEFAULT
 
 SERVER = "redis"  # what clients take this for; of its version are the commands that they try
 
-ENDS = Flag.CONNECTION | Flag.ENDS | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE
+ENDS = Flag.CONNECTION | Flag.ENDS | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE | Flag.NO_AUTH
 RESET = Status("RESET")
 
 
@@ -68,30 +70,30 @@ def help_(ctx: Context, name: bytes | None = None) -> dict[str, str]:
     return {found.text.usage: found.summary}
 
 
-def _nobody() -> CommandError:
-    """The error for whoever says who he is: as long as there are no users, no password is right.
-    (A Redis without one takes any for 'default'; whoever sends one relies on its being checked.)"""
-    return CommandError("invalid username-password pair or user is disabled.", code="WRONGPASS")
+def _log_in(ctx: Context, username: bytes, password: bytes) -> Reply:
+    if not ctx.may_wait:
+        raise CommandError("a password cannot be looked at inside a transaction")
+    return ctx.server.gate.log_in(ctx.session, username, password)
 
 
 @command(
     "auth",
     Tail("[<username>] <password>", least=1),
-    flags=Flag.CONNECTION | Flag.FAST | Flag.SECRET,
-    summary="Say who you are, where that is asked for",
-    complexity="O(1)",
-    differs="There are no users yet, and no password is right; without one, Redis takes any for "
-    "'default'.",
+    flags=Flag.CONNECTION | Flag.FAST | Flag.SECRET | Flag.NO_AUTH,
+    summary="Log in as a user, as 'default' where none is named",
+    complexity="that of scrypt, in a thread: some 40 ms",
+    differs="Not possible inside a transaction. After as many failures as login_attempts says, the "
+    "connection ends.",
 )
-def auth(ctx: Context, *words: bytes) -> Status:
+def auth(ctx: Context, *words: bytes) -> Reply:
     if len(words) > 2:
-        raise SyntaxFault
-    if len(words) == 1:
+        raise SyntaxFault("a password with blanks goes in quotes")
+    if len(words) == 1 and ctx.server.gate.users.default.nopass:
         raise CommandError(
             "AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"
         )
-    raise _nobody()
+    return _log_in(ctx, words[0] if len(words) == 2 else DEFAULT, words[-1])
 
 
 def check_name(name: bytes) -> bytes:
@@ -121,24 +123,46 @@ def _protocol(ctx: Context, raw: bytes) -> int:
 @command(
     "hello",
     Tail("[2|3 [AUTH <username> <password>] [SETNAME <name>]]"),
-    flags=Flag.CONNECTION | Flag.FAST | Flag.SECRET,
+    flags=Flag.CONNECTION | Flag.FAST | Flag.SECRET | Flag.NO_AUTH,
     summary="Choose a version of RESP; tells about the server",
     complexity="O(1)",
     differs="It says that it is Redis 7.0.15, whose commands it has; INFO has memdbd's version.",
 )
-def hello(ctx: Context, *words: bytes) -> dict[str, Reply]:
+def hello(ctx: Context, *words: bytes) -> Reply:
     left = Words(words)
     session = ctx.session
     version = _protocol(ctx, left.take()) if left else session.resp
+    login: tuple[bytes, bytes] | None = None
     while left:
         option: bytes = left.take()
         match option.upper():
             case b"AUTH" if len(left) >= 2:
-                raise _nobody()
+                login = left.take(), left.take()
             case b"SETNAME" if left:
                 session.name = check_name(left.take())
             case _:
                 raise CommandError(f"Syntax error in HELLO option '{shown(option)}'")
+    if login is None:
+        if session.user is None:
+            raise CommandError(_HELLO_FIRST, code="NOAUTH")
+        return _greeted(session, version)
+
+    def greeted(reply: Reply) -> Reply:
+        return _greeted(session, version) if reply is OK else reply
+
+    pending = Pending()
+    pending.stand_for(_log_in(ctx, *login), greeted)
+    return pending
+
+
+_HELLO_FIRST = (
+    "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+    "<user> <pass> option can be used to authenticate the client and select the RESP protocol "
+    "version at the same time"
+)
+
+
+def _greeted(session: Session, version: int) -> dict[str, Reply]:
     session.resp = version
     session.settle()
     return {
@@ -154,8 +178,9 @@ def hello(ctx: Context, *words: bytes) -> dict[str, Reply]:
 
 @command(
     "reset",
-    flags=Flag.CONNECTION | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE,
-    summary="Be as a new connection: in RESP2, without name, subscriptions, transaction, tracking",
+    flags=Flag.CONNECTION | Flag.FAST | Flag.LISTENER | Flag.AT_ONCE | Flag.NO_AUTH,
+    summary="Be as a new connection: in RESP2, without name, user, subscriptions, transaction, "
+    "tracking",
     complexity="O(1)",
 )
 def reset(ctx: Context) -> Status:
@@ -170,6 +195,7 @@ def reset(ctx: Context) -> Status:
     ctx.select(0)
     session.resp = min(session.resp, 2)
     session.settle()
+    ctx.server.gate.admit(session)
     return RESET
 
 

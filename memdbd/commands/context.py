@@ -1,7 +1,7 @@
 """What a handler works on, and what it may ask of the daemon around it.
 
 May import: spec, types, databases, session, the features that are about all clients (tracking,
-monitoring, pausing, notifications, parameters, slowlog), and what they may import.
+monitoring, pausing, notifications, parameters, slowlog, users, denials), and what they may import.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from memdbd.clients import Clients
 from memdbd.commands.spec import Command, Container
 from memdbd.commands.types import DataType
 from memdbd.databases import Databases
+from memdbd.denials import Denials
 from memdbd.errors import CommandError
 from memdbd.keyspace import Keyspace, Value
 from memdbd.monitoring import Monitors
@@ -25,6 +26,7 @@ from memdbd.session import Session
 from memdbd.slowlog import Latency, SlowLog
 from memdbd.structs.pool import Random
 from memdbd.tracking import Trackers
+from memdbd.users import Users
 from memdbd.waiting import Timer
 
 
@@ -37,6 +39,22 @@ class Figures(Protocol):
     def command_counts(self) -> Iterable[tuple[str, int, int]]: ...
     def last_save(self) -> int: ...
     def reset(self) -> None: ...
+
+
+class Gate(Protocol):
+    """Who is let in, and as whom: see :mod:`memdbd.auth`."""
+
+    @property
+    def users(self) -> Users: ...
+    @property
+    def denials(self) -> Denials: ...
+    def admit(self, session: Session) -> None: ...
+    def log_in(self, session: Session, username: bytes, password: bytes) -> Reply: ...
+    def set_user(self, session: Session, name: bytes, rules: Sequence[bytes]) -> Reply: ...
+    def delete_users(self, session: Session, names: Sequence[bytes]) -> int: ...
+    def load(self, session: Session) -> None: ...
+    def save(self) -> None: ...
+    def generated(self, bits: int) -> str: ...
 
 
 class Server(Protocol):
@@ -68,6 +86,8 @@ class Server(Protocol):
     def pause(self) -> Pause: ...
     @property
     def trackers(self) -> Trackers: ...
+    @property
+    def gate(self) -> Gate: ...
     def wall_us(self) -> int: ...
     def call_later(self, seconds: float, function: Callable[[], object]) -> Timer: ...
     def unknown_command(self, name: bytes) -> CommandError: ...
@@ -97,8 +117,10 @@ class Context:
         "db",
         "execute",
         "may_wait",
+        "permit",
         "server",
         "session",
+        "waits_in",
     )
 
     def __init__(
@@ -108,6 +130,7 @@ class Context:
         channels: Registry,
         server: Server,
         execute: Callable[[Context, Command, Sequence[bytes]], Reply],
+        permit: Callable[[Context, Command, Sequence[bytes]], None],
     ) -> None:
         self.session = session
         self.databases = databases
@@ -115,7 +138,9 @@ class Context:
         self.channels = channels
         self.server = server
         self.execute = execute  # runs a command of this session's, as EXEC does
+        self.permit = permit  # raises CommandError where it may not run one
         self.may_wait = True
+        self.waits_in: tuple[Command, Sequence[bytes]] | None = None  # the last that may wait
 
     def select(self, number: int) -> None:
         """Work on another database from now on. Raises CommandError where there is none."""
@@ -144,6 +169,14 @@ class Context:
                 return reply
         if not self.may_wait:
             return otherwise
+        waits_in = self.waits_in
+
+        def permitted(key: bytes) -> Any:
+            # What it was allowed when it came, it may not be any more.
+            if waits_in is not None:
+                self.permit(self, *waits_in)
+            return attempt(key)
+
         return self.databases.waiting.wait(
-            self.session, self.db.index, keys, attempt, seconds, otherwise, self.server.call_later
+            self.session, self.db.index, keys, permitted, seconds, otherwise, self.server.call_later
         )

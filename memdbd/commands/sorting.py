@@ -1,7 +1,8 @@
 """SORT and SORT_RO: the elements of a list, set or sorted set in another order.
 
 Strategy, as in Redis's ``sort.c``: the elements get weights (themselves, or what other keys hold),
-are sorted by them, cut by LIMIT, and replaced by what GET finds for each.
+are sorted by them, cut by LIMIT, and replaced by what GET finds for each. A request does not name
+the keys that these patterns lead to, so who uses them must have the right to read all there are.
 
 May import: arguments, context, doubles, the types of value, and what they may import.
 """
@@ -12,13 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from memdbd.commands.access import STORED, Access
 from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.hashes import HASH
 from memdbd.commands.lists import LIST
 from memdbd.commands.sets import SET
-from memdbd.commands.spec import KEY, Flag, Tail, command
+from memdbd.commands.spec import KEY, Command, Flag, Tail, command
 from memdbd.commands.zsets import ZSET
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.keyspace import Value
@@ -32,6 +34,7 @@ _DIFFERS = (
 )
 _COMPLEXITY = "O(n + m log m) with n elements, and m if they are sorted"
 
+_DENIED = "option of SORT denied due to insufficient ACL permissions."
 NOT_NUMBERS = "One or more scores can't be converted into double"
 BLANKS = b" \t\n\v\f\r"
 SMALLEST = 2.0**-1022  # beside 0; of what is below, C says that digits are lost
@@ -51,7 +54,9 @@ class Order:
     store: bytes | None = None
 
 
-def _read(words: Sequence[bytes], *, may_store: bool) -> Order:
+def _read(ctx: Context, record: Command, key: bytes, words: Sequence[bytes]) -> Order:
+    allowed, request = ctx.session.permissions, [record.name.encode(), key, *words]
+    every_key = allowed is None or allowed.may_have_every_key(record, request, Access.READ)
     order, left = Order(), Words(words)
     while left:
         option = left.option()
@@ -61,14 +66,18 @@ def _read(words: Sequence[bytes], *, may_store: bool) -> Order:
             order.alpha = True
         elif option == b"LIMIT" and len(left) >= 2:
             order.offset, order.count = left.take(integer), left.take(integer)
-        elif option == b"STORE" and may_store:
+        elif option == b"STORE" and record.writes:
             order.store = left.take()
         elif option == b"BY":
             order.by = left.take()
             # A pattern that is the same for all elements says that there is nothing to sort by.
             order.is_sorted &= b"*" in order.by
+            if b"*" in order.by and not every_key:
+                raise CommandError(f"BY {_DENIED}")
         elif option == b"GET":
             order.get.append(left.take())
+            if not every_key:
+                raise CommandError(f"GET {_DENIED}")
         else:
             raise SyntaxFault()
     return order
@@ -93,13 +102,14 @@ def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
     KEY,
     Tail(f"{_USAGE} [STORE <destination>]"),
     flags=Flag.WRITE | Flag.GROWS | Flag.DANGEROUS,
+    access=STORED,
     summary="Sort a list, set or sorted set; gives the elements, or how many were stored",
     complexity=_COMPLEXITY,
     differs=_DIFFERS,
     keys=_keys,
 )
 def sort(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None] | int:
-    order = _read(words, may_store=True)
+    order = _read(ctx, sort, key, words)
     found = _sorted(ctx, key, order)
     if order.store is None:
         return found
@@ -122,7 +132,7 @@ def sort(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None] | int:
     keys=lambda argv: argv[1:2],  # no fixed place: there may be more, of patterns
 )
 def sort_ro(ctx: Context, key: bytes, *words: bytes) -> list[bytes | None]:
-    return _sorted(ctx, key, _read(words, may_store=False))
+    return _sorted(ctx, key, _read(ctx, sort_ro, key, words))
 
 
 def _sorted(ctx: Context, key: bytes, order: Order) -> list[bytes | None]:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from memdbd.commands import (
+    acl,
     bitfields,
     bits,
     client_kill,
@@ -86,6 +87,7 @@ GROUPS = (
     Group("Transactions", (transactions,)),
     Group("Connection", (connection,)),
     Group("Clients", (clients, client_kill, client_tracking)),
+    Group("Users", (acl,)),
     Group("Scripting", (scripting,), ("scripting",)),
     Group("Server", (server, configuration, slowness, memory, monitoring, debugging)),
     Group("The command table", (introspection,)),
@@ -97,7 +99,7 @@ def _every(groups: Sequence[Group]) -> Iterator[Command]:
     for group in groups:
         for command in group.commands():
             if not command.flags & Flag.CONNECTION:
-                command.kinds = group.kinds
+                command.kinds = command.text.kinds = group.kinds
             yield command
 
 

@@ -21,6 +21,9 @@ class IEngine(Interface):
     def context(session: Session) -> Context:
         """What the commands of this session will work on."""
 
+    def permit(context: Context, command: Command, argv: Sequence[bytes]) -> None:
+        """Raise CommandError for a request that its client may not make."""
+
     def execute(context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
         """Run a request and give its reply, or a Pending that will have it.
 

@@ -24,6 +24,7 @@ from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError
 from memdbd.eviction import BoundedKeyspace, Bounds, Eviction
 from memdbd.keyspace import Contents, Keyspace
+from memdbd.permissions import Denied
 from memdbd.persistence.snapshot import Entry, entries
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
@@ -32,6 +33,7 @@ from memdbd.structs.graveyard import Graveyard
 from memdbd.waiting import Place, Waiting
 
 Guard = Callable[[Context, Command, Sequence[bytes]], None]
+OnDenied = Callable[[Context, Denied], object]
 
 
 @implementer(IEngine)
@@ -61,6 +63,8 @@ class LocalEngine:
         self.databases = Databases(self._keyspace, self.changes)
         # Raises CommandError for a request that is not to be run now, while there are any.
         self._guard: Guard | None = None
+        # Told of each request that is refused since its client may not make it.
+        self.denied: OnDenied = _unheard
         self._contexts: WeakSet[Context] = WeakSet()
         self._eviction: Eviction | None = None
         self._bind()
@@ -116,7 +120,9 @@ class LocalEngine:
         return self.changes.dirty
 
     def context(self, session: Session) -> Context:
-        context = Context(session, self.databases, self.channels, self._server, self._run)
+        context = Context(
+            session, self.databases, self.channels, self._server, self._run, self.permit
+        )
         self._contexts.add(context)
         return context
 
@@ -131,10 +137,21 @@ class LocalEngine:
 
     def _run(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
         arguments = command.arguments(argv)
+        permissions = context.session.permissions
+        if permissions is not None:
+            check = permissions[command]
+            if check is not None:
+                # As in permit, whose call would be as much again as the check.
+                try:
+                    check(argv)
+                except Denied as denied:
+                    raise self._refused(context, denied) from None
         if self._guard is not None:
             self._guard(context, command, argv)
         if not command.writes:
             return command.handler(context, *arguments)
+        if command.blocks:
+            context.waits_in = command, argv
         keyspace = context.db
         hits, misses = keyspace.hits, keyspace.misses
         try:
@@ -144,6 +161,22 @@ class LocalEngine:
         finally:
             # As in Redis, what is looked up to be changed is neither a hit nor a miss.
             keyspace.hits, keyspace.misses = hits, misses
+
+    def permit(self, context: Context, command: Command, argv: Sequence[bytes]) -> None:
+        """Raise CommandError for a request that its client may not make. Its number of words is
+        right."""
+        permissions = context.session.permissions
+        if permissions is None:
+            return
+        try:
+            permissions.check(command, argv)
+        except Denied as denied:
+            raise self._refused(context, denied) from None
+
+    def _refused(self, context: Context, denied: Denied) -> CommandError:
+        """Tell of a request that its client may not make; gives the error for the client."""
+        self.denied(context, denied)
+        return denied if context.may_wait else denied.within_transaction()
 
     def _run_bounded(
         self,
@@ -214,3 +247,7 @@ class LocalEngine:
         if self._eviction is not None:
             counted["memory_counted_bytes"] = self._eviction.memory
         return counted
+
+
+def _unheard(context: Context, denied: Denied) -> None:
+    """Where nobody is to be told."""

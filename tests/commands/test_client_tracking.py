@@ -148,7 +148,7 @@ class TestTheKeysThatAClientReads:
         assert party.house.engine.changes.listeners.members == ()
 
     def test_are_told_where_one_who_monitors_is_cut_in_the_same_moment(self, party: Party) -> None:
-        party.house.factory.subscriber_buffer = 1000
+        party.house.factory.limits.subscriber_buffer = 1000
         party.says("m", "MONITOR")
         party.peer("m").reads = False
         party.says("a", "CLIENT TRACKING ON")

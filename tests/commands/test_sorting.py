@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from helpers_pure import World, conversation, refusal
 
+from memdbd.commands.access import Access
 from memdbd.commands.table import COMMANDS
+from memdbd.permissions import Pattern, Permissions, Selector
 
 NOT_NUMBERS = "ERR One or more scores can't be converted into double"
 
@@ -173,6 +175,37 @@ def test_what_redis_refuses_is_refused_in_its_words_and_stores_nothing(
 ) -> None:
     assert refusal(world, *request_.split()) == error
     assert world.heard() == []
+
+
+DENIED = "option of SORT denied due to insufficient ACL permissions."
+ONLY_L = Selector(frozenset({"sort", "sort_ro"}), keys=(Pattern(b"l"),))
+READS_ALL = Selector(frozenset({"sort", "sort_ro"}), keys=(Pattern(b"*", Access.READ),))
+
+
+@pytest.mark.parametrize("name", [b"sort", b"sort_ro"])
+@pytest.mark.parametrize(
+    ("words", "denied"),
+    [
+        (b"BY w_*", "BY"),
+        (b"GET w_*", "GET"),
+        (b"GET #", "GET"),
+        (b"BY w_* foo", "BY"),
+        (b"BY nosort", ""),
+        (b"DESC", ""),
+    ],
+)
+def test_patterns_are_for_those_who_may_read_all_keys(
+    world: World, name: bytes, words: bytes, denied: str
+) -> None:
+    request = (name, b"l", b"ALPHA", *words.split())
+    world.session.permissions = Permissions([ONLY_L])
+    if denied:
+        assert refusal(world, *request) == f"ERR {denied} {DENIED}"
+    else:
+        assert world.run(*request)
+    world.session.permissions = Permissions([ONLY_L, READS_ALL])
+    if b"foo" not in words:
+        assert world.run(*request)
 
 
 @pytest.mark.parametrize(

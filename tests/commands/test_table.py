@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import memdbd.commands
-from memdbd.commands.introspection import CATEGORIES
+from memdbd.commands.categories import CATEGORIES
 from memdbd.commands.spec import Command, Flag, Param
 from memdbd.commands.strings import STRING
 from memdbd.commands.table import COMMANDS, CONTAINERS, GROUPS, TYPES

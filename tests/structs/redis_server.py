@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ def redis_server(directory: Path) -> Iterator[Redis]:
         try:
             assert server.stdout
             assert any("eady to accept connections" in line for line in server.stdout)
+            # Whatever else it says must not fill the pipe: it would wait for a reader.
+            threading.Thread(target=server.stdout.read, daemon=True).start()
             redis = Redis(path)
             with redis.socket:
                 yield redis

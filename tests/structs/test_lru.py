@@ -32,6 +32,16 @@ def test_a_put_beyond_the_capacity_drops_the_least_recently_used() -> None:
     assert lru.evictions == 1
 
 
+def test_another_capacity_drops_what_is_beyond_it_and_makes_room() -> None:
+    lru = filled(capacity=3)
+    lru.get("a")
+    lru.resize(2)
+    assert (list(lru), lru.evictions) == (["c", "a"], 1)
+    lru.resize(3)
+    lru.put("d", 4)
+    assert list(lru) == ["c", "a", "d"]
+
+
 def test_a_put_of_a_key_that_is_there_drops_nothing() -> None:
     lru = filled(capacity=3)
     lru.put("a", 7)

@@ -1,0 +1,166 @@
+"""Passwords and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memdbd import passwords
+from memdbd.passwords import SALT_BYTES, Verdict
+
+SALT = bytes(range(SALT_BYTES))
+OTHER = bytes(range(1, SALT_BYTES + 1))
+SHA256 = hashlib.sha256(b"secret").hexdigest()
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes for a fraction of the time."""
+    monkeypatch.setattr(passwords, "COST", 10)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The cost of each hash that is made."""
+    costs: list[int] = []
+    real = passwords._digest
+
+    def counted(password: bytes, cost: int, salt: bytes) -> bytes:
+        costs.append(cost)
+        return real(password, cost, salt)
+
+    monkeypatch.setattr(passwords, "_digest", counted)
+    return costs
+
+
+class TestMake:
+    def test_a_hash_is_what_rfc_7914_says(self) -> None:
+        """Its third vector, whose cost is ours."""
+        digest = passwords._digest(b"pleaseletmein", 14, b"SodiumChloride")
+        assert digest.hex() == "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
+
+    def test_it_says_how_it_was_made(self) -> None:
+        text = passwords.make(b"secret", SALT)
+        assert text.startswith("$scrypt$ln=14,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$")
+        assert len(text) == len(GOOD)
+        assert passwords.is_hash(text)
+
+    def test_another_salt_gives_another_hash(self, cheap: None) -> None:
+        assert passwords.make(b"secret", SALT) != passwords.make(b"secret", OTHER)
+
+    @pytest.mark.parametrize("password", [b"", b"\0", b"\xff" * 5, b"x" * 100_000])
+    def test_a_password_is_any_bytes(self, cheap: None, password: bytes) -> None:
+        text = passwords.make(password, SALT)
+        assert passwords.verify(password, [text], OTHER, 1) == Verdict(text)
+        assert passwords.verify(password + b"\0x", [text], OTHER, 1) == Verdict(None)
+
+
+GOOD = "$scrypt$ln=14,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" + "A" * 43
+
+
+class TestIsHash:
+    @pytest.mark.parametrize("text", [SHA256, GOOD, GOOD.replace("14", "10"), "0" * 64])
+    def test_knows_those_that_there_are(self, text: str) -> None:
+        assert passwords.is_hash(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "secret", SHA256.upper(), SHA256[1:], SHA256 + "0", SHA256 + "\n", " " + SHA256,
+            "٠" * 64,
+            GOOD + "\n", GOOD[:-1], GOOD + "A", GOOD.replace("r=8", "r=9"),
+            GOOD.replace("p=1", "p=2"),
+            GOOD.replace("$scrypt", "$scrypt$scrypt"), GOOD.replace("14", "014"),
+            # It would cost nothing to guess, or too much to look.
+            GOOD.replace("14", "9"), GOOD.replace("14", "18"), GOOD.replace("14", "99"),
+            GOOD.replace("14", "1٤"),
+            # Base64 of no number of bytes, or with what it does not have
+            GOOD.replace("ODw$", "ODwxxx$"), GOOD.replace("AAEC", "AA-C"),
+            GOOD.replace("ODw$", "ODw=$"),
+            GOOD.replace("AAECAwQFBgcICQoLDA0ODw", "AAECAwQ"),
+        ],
+    )  # fmt: skip
+    def test_and_nothing_else(self, text: str) -> None:
+        assert not passwords.is_hash(text)
+
+    @given(st.text() | st.from_regex(r"\$scrypt\$ln=[0-9]{1,3},r=8,p=1\$[\w+/=]*\$[\w+/=]*"))
+    def test_whatever_it_is_given_it_says_yes_or_no(self, text: str) -> None:
+        if passwords.is_hash(text):
+            assert passwords.work([text]) >= 1
+            assert passwords.hashes_of(b"", []) == set()
+        else:
+            assert passwords._parse(text) is None
+
+    @given(
+        st.integers(10, 17),
+        st.binary(min_size=9, max_size=64),
+        st.binary(min_size=32, max_size=32),
+    )
+    def test_one_that_was_written_is_read_back(self, cost: int, salt: bytes, digest: bytes) -> None:
+        text = f"$scrypt$ln={cost},r=8,p=1${passwords._encoded(salt)}${passwords._encoded(digest)}"
+        assert passwords.is_hash(text)
+        assert passwords._parse(text) == (cost, salt, digest)
+        assert passwords.salt_of([SHA256, text]) == salt
+
+
+@pytest.mark.usefixtures("cheap")
+class TestVerify:
+    def test_any_of_a_user_s_passwords_will_do(self, made: list[int]) -> None:
+        both = [passwords.make(b"one", SALT), passwords.make(b"two", SALT)]
+        made.clear()
+        assert passwords.verify(b"one", both, OTHER, 1) == Verdict(both[0])
+        assert passwords.verify(b"two", both, OTHER, 1) == Verdict(both[1])
+        assert passwords.verify(b"three", both, OTHER, 1) == Verdict(None)
+        assert len(made) == 3, "one salt, one hash"
+
+    def test_no_password_is_right_where_there_is_none(self) -> None:
+        assert passwords.verify(b"", [], OTHER, 1) == Verdict(None)
+
+    def test_a_hash_of_redis_s_is_replaced(self) -> None:
+        verdict = passwords.verify(b"secret", [SHA256], OTHER, 1)
+        assert verdict == Verdict(SHA256, passwords.make(b"secret", OTHER))
+        assert passwords.verify(b"wrong", [SHA256], OTHER, 1) == Verdict(None)
+
+    def test_with_the_salt_of_the_others(self) -> None:
+        """So that trying a password stays one hash."""
+        known = passwords.make(b"other", SALT)
+        verdict = passwords.verify(b"secret", [SHA256, known], OTHER, 1)
+        assert verdict == Verdict(SHA256, passwords.make(b"secret", SALT))
+        assert verdict.better is not None
+        assert passwords.work([known, verdict.better]) == 1
+
+    def test_so_is_one_that_was_made_with_less_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        weak = passwords.make(b"secret", SALT)
+        monkeypatch.setattr(passwords, "COST", 11)
+        verdict = passwords.verify(b"secret", [weak], OTHER, 1)
+        assert verdict.hash == weak
+        assert verdict.better == passwords.make(b"secret", SALT)
+
+    @pytest.mark.parametrize("password", [b"secret", b"wrong"])
+    @pytest.mark.parametrize("names", ["", "s", "a", "ab", "sa", "sab"])
+    def test_as_many_hashes_are_made_whoever_asks(
+        self, made: list[int], password: bytes, names: str
+    ) -> None:
+        known = {
+            "s": SHA256,
+            "a": passwords.make(b"secret", SALT),
+            "b": passwords.make(b"other", OTHER),
+        }
+        hashes = [known[name] for name in names]
+        most = max(passwords.work(list(known.values())), 1)
+        made.clear()
+        passwords.verify(password, hashes, OTHER, most)
+        assert made == [10] * most
+
+
+def test_work_counts_the_hashes_that_a_try_takes(cheap: None) -> None:
+    one, other = passwords.make(b"x", SALT), passwords.make(b"x", OTHER)
+    assert passwords.work([]) == 0
+    assert passwords.work([one]) == 1
+    assert passwords.work([one, passwords.make(b"y", SALT)]) == 1
+    assert passwords.work([one, other]) == 2
+    assert passwords.work([SHA256]) == 1, "the better one"
+    assert passwords.work([one, SHA256]) == 2
