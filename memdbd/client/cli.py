@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import ReactorNotRunning
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.stdio import StandardIO
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from memdbd.client import exits
+from memdbd.client.access import Access, access
 from memdbd.client.descriptors import (
     blocking_restored,
     occupy_standard_descriptors,
@@ -31,9 +31,10 @@ from memdbd.client.descriptors import (
 )
 from memdbd.client.ending import end_on_signals
 from memdbd.client.interactive import Conversation
-from memdbd.client.link import Link, why
+from memdbd.client.link import Link, status_of, why
+from memdbd.client.login import logged_in
 from memdbd.client.oneshot import run_words
-from memdbd.client.options import Options, client_endpoint
+from memdbd.client.options import Options
 from memdbd.client.pipe import Pipe
 from memdbd.client.protocol import Client, connect
 from memdbd.client.terminal import Terminal, key_mode
@@ -114,7 +115,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
             _run_tool(toolbox.Tool(options, complain))
         from twisted.internet import reactor
 
-        endpoint = client_endpoint(reactor, options["connect"])
+        # While a password is asked for, no reactor hears of signals.
+        end_on_signals()
+        server = access(reactor, options, os.environ, _reads_terminal, complain)
+    except KeyboardInterrupt:
+        raise SystemExit(exits.SIGNAL + signal.SIGINT) from None
     except usage.UsageError as problem:
         name = options.words[0].decode() + " " if options.names_tool else ""
         complain(f"memdb: {problem}\nTry memdb {name}--help.")
@@ -123,7 +128,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     run.take_signals()
     with ExitStack() as restore:
         restore.enter_context(blocking_restored())
-        _start(reactor, run, options, endpoint, restore)
+        _start(reactor, run, options, server, restore)
         run.until_finished()
     raise SystemExit(run.status)
 
@@ -135,21 +140,18 @@ def _run_tool(tool: toolbox.Tool) -> NoReturn:
         raise SystemExit(tool.run())
     from twisted.internet import reactor
 
-    endpoint = client_endpoint(reactor, tool.where)
+    server = access(reactor, tool.options, os.environ, _reads_terminal, complain)
     with blocking_restored(), tool.opened():
         run = Run(reactor)
         run.take_signals()
-        running = ensureDeferred(tool.talk(reactor, endpoint, run.complain))
+        running = ensureDeferred(tool.talk(reactor, server, run.complain))
         running.addCallback(run.finish).addErrback(run.failed)
         run.until_finished()
     raise SystemExit(run.status)
 
 
-def _start(
-    reactor: Any, run: Run, options: Options, endpoint: IStreamClientEndpoint, restore: ExitStack
-) -> None:
+def _start(reactor: Any, run: Run, options: Options, server: Access, restore: ExitStack) -> None:
     """Set up the mode that the options and the terminal ask for."""
-    name: str = options["connect"]
     timeout: float | None = options["timeout"] or None
     if options.words:
         if listens(options.words):
@@ -160,8 +162,7 @@ def _start(
         running = ensureDeferred(
             run_words(
                 reactor,
-                endpoint,
-                name,
+                server,
                 options.words,
                 columns=_columns() if os.isatty(1) else None,
                 show=run.show,
@@ -171,47 +172,47 @@ def _start(
         )
         running.addCallback(run.finish).addErrback(run.failed)
     elif _can_prompt():
-        _converse(reactor, run, endpoint, name, timeout, restore)
+        _converse(reactor, run, server, timeout, restore, asks=not options["yes"])
     else:
-        _run_lines(reactor, run, endpoint, name, timeout)
+        _run_lines(reactor, run, server, timeout)
 
 
 def _converse(
     reactor: Any,
     run: Run,
-    endpoint: IStreamClientEndpoint,
-    name: str,
+    server: Access,
     timeout: float | None,
     restore: ExitStack,
+    *,
+    asks: bool,
 ) -> None:
     terminal = Terminal(_columns, restore.enter_context(key_mode(0)))
-    talk = Conversation(reactor, terminal, done=run.finish, timeout=timeout)
+    talk = Conversation(reactor, terminal, done=run.finish, timeout=timeout, asks=asks)
     run.on_signal = talk.leave
     link = Link(
         reactor,
-        endpoint,
-        name,
+        server.endpoint,
+        server.name,
         tell=talk.tell,
         on_message=talk.show_message,
         on_push=talk.show_push,
+        login=server.login,
         timeout=timeout,
     )
     StandardIO(terminal, reactor=reactor, **own_terminals())
     talk.start(link)
 
 
-def _run_lines(
-    reactor: Any, run: Run, endpoint: IStreamClientEndpoint, name: str, timeout: float | None
-) -> None:
+def _run_lines(reactor: Any, run: Run, server: Access, timeout: float | None) -> None:
     def connected(client: Client) -> None:
         pipe = Pipe(reactor, client, done=run.finish, complain=run.complain, timeout=timeout)
         StandardIO(pipe, reactor=reactor, **own_terminals())
 
     def failed(failure: Failure) -> None:
-        run.complain(f"Connecting to {name} failed: {why(failure.value)}")
-        run.finish(exits.NO_CONNECTION)
+        run.complain(f"Connecting to {server.name} failed: {why(failure.value)}")
+        run.finish(status_of(failure.value))
 
-    connecting = connect(reactor, endpoint, timeout=timeout)
+    connecting = connect(reactor, server.endpoint, **logged_in(server.login), timeout=timeout)
     connecting.addCallbacks(connected, failed).addErrback(run.failed)
 
 
@@ -222,6 +223,10 @@ def _can_prompt() -> bool:
     except ImportError:  # Windows
         return False
     return os.isatty(0) and os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _reads_terminal() -> bool:
+    return os.isatty(0)
 
 
 def _columns() -> int:

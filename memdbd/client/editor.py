@@ -94,10 +94,11 @@ class Editor:
         action(self)
         return True
 
-    def take(self) -> str:
-        """Give the line that is finished, remember it, and start an empty one."""
+    def take(self, *, remember: bool = True) -> str:
+        """Give the line that is finished, remember it, if nothing speaks against it, and start an
+        empty one."""
         line = self.text
-        if line.strip() and (not self._history or self._history[-1] != line):
+        if remember and line.strip() and (not self._history or self._history[-1] != line):
             self._history.append(line)
             del self._history[:-MAX_HISTORY]
         self.clear()

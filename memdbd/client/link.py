@@ -1,21 +1,25 @@
 """A connection that comes back: :class:`Link`, for whoever sits in front of it.
 
 Strategy: connect; when that fails or the connection is lost, say so and try again after a while,
-each time a longer one. The database and the subscriptions of a connection are those of the next.
-Requests are never sent twice: a request whose reply did not come may have been carried out. Where a
-reply is waited for no more, the connection is dropped and made again, so that the server forgets a
-command that still waits there, and would pop what nobody gets.
+each time a longer one. The user, the database and the subscriptions of a connection are those of
+the next. Requests are never sent twice: a request whose reply did not come may have been carried
+out. Where a reply is waited for no more, the connection is dropped and made again, so that the
+server forgets a command that still waits there, and would pop what nobody gets.
+
+What time alone does not mend (a certificate that is not trusted, a password that is refused, a
+server that sends away whoever does not log in) is not tried again and again: the link sleeps, until
+the next command is to be sent.
 
 Not Twisted's ClientService: a person wants to know why it failed and when the next attempt is,
 which that one tells nobody.
 
-May import: protocol, standing, typed, wire, Twisted.
+May import: protocol, login, standing, tlsfaults, typed, wire, Twisted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from twisted.application.internet import backoffPolicy
 from twisted.internet import error
@@ -23,10 +27,13 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail,
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
+from memdbd.client.exits import ERROR_REPLY, NO_CONNECTION
+from memdbd.client.login import Login, LoginRefused, is_login_wanted, logged_in
 from memdbd.client.protocol import Client, connect
 from memdbd.client.standing import Standing
+from memdbd.client.tlsfaults import HandshakeTimeout, TLSFault
 from memdbd.client.typed import words_of
-from memdbd.client.wire import ErrorReply, Message, Push, Reply
+from memdbd.client.wire import ErrorReply, Message, Push, Reply, SpeaksTLS
 from memdbd.errors import MemDBError
 
 # 1, 2, 4, … 30 s. One person's client needs no jitter to spare the server.
@@ -37,8 +44,26 @@ class NotConnectedError(MemDBError):
     """There is no connection now, so the request was not sent."""
 
 
-def why(problem: BaseException | None) -> str:
-    """The reason of a failed or lost connection, as part of a sentence."""
+class Peer(Protocol):
+    """A client, as far as it matters here."""
+
+    @property
+    def is_ignored(self) -> bool: ...
+
+
+def why(problem: BaseException | None, client: Peer | None = None) -> str:
+    """The reason of a failed or lost connection, as part of a sentence; ``client`` is whose
+    connection it was, if there was one."""
+    if isinstance(problem, TLSFault):
+        return problem.told
+    if isinstance(problem, SpeaksTLS):
+        return f"{problem}: {SpeaksTLS.hint}"
+    if isinstance(problem, HandshakeTimeout):
+        return "no answer to the TLS handshake in time: is it TLS that the server speaks?"
+    if isinstance(problem, CancelledError):
+        return "given up"
+    if client is not None and client.is_ignored and isinstance(problem, error.ConnectionClosed):
+        return "closed by the server without a word (if it speaks TLS at this port: --tls)"
     if isinstance(problem, TimeoutError):
         return "no answer in time"
     if isinstance(problem, error.ConnectionDone):
@@ -51,13 +76,18 @@ def why(problem: BaseException | None) -> str:
     return str(problem).rstrip(".") or type(problem).__name__
 
 
+def status_of(problem: BaseException | None) -> int:
+    """The exit status where this has kept us from connecting."""
+    return ERROR_REPLY if isinstance(problem, LoginRefused) else NO_CONNECTION
+
+
 class Link:
     """Keeps one connection to ``endpoint``, which is called ``name`` in what it tells.
 
     ``tell(sentence)`` is called when the connection is lost, cannot be made or is back;
     ``on_message`` for each message, ``on_push`` for what else comes unasked. ``standing`` is what
-    the connection has, or the next will have. ``timeout``: seconds for a connection attempt, None
-    for the endpoint's own.
+    the connection has, or the next will have: at first, the user of ``login``. ``timeout``: seconds
+    for a connection attempt, None for the endpoint's own.
     """
 
     def __init__(
@@ -69,11 +99,12 @@ class Link:
         tell: Callable[[str], object],
         on_message: Callable[[Message], object],
         on_push: Callable[[Push], object],
+        login: Login | None = None,
         timeout: float | None = None,
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
-        self._name = name
+        self.name = name
         self._tell = tell
         self._on_message = on_message
         self._on_push = on_push
@@ -83,11 +114,18 @@ class Link:
         self._retry: IDelayedCall | None = None
         self._failures = 0
         self._stopped = False
-        self.standing = Standing()
+        self._sleeps = False
+        # Of this connection: somebody has to log in first; nothing has been answered yet.
+        self._is_strange = False
+        self._is_unused = True
+        self._unused = 0  # connections in a row that were lost before anything was answered
+        self.standing = Standing(login)
 
     def start(self) -> Deferred[None]:
-        """Connect; fires when the first attempt has succeeded or failed."""
-        return self._connect()
+        """Connect; fires when the first attempt has succeeded or failed, which is told. Fails with
+        LoginRefused, which is not."""
+        started: Deferred[None] = self._connect(is_first=True)
+        return started
 
     def stop(self) -> Deferred[None]:
         """Disconnect for good; fires when that is done."""
@@ -104,9 +142,15 @@ class Link:
 
         Cancelling, and a time-out, drops the connection; it fires when the next was tried.
         """
+        if self._sleeps:
+            woken = self._connect()
+            return cast("Deferred[Reply]", woken.addCallback(lambda _: self._send(line, timeout)))
+        return self._send(line, timeout)
+
+    def _send(self, line: bytes, timeout: float | None) -> Deferred[Reply]:
         if self._client is None:
             return fail(
-                NotConnectedError(f"Not connected to {self._name}: the command was not sent")
+                NotConnectedError(f"Not connected to {self.name}: the command was not sent")
             )
         words = words_of(line)
         asked = self._client.send_line(line, timeout)
@@ -114,23 +158,27 @@ class Link:
             self._replied, self._refused, callbackArgs=(words,), errbackArgs=(words,)
         )
 
-    def _connect(self) -> Deferred[None]:
+    def _connect(self, is_first: bool = False) -> Deferred[None]:
         self._retry = None
+        self._sleeps = False
         self._attempt = connect(
             self._clock,
             self._endpoint,
+            **logged_in(self.standing.login),
             on_message=self._on_message,
             on_push=self._on_push,
             timeout=self._timeout,
         )
-        return self._attempt.addCallbacks(self._connected, self._failed)
+        return self._attempt.addCallbacks(self._connected, self._failed, errbackArgs=(is_first,))
 
     def _connected(self, client: Client) -> None:
         self._attempt = None
         self._client = client
+        self._is_strange = False
+        self._is_unused = self.standing.login is None and not any(self.standing.requests())
         client.when_disconnected().addCallback(self._lost, client)
         if self._failures:
-            self._tell(f"Connected to {self._name}")
+            self._tell(f"Connected to {self.name}")
         self._failures = 0
         for command, arguments in self.standing.requests():
             client.execute(command, *arguments).addErrback(self._not_again, command)
@@ -141,16 +189,35 @@ class Link:
         if self._client is not None:  # otherwise the loss itself is told
             self._tell(f"Could not {command} again: {failure.getErrorMessage()}")
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure, is_first: bool) -> Failure | None:
         self._attempt = None
-        self._again(f"Connecting to {self._name} failed: {why(failure.value)}")
+        problem = failure.value
+        told = f"Connecting to {self.name} failed: {why(problem)}"
+        if isinstance(problem, LoginRefused):
+            if is_first:
+                return failure
+            if problem.lasts:
+                # It would not be let in the next time either, and perhaps locked out.
+                self.standing.login = None
+                self._sleep(told, " without a login")
+                return None
+        elif isinstance(problem, TLSFault) and problem.lasts:
+            self._sleep(told)
+            return None
+        self._again(told)
+        return None
 
     def _lost(self, reason: BaseException, client: Client) -> None:
         if client is not self._client:
             return  # dropped, and replaced
         self._client = None
         self.standing.lost()
-        self._again(f"Connection to {self._name} lost: {why(reason)}")
+        told = f"Connection to {self.name} lost: {why(reason, client)}"
+        self._unused = self._unused + 1 if self._is_unused else 0
+        if self._is_strange or self._unused > 1 or (isinstance(reason, TLSFault) and reason.lasts):
+            self._sleep(told)
+        else:
+            self._again(told)
 
     def _again(self, what_happened: str) -> None:
         if self._stopped:
@@ -160,13 +227,23 @@ class Link:
         self._retry = self._clock.callLater(delay, self._connect)
         self._tell(f"{what_happened}, trying again in {delay:g} s")
 
+    def _sleep(self, what_happened: str, how: str = "") -> None:
+        if self._stopped:
+            return
+        self._sleeps = True
+        self._failures = self._unused = 0
+        self._tell(f"{what_happened}. The next command connects again{how}")
+
     def _replied(self, reply: Reply, words: list[bytes]) -> Reply:
+        self._is_unused = self._is_strange = False
         self.standing.note(words, reply)
         return reply
 
     def _refused(self, failure: Failure, words: list[bytes]) -> Failure | Deferred[Reply]:
         problem = failure.value
         if isinstance(problem, ErrorReply):
+            self._is_unused = False
+            self._is_strange = self._is_strange or is_login_wanted(str(problem))
             self.standing.note(words, problem)
         elif isinstance(problem, (CancelledError, TimeoutError)):
             return cast("Deferred[Reply]", self._renewed().addCallback(lambda _: failure))

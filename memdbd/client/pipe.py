@@ -223,7 +223,7 @@ class Pipe(Protocol):
     def _lost(self, reason: BaseException | None) -> None:
         nothing_left = self._ended and not self._todo and not self._under_way
         if not nothing_left:
-            self._give_up(NO_CONNECTION, f"Connection lost: {why(reason)}")
+            self._give_up(NO_CONNECTION, f"Connection lost: {why(reason, self._client)}")
 
     def _give_up(self, status: int, sentence: str) -> None:
         if not self._finished:

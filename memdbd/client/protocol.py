@@ -6,13 +6,14 @@ swallows the one result that comes to it later. Requests are written as they are
 transport gathers what is written in one reactor turn, so many requests without waiting are one
 packet.
 
-May import: wire, errors, Twisted.
+May import: wire, login, tls, errors, Twisted.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, cast
 from typing import Protocol as Shape
 
@@ -22,6 +23,7 @@ from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.interfaces import (
     IDelayedCall,
     IReactorTime,
+    ISSLTransport,
     IStreamClientEndpoint,
     ITCPTransport,
 )
@@ -29,16 +31,21 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from memdbd.client.login import Login, LoginRefused
+from memdbd.client.tls import TLS, HandshakeCancelled, TLSEndpoint, host_of
+from memdbd.client.tlsfaults import HandshakeTimeout
 from memdbd.client.wire import (
     ErrorReply,
     LineSplitter,
     Message,
     Push,
     Reply,
+    SpeaksTLS,
     Word,
     as_bytes,
     decode_line,
     encode_request,
+    is_tls,
 )
 from memdbd.errors import ProtocolError
 
@@ -64,6 +71,9 @@ def connect(
     reactor: IReactorTime,
     endpoint: str | IStreamClientEndpoint = DEFAULT_ENDPOINT,
     *,
+    tls: TLS | None = None,
+    user: str | bytes | None = None,
+    password: str | bytes | None = None,
     on_message: Callable[[Message], object] | None = None,
     on_push: Callable[[Push], object] | None = None,
     timeout: float | None = None,
@@ -71,18 +81,43 @@ def connect(
     """Connect to a daemon; the Deferred fires with the :class:`Client`.
 
     ``endpoint`` is a Twisted client endpoint or the string that describes one: ``tcp:host:port``,
-    ``unix:/path``, ``tls:host:port``. ``on_message`` and ``on_push`` are as for :class:`Client`.
-    After ``timeout`` seconds it fails with :exc:`twisted.internet.defer.TimeoutError`. A string
-    that describes no endpoint raises whatever that kind of endpoint does, mostly ValueError or
-    TypeError.
+    ``unix:/path``. With ``tls``, nothing is said before the server has shown a certificate that is
+    trusted; where it does not, it fails with :class:`~memdbd.client.tlsfaults.TLSFault`. With
+    ``password``, the ``user`` (``default``, if none is said) is logged in before anything else is
+    sent; where that is refused, it fails with :class:`~memdbd.client.login.LoginRefused`.
+    ``on_message`` and ``on_push`` are as for :class:`Client`. After ``timeout`` seconds, for all of
+    it, it fails with :exc:`twisted.internet.defer.TimeoutError`.
+
+    A string that describes no endpoint raises whatever that kind of endpoint does, mostly
+    ValueError or TypeError; so do a user without a password, and ``tls`` for an endpoint that does
+    not say whose certificate it is. Raises ConfigError for certificates that cannot be used.
     """
-    if isinstance(endpoint, str):
-        endpoint = clientFromString(reactor, endpoint)
+    if user is not None and password is None:
+        raise ValueError(f"user={user!r} needs a password")
+    found = clientFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
+    if tls is not None:
+        name = tls.name or (host_of(endpoint) if isinstance(endpoint, str) else None)
+        if name is None:
+            raise ValueError("TLS(name=...) has to say whose certificate this endpoint shows")
+        found = TLSEndpoint(reactor, found, tls, name)
     client = Client(reactor, on_message, on_push)
-    connecting: Deferred[Client] = connectProtocol(endpoint, client)
+    connecting: Deferred[Client] = connectProtocol(found, client)
+    if password is not None:
+        connecting.addCallback(_log_in, Login(user, password))
     if timeout is not None:
-        connecting.addTimeout(timeout, reactor, _too_late)
+        connecting.addTimeout(timeout, reactor, too_late)
     return connecting
+
+
+def _log_in(client: Client, login: Login) -> Deferred[Client]:
+    def failed(failure: Failure) -> NoReturn:
+        client.abort()
+        if isinstance(failure.value, ErrorReply):
+            raise LoginRefused(login, str(failure.value)) from None
+        failure.raiseException()
+
+    asked = client.execute("auth", login.name, login.password)
+    return asked.addCallbacks(lambda reply: client, failed)
 
 
 class Client(Protocol):
@@ -112,6 +147,7 @@ class Client(Protocol):
         self._closing: IDelayedCall | None = None
         self._when_lost: list[Deferred[BaseException]] = []
         self._gone = False
+        self._has_asked = self._has_heard = self._is_plain = False
 
     # -- what a program calls --
 
@@ -206,6 +242,12 @@ class Client(Protocol):
         if not self._gone:
             self._transport.resumeProducing()
 
+    @property
+    def is_ignored(self) -> bool:
+        """Whether something was asked over plain TCP, and not a byte has come: as from a server
+        that expects TLS."""
+        return self._has_asked and not self._has_heard and self._is_plain
+
     # -- what Twisted calls --
 
     @property
@@ -213,16 +255,12 @@ class Client(Protocol):
         return cast(_Transport, self.transport)
 
     def connectionMade(self) -> None:
-        tcp = ITCPTransport(self.transport, None)
-        if tcp is not None:
-            # Nagle's algorithm would hold back a request until the last reply is acknowledged,
-            # and a subscriber that only listens would never notice a server that is gone.
-            tcp.setTcpNoDelay(True)
-            tcp.setTcpKeepAlive(True)
+        self._is_plain = keep_awake(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._lost is not None:
             return  # what comes behind garbage belongs to no request
+        self._has_heard = True
         try:
             for line in self._splitter.feed(data):
                 self._heard(decode_line(line))
@@ -231,6 +269,8 @@ class Client(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._gone = True
+        if self._lost is None and is_tls(self._splitter.finish()):
+            self._lost = SpeaksTLS()
         lost = self._lost = self._lost or reason.value or error.ConnectionLost()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
@@ -250,6 +290,7 @@ class Client(Protocol):
             return fail(error.ConnectionDone("the connection was closed by disconnect()"))
         asked: Deferred[Reply] = Deferred()
         self._waiting.append(asked)
+        self._has_asked = True
         self._transport.write(line)
         if timeout is not None:
             asked.addTimeout(timeout, self._clock)
@@ -305,8 +346,28 @@ class Client(Protocol):
             self._transport.abortConnection()
 
 
-def _too_late(outcome: object, timeout: float) -> NoReturn:
+def keep_awake(transport: object) -> bool:
+    """Have small requests sent at once, and notice a peer that is gone; gives whether it is plain
+    TCP.
+
+    Nagle's algorithm would hold back a request until the last reply is acknowledged, and a
+    subscriber that only listens would never notice a server that is gone.
+    """
+    tcp = ITCPTransport(transport, None)
+    if tcp is None:
+        return False
+    # TLS says that it is TCP, over a UNIX socket too, and has only what that has.
+    with suppress(AttributeError):
+        tcp.setTcpNoDelay(True)
+        tcp.setTcpKeepAlive(True)
+    return not ISSLTransport.providedBy(tcp)
+
+
+def too_late(outcome: object, timeout: float) -> NoReturn:
+    """What becomes of a connection that is not there in time."""
     # Endpoints have an error of their own for being cancelled, which addTimeout does not know.
+    if isinstance(outcome, Failure) and outcome.check(HandshakeCancelled):
+        raise HandshakeTimeout(timeout, "the TLS handshake")
     raise TimeoutError(timeout, "connecting")
 
 

@@ -3,7 +3,8 @@
 Strategy: many commands are sent at once, and their replies are one Deferred. Only what every Redis
 has is used, so that data can come from there and go there.
 
-May import: errors, Twisted, hiredis.
+May import: login, protocol (for what every connection has), tlsfaults, wire, errors, Twisted,
+hiredis.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IReactorTime,
     IStreamClientEndpoint,
-    ITCPTransport,
     ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from memdbd.client.login import Login, LoginRefused
+from memdbd.client.protocol import keep_awake, too_late
+from memdbd.client.tlsfaults import TLSFault
+from memdbd.client.wire import SpeaksTLS, is_tls
 from memdbd.errors import MemDBError
 
 Words = Sequence[bytes | str | int]
 ErrorReply = hiredis.ReplyError
 
 _FULL = "ERR max number of clients"  # said to a connection, which is then closed
+# Whoever comes need not log in, so that the password is none of this server's.
+_OPEN = "ERR AUTH <password> called without any password"
+_NO_USERS = "ERR wrong number of arguments for 'auth'"  # a Redis before 6
 
 
 class Refused(MemDBError):
@@ -65,6 +72,7 @@ class RespClient(Protocol):
         self._watch: IDelayedCall | None = None
         self._lost: BaseException | None = None
         self._complaint: ErrorReply | None = None  # the last thing heard, if it was an error
+        self._has_asked = self._has_heard = self._is_plain = False
 
     def ask_all(self, commands: Sequence[Words]) -> Deferred[list[Any]]:
         """Send all commands. Fires with all replies, an error as an :class:`ErrorReply` among
@@ -76,6 +84,7 @@ class RespClient(Protocol):
             batch.done.callback([])
             return batch.done
         self._batches.append(batch)
+        self._has_asked = True
         cast(ITransport, self.transport).write(b"".join(map(_packed, commands)))
         self._wait()
         return batch.done
@@ -92,15 +101,22 @@ class RespClient(Protocol):
         if self._lost is None:
             cast(ITransport, self.transport).loseConnection()
 
+    @property
+    def is_ignored(self) -> bool:
+        """Whether something was asked over plain TCP, and not a byte has come: as from a server
+        that expects TLS."""
+        return self._has_asked and not self._has_heard and self._is_plain
+
     def connectionMade(self) -> None:
-        tcp = ITCPTransport(self.transport, None)
-        if tcp is not None:
-            tcp.setTcpNoDelay(True)
-            tcp.setTcpKeepAlive(True)
+        self._is_plain = keep_awake(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._lost is not None:
             return
+        if not self._has_heard and is_tls(data):
+            self._give_up(NoServer(f"{SpeaksTLS()}: {SpeaksTLS.hint}"))
+            return
+        self._has_heard = True
         self._reader.feed(data)
         try:
             while self._batches and (reply := self._reader.gets()) is not False:
@@ -112,7 +128,10 @@ class RespClient(Protocol):
         self._wait()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._lost = self._lost or self._farewell() or reason.value
+        fault = reason.value
+        if isinstance(fault, TLSFault):
+            fault = NoServer(fault.told)
+        self._lost = self._lost or self._farewell() or fault
         self._wait()
         batches, self._batches = self._batches, deque()
         for batch in batches:
@@ -181,19 +200,24 @@ async def connect(
     endpoint: IStreamClientEndpoint,
     *,
     timeout: float | None = None,
-    user: str | None = None,
-    password: str | None = None,
+    login: Login | None = None,
 ) -> RespClient:
-    """Connect, and log in if there is a ``password``. Raises Refused where that is wrong."""
+    """Connect, and log in. Raises LoginRefused, and what no connection does."""
     client = RespClient(reactor, timeout)
     connecting: Deferred[RespClient] = connectProtocol(endpoint, client)
     if timeout is not None:
-        connecting.addTimeout(timeout, reactor, _too_late)
+        connecting.addTimeout(timeout, reactor, too_late)
     await connecting
-    if password is not None:
-        await client.ask("AUTH", *([user] if user else []), password)
+    if login is not None:
+        # Without a name, as a Redis before 6 knows no users.
+        words = [] if login.user is None else [login.user]
+        (reply,) = await client.ask_all([("AUTH", *words, login.password)])
+        if isinstance(reply, ErrorReply) and not (login.user is None and _is_open(reply)):
+            client.close()
+            reason = "it has no users" if str(reply).startswith(_NO_USERS) else str(reply)
+            raise LoginRefused(login, reason)
     return client
 
 
-def _too_late(outcome: object, timeout: float) -> object:
-    raise TimeoutError(timeout, "connecting")
+def _is_open(reply: ErrorReply) -> bool:
+    return str(reply).startswith(_OPEN)

@@ -1,9 +1,10 @@
-"""What the server keeps for one connection: its database, subscriptions, open transaction; pure.
+"""What the server keeps for one connection: its user, database, subscriptions, open transaction;
+pure.
 
 Strategy: it is all taken from requests and their replies, so it does not matter how something was
 asked for. What a transaction queues counts when it is run.
 
-May import: wire.
+May import: login, wire.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from memdbd.client.login import Login
 from memdbd.client.wire import ErrorReply, Reply, Word
 
 # The commands that subscribe, each with its own kind of names.
@@ -18,13 +20,17 @@ SUBSCRIBING = ("subscribe", "psubscribe", "ssubscribe")
 
 
 class Standing:
-    """What one connection has, as :meth:`note` was told of it."""
+    """What one connection has, as :meth:`note` was told of it, and ``login``, with which it begins.
 
-    def __init__(self) -> None:
-        self._begin()
+    The password is in memory and nowhere else, for as long as somebody is logged in with it.
+    """
 
-    def _begin(self) -> None:
+    def __init__(self, login: Login | None = None) -> None:
+        self._begin(login)
+
+    def _begin(self, login: Login | None = None) -> None:
         """Have nothing, as a new connection."""
+        self.login = login
         self.database = 0
         # Dicts for their order: what is subscribed again, is so as it was at first.
         self.subscribed: dict[str, dict[bytes, None]] = {command: {} for command in SUBSCRIBING}
@@ -61,7 +67,8 @@ class Standing:
         self._queued = None
 
     def requests(self) -> Iterator[tuple[str, Sequence[Word]]]:
-        """What makes of a new connection what this one was: commands with their arguments."""
+        """What makes of a new connection, logged in, what this one was: commands with their
+        arguments."""
         if self.database:
             yield "select", [self.database]
         for command, names in self.subscribed.items():
@@ -75,8 +82,12 @@ class Standing:
             self._subscription(action, reply.get("channel"))
         elif command == b"reset":
             self._begin()
-        elif command == b"select" and len(words) == 2 and reply.get("result") == b"OK":
+        elif reply.get("result") != b"OK":
+            return
+        elif command == b"select" and len(words) == 2:
             self.database = int(words[1])
+        elif command == b"auth" and len(words) in (2, 3):
+            self.login = Login(words[1] if len(words) == 3 else None, words[-1])
 
     def _subscription(self, action: str, channel: Any) -> None:
         """Take in one of the six actions, with the one name or the several that it was for."""

@@ -3,7 +3,9 @@
 Strategy: while a prompt is shown, whatever is printed first erases the rows of the prompt, and
 draws them again below with what is typed and the cursor in its place. While a reply is awaited
 there is no prompt, and the keys wait. The terminal is in cbreak mode without signals: we see each
-key, Ctrl-C too, but newlines in the output still do what they do elsewhere.
+key, Ctrl-C too, but newlines in the output still do what they do elsewhere. A question is a prompt
+whose line goes to who has asked. A line with a secret in it leaves the screen when it is entered,
+and is not remembered.
 
 May import: editor, layout, Twisted; termios only when asked for the mode, as Windows has none.
 """
@@ -26,7 +28,9 @@ from zope.interface import implementer
 from memdbd.client.editor import Editor, Keys
 from memdbd.client.layout import Place, place, visible
 
-_ERASE_BELOW = "\x1b[J"
+# From the start of a row. Not all at once: what is erased from the first place of the screen, tmux
+# takes for a screen that is done with, and keeps for scrolling back.
+_ERASE_BELOW = "\x1b[K\x1b[1C\x1b[J\r"
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
 _BELL = "\a"
 
@@ -76,7 +80,8 @@ class Terminal(Protocol):
     continued. The owner sets the callbacks: ``on_line(text)`` for each line entered, after which
     there is no prompt until :meth:`prompt`; ``on_interrupt()`` for Ctrl-C with no prompt;
     ``on_leave()`` for Ctrl-C or Ctrl-D at an empty line and for the end of the terminal. It may set
-    ``lead``, the text of the prompt, which counts when that is drawn again.
+    ``lead``, the text of the prompt, which counts when that is drawn again; and ``veil(text)``,
+    which gives what is left on the screen of a line with a secret, and None for any other.
     """
 
     def __init__(self, columns: Callable[[], int], suspend: Callable[[], None]) -> None:
@@ -89,6 +94,9 @@ class Terminal(Protocol):
         self._working = False
         self.lead = "> "  # what stands before what is typed
         self._drawn = ""  # what stands on the screen between the prompt's start and the cursor
+        self._question = ""  # stands in the place of the lead, while there is one
+        self._answered: Callable[[str | None], Any] | None = None
+        self.veil: Callable[[str], str | None] = lambda line: None
         self.on_line: Callable[[str], Any] = lambda line: None
         self.on_interrupt: Callable[[], Any] = lambda: None
         self.on_leave: Callable[[], Any] = lambda: None
@@ -106,6 +114,12 @@ class Terminal(Protocol):
                 if self._prompting:
                     self._redraw()
 
+    def ask(self, question: str, answered: Callable[[str | None], Any]) -> None:
+        """Show a question for a prompt. ``answered(text)`` is called once, with what is entered, or
+        None for Ctrl-C and Ctrl-D; then there is no prompt until :meth:`prompt`."""
+        self._question, self._answered = question, answered
+        self.prompt()
+
     def say(self, text: str) -> None:
         """Print a block of text and an empty line, above the prompt if there is one."""
         self._write(self._erasure() + text + "\n\n")
@@ -115,7 +129,7 @@ class Terminal(Protocol):
     def close(self) -> Deferred[None]:
         """Leave the screen, the cursor below all that was printed; fires when that is written."""
         if self._prompting:
-            self._finish_line("")
+            self._finish_line(self._editor.text)
         self._typed.clear()
         cast(ITransport, self.transport).loseConnection()
         return self._closed
@@ -161,13 +175,16 @@ class Terminal(Protocol):
 
     def _press(self, key: str) -> None:
         editor = self._editor
+        if self._answered is not None and self._press_at_question(key):
+            return
         if key == "enter":
-            self._finish_line("")
-            self.on_line(editor.take())
+            veiled = self.veil(editor.text)
+            line = editor.take(remember=veiled is None)
+            self._finish_line(line if veiled is None else veiled)
+            self.on_line(line)
         elif key == "interrupt":
             if editor.text:
-                self._finish_line("^C")
-                editor.clear()
+                self._interrupt_line()
                 self.prompt()
             else:
                 self.on_leave()
@@ -184,12 +201,37 @@ class Terminal(Protocol):
         elif not editor.press("delete" if key == "end of input" else key):
             self._write(_BELL)
 
-    def _finish_line(self, mark: str) -> None:
-        self._editor.press("end")
-        self._redraw()
+    def _press_at_question(self, key: str) -> bool:
+        """Do what a key says there and nowhere else; False if it is as at the prompt."""
+        if key in ("up", "down"):
+            self._write(_BELL)  # no earlier line is an answer
+        elif key == "enter":
+            answer = self._editor.take(remember=False)
+            self._finish_line(answer)
+            self._answer(answer)
+        elif key == "interrupt" or (key == "end of input" and not self._editor.text):
+            self._interrupt_line()
+            self._answer(None)
+        else:
+            return False
+        return True
+
+    def _answer(self, text: str | None) -> None:
+        answered, self._answered, self._question = self._answered, None, ""
+        if answered is not None:
+            answered(text)
+
+    def _interrupt_line(self) -> None:
+        self._finish_line(f"{self._editor.text}^C")
+        self._editor.clear()
+
+    def _finish_line(self, text: str) -> None:
+        """End the prompt, with this as what was typed there."""
+        self._write(self._erasure() + self._lead() + "".join(map(visible, text)) + "\n")
         self._prompting = False
-        self._drawn = ""
-        self._write(mark + "\n")
+
+    def _lead(self) -> str:
+        return self._question or self.lead
 
     def _redraw(self) -> None:
         self._write(self._erasure())
@@ -205,7 +247,7 @@ class Terminal(Protocol):
 
     def _draw(self) -> None:
         columns, cursor = self.width, self._editor.cursor
-        before = self.lead + "".join(map(visible, self._editor.text[:cursor]))
+        before = self._lead() + "".join(map(visible, self._editor.text[:cursor]))
         whole = before + "".join(map(visible, self._editor.text[cursor:]))
         end, here = place(whole, columns), place(before, columns)
         out = whole

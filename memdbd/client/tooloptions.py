@@ -1,6 +1,6 @@
-"""The command lines of the tools: ``memdb check``, ``repair``, ``export`` and ``import``.
+"""The command lines of the tools, ``memdb check`` and the others.
 
-May import: options, protocol and persistence (for defaults), Twisted.
+May import: options, protocol and persistence (for defaults), rules, Twisted.
 """
 
 from __future__ import annotations
@@ -12,25 +12,35 @@ from typing import Any, ClassVar
 
 from twisted.python import usage
 
-from memdbd.client.options import Options, PlainOptions, seconds
+from memdbd.client.options import (
+    LOGIN_FLAGS,
+    LOGIN_PARAMETERS,
+    NEVER_AN_ARGUMENT,
+    Options,
+    PlainOptions,
+    seconds,
+)
 from memdbd.client.protocol import DEFAULT_ENDPOINT
 from memdbd.persistence.snapshot import FILENAME
-
-PASSWORD = "REDISCLI_AUTH"  # noqa: S105 # the name of the variable
+from memdbd.rules import is_secret
 
 _STORAGE_FILE: list[Any] = [
     "storage-file", None, None,
     f"The snapshot's name, where the daemon's setting storage_file is not {FILENAME}.",
 ]  # fmt: skip
-_CONNECT: list[list[Any]] = [
+_CONNECT: list[Sequence[Any]] = [
     ["connect", "c", None, "Where the server is, as in memdb --help: a memdbd, or a redis-server."],
     ["timeout", "t", None, "Seconds to wait for a connection and for a reply.", seconds],
-    ["user", None, None, "The user to log in as, with the password in REDISCLI_AUTH."],
+    *LOGIN_PARAMETERS,
 ]
+# What may stand before the name of a tool as well.
+_GENERAL = ("connect", "timeout", *(option[0] for option in LOGIN_PARAMETERS))
+_GENERAL_FLAGS = tuple(option[0] for option in LOGIN_FLAGS)
 
 _LOGIN = """
-A server that wants a password gets the one in the environment variable
-REDISCLI_AUTH, where redis-cli looks for it too."""
+A server that wants a login, or TLS: see memdb --help. The options for that,
+and the variables MEMDB_PASSWORD and REDISCLI_AUTH, are the same, for a
+redis-server too."""
 
 
 class ToolOptions(PlainOptions):
@@ -47,10 +57,7 @@ class ToolOptions(PlainOptions):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         # They may stand behind the word too.
-        try:
-            found, words = getopt.gnu_getopt(list(options or ()), self.shortOpt, self.longOpt)
-        except getopt.GetoptError as problem:
-            raise usage.UsageError(self.plainly(problem)) from None
+        found, words = self.scan(getopt.gnu_getopt, options or ())
         parts = [part for each in found for part in self._parts(*each)]
         super().parseOptions([*parts, "--", *words])
 
@@ -72,13 +79,12 @@ class ToolOptions(PlainOptions):
 
     def complete(self, general: Options) -> None:
         """Take what stood before the name of the tool, and was not said behind it."""
-        for name in ("connect", "timeout"):
+        for name in _GENERAL:
             if name in self and self[name] is None:
                 self[name] = general[name]
-        if self.get("user") is not None and PASSWORD not in os.environ:
-            raise usage.UsageError(
-                f"--user {self['user']} needs a password, in the environment variable {PASSWORD}"
-            )
+        for name in _GENERAL_FLAGS:
+            if name in self:
+                self[name] = self[name] or general[name]
 
 
 class StorageOptions(ToolOptions):
@@ -165,6 +171,7 @@ class ExportOptions(StorageOptions):
     optFlags: ClassVar[list[Sequence[Any]]] = [
         ["force", "f", "Replace FILE if it is there."],
         ["leave-out", None, "Leave out keys of types that memdbd does not have, such as streams."],
+        *LOGIN_FLAGS,
     ]
     optParameters: ClassVar[list[Sequence[Any]]] = [
         *_CONNECT,
@@ -199,6 +206,7 @@ class ImportOptions(StorageOptions):
         ["skip", None, "Leave keys that are there as they are."],
         ["incomplete", None, "Import lines whose last line, with their number, is missing."],
         ["leave-out", None, "Leave out keys of types that memdbd does not have, such as streams."],
+        *LOGIN_FLAGS,
     ]
     optParameters: ClassVar[list[Sequence[Any]]] = [
         *_CONNECT,
@@ -230,11 +238,55 @@ Exit status:
             raise usage.UsageError("--replace and --skip are two answers to one question")
 
 
+class PasswdOptions(ToolOptions):
+    synopsis = "Usage: memdb passwd [options] [USER]"
+    word = "user"
+    optParameters: ClassVar[list[Sequence[Any]]] = [
+        ["file", "f", None, "The file of users in which USER gets the password, and no other."],
+        ["rules", "r", None, "What USER may do, if there is no such user yet: '~* &* +@all', say."],
+    ]
+    manual = """
+Gives a password its hash (scrypt), which is what the daemon keeps. It asks for
+the password twice at a terminal; otherwise it is the first line of standard
+input.
+
+Without --file, the hash is printed as a rule for ACL SETUSER and for a file
+of users (twistd memdb --auth users:FILE): #$scrypt$...
+
+With --file, it takes the place of all passwords that USER has in that file,
+whose other lines stay as they are. A user who is not there is added: with
+--rules, or may log in and do nothing else. The file is made if need be, for
+its owner alone; one that is there keeps its owner and its mode. A daemon reads
+it at SIGHUP, or at ACL LOAD.
+
+Exit status:
+    0  done
+    1  refused: no password, two that differ, or a file that cannot be used
+   64  the command line is wrong
+"""
+
+    def parseArgs(self, *words: str) -> None:
+        if len(words) > 1:  # it is not told which
+            raise usage.UsageError(f"there is one user only, and no password: {NEVER_AN_ARGUMENT}")
+        super().parseArgs(*words)
+
+    def postOptions(self) -> None:
+        if self["file"] is not None and self.given is None:
+            raise usage.UsageError("--file needs the USER whose password it is")
+        if self["rules"] is None:
+            return
+        if self["file"] is None:
+            raise usage.UsageError("--rules is nothing without --file")
+        if any(is_secret(os.fsencode(rule)) for rule in self["rules"].split()):
+            raise usage.UsageError(f"a password is no rule here: {NEVER_AN_ARGUMENT}")
+
+
 _TOOLS: dict[bytes, type[ToolOptions]] = {
     b"check": CheckOptions,
     b"repair": RepairOptions,
     b"export": ExportOptions,
     b"import": ImportOptions,
+    b"passwd": PasswdOptions,
 }
 
 

@@ -1,7 +1,7 @@
 """``memdb export`` and ``memdb import``: from where and to where, progress, and what is said.
 
-May import: exporting, importing, records, progress, resp, sink, tooloptions, tools, words, exits,
-errors; persistence.
+May import: exporting, importing, login, records, progress, resp, sink, tooloptions, tools, words,
+exits, errors; persistence.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from typing import Any, TextIO
 from memdbd.client import exits
 from memdbd.client.exporting import Exporter, write_entries, write_server
 from memdbd.client.importing import Directory, Existing, Importer, Server, Target, refuse_data
+from memdbd.client.login import HOW_TO_LOG_IN
 from memdbd.client.progress import Progress
 from memdbd.client.records import Source, open_source
 from memdbd.client.resp import Refused, RespClient
 from memdbd.client.sink import OutputError, Sink
-from memdbd.client.tooloptions import PASSWORD, ExportOptions, ImportOptions
+from memdbd.client.tooloptions import ExportOptions, ImportOptions
 from memdbd.client.tools import BY_CLASS, BY_NAME, existing_snapshot_path, snapshot_path
 from memdbd.client.words import counted, shown_in
 from memdbd.errors import MemDBError, StorageError
@@ -58,7 +59,7 @@ def locked(fs: FileSystem, directory: str) -> Iterator[None]:
 def _hint(error: MemDBError) -> str:
     """What would be right, where a server's own words do not say it."""
     if isinstance(error, Refused) and str(error).startswith("NOAUTH"):
-        return f" The password is looked for in the environment variable {PASSWORD}"
+        return f" {HOW_TO_LOG_IN}"
     return ""
 
 

@@ -46,10 +46,22 @@ _MARKS = {
 # How each reply of a listener begins that was made with ``--resp``.
 _RESP = (b"-ERR", b"+", b"$", b"*", b":")
 
+# How an alert begins that a server of TLS sends: of its type, for version 3.x.
+_TLS_ALERT = b"\x15\x03"
+
 _ESCAPED = [
     bytes([code]) if 0x20 <= code < 0x7F and code not in b'"\\' else b"\\x%02x" % code
     for code in range(256)
 ]
+
+
+class SpeaksTLS(ProtocolError):
+    """The server speaks TLS, and this connection does not."""
+
+    hint = "use --tls"  # for who uses memdb
+
+    def __init__(self) -> None:
+        super().__init__("the server speaks TLS at this port")
 
 
 class Reply(dict[str, Any]):
@@ -123,6 +135,8 @@ def parse_object(line: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(line)
     except orjson.JSONDecodeError as error:
+        if is_tls(line):
+            raise SpeaksTLS from None
         if line.startswith(_RESP):
             raise ProtocolError(f"this port speaks RESP only: {_start(line)}") from None
         raise ProtocolError(
@@ -133,6 +147,11 @@ def parse_object(line: bytes) -> dict[str, Any]:
     if _deeper(parsed, MAX_DEPTH):
         raise ProtocolError(f"the server sent JSON of more than {MAX_DEPTH} levels: {_start(line)}")
     return parsed
+
+
+def is_tls(said: bytes) -> bool:
+    """Whether the first thing that a server says, or the beginning of it, is TLS."""
+    return said.startswith(_TLS_ALERT)
 
 
 def unpack(value: Any, encoding: object, own: Convert = str.encode) -> Any:

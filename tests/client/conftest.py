@@ -197,6 +197,8 @@ class Screen:
             self._go(self._row - int(argument), self._column)
         elif name == "C":
             self._column += int(argument)
+        elif name == "K":
+            del self._rows[self._row][self._column :]
         elif name == "J" and argument == "2":
             self._rows[:] = [[]]
         elif name == "J":

@@ -12,20 +12,25 @@ from twisted.internet.testing import StringTransport
 
 from memdbd.client.interactive import LEAVING_GRACE, Conversation
 from memdbd.client.link import Link
+from memdbd.client.login import Login
 from memdbd.client.terminal import Terminal
 
 
 class Person:
     """Sits at the prompt of a client whose server is the test's endpoint."""
 
-    def __init__(self, endpoint: Any, screen: Any) -> None:
+    def __init__(
+        self, endpoint: Any, screen: Any, login: Login | None = None, *, asks: bool = True
+    ) -> None:
         self.endpoint = endpoint
         self.screen = screen
         self.clock = Clock()
         self.transport = StringTransport()
         self.terminal = Terminal(lambda: screen.columns, lambda: None)
         self.ended: list[int] = []
-        self.talk = Conversation(self.clock, self.terminal, done=self.ended.append, timeout=30)
+        self.talk = Conversation(
+            self.clock, self.terminal, done=self.ended.append, timeout=30, asks=asks
+        )
         self.terminal.makeConnection(self.transport)
         link = Link(
             self.clock,
@@ -34,6 +39,7 @@ class Person:
             tell=self.talk.tell,
             on_message=self.talk.show_message,
             on_push=self.talk.show_push,
+            login=login,
             timeout=30,
         )
         self.talk.start(link)
@@ -256,13 +262,116 @@ def test_a_lost_connection_takes_the_transaction_but_not_the_database(
 
 
 def test_a_shutdown_is_sent(person: Person, endpoint: Any) -> None:
-    person.types("shutdown nosave\r")
+    person.types("shutdown nosave\ryes\r")
     assert endpoint.sent() == b"shutdown nosave\n"
     endpoint.says(b'{"error": "NOSAVE is not possible"}')
     assert person.sees()[-1] == "> |"
-    person.types("shutdown\r")
+    person.types("shutdown\ryes\r")
     assert endpoint.sent() == b"shutdown\n"
     assert person.ended == []
+
+
+class TestQuestions:
+    def test_what_cannot_be_undone_is_done_after_a_yes(self, person: Person, endpoint: Any) -> None:
+        person.types("flushall\r")
+        assert endpoint.sent() == b""
+        person.types(" Yes \r")
+        assert endpoint.sent() == b"flushall\n"
+        endpoint.says(b'{"result": "OK"}')
+        assert person.sees() == [
+            "> flushall",
+            "flushall deletes all keys of all databases. Go on? (yes/no)  Yes ",
+            "{'result': 'OK'}",
+            "",
+            "> |",
+        ]
+
+    @pytest.mark.parametrize("answer", ["no\r", "\r", "yess\r", "flushall\r", "\x03", "\x04"])
+    def test_and_after_nothing_else(self, person: Person, endpoint: Any, answer: str) -> None:
+        person.types("flushall\r" + answer)
+        assert endpoint.sent() == b""
+        assert person.sees()[2:] == ["Nothing was done", "", "> |"]
+        assert person.ended == []
+
+    def test_the_database_is_the_one_of_the_prompt(self, person: Person, endpoint: Any) -> None:
+        person.types("select 9\r")
+        endpoint.says(b'{"result": "OK"}')
+        person.types("flushdb\r")
+        assert person.sees()[-1].startswith("flushdb deletes all keys of database 9. Go on?")
+
+    def test_who_wants_none_is_asked_none(self, endpoint: Any, screen: Any) -> None:
+        person = Person(endpoint, screen(100), asks=False)
+        endpoint.accept()
+        person.types("flushall\r")
+        assert endpoint.sent() == b"flushall\n"
+
+    def test_a_message_meanwhile_disturbs_nothing(self, person: Person, endpoint: Any) -> None:
+        person.types("flushall\rye")
+        endpoint.says(b'{"channel": "c", "message": "m"}')
+        assert person.sees()[-1] == (
+            "flushall deletes all keys of all databases. Go on? (yes/no) ye|"
+        )
+        person.types("s\r")
+        assert endpoint.sent() == b"flushall\n"
+
+
+class TestLogins:
+    def test_a_login_comes_before_everything_else(self, endpoint: Any, screen: Any) -> None:
+        person = Person(endpoint, screen(100), Login("ann", b"secret"))
+        person.types("get a\r")
+        endpoint.accept()
+        assert endpoint.sent() == b'["auth","ann","secret"]\n'
+        assert person.sees() == ["|"]
+        endpoint.says(b'{"result": "OK"}')
+        assert endpoint.sent() == b"get a\n"
+        assert person.sees() == ["ann> get a", "|"]
+
+    def test_one_that_is_refused_ends_it_with_status_1(self, endpoint: Any, screen: Any) -> None:
+        person = Person(endpoint, screen(200), Login("ann", b"secret"))
+        endpoint.accept()
+        endpoint.says(b'{"error": "invalid username-password pair or user is disabled."}')
+        person.terminal.connectionLost()
+        assert person.ended == [1]
+        assert person.sees() == [
+            "Connecting to tcp:db:1 failed: the server refuses the login as 'ann': invalid"
+            " username-password pair or user is disabled",
+            "",
+            "|",
+        ]
+        assert endpoint.transport.disconnected
+
+    def test_one_that_is_typed_is_neither_remembered_nor_left_on_the_screen(
+        self, person: Person, endpoint: Any
+    ) -> None:
+        person.types("get a\r")
+        endpoint.says(b'{"error": "Authentication required.; log in first"}')
+        person.types("auth ann hunter2\r")
+        assert endpoint.sent() == b"get a\nauth ann hunter2\n"
+        endpoint.says(b'{"result": "OK"}')
+        assert person.sees() == [
+            "> get a",
+            "{'error': 'Authentication required.; log in first'}",
+            "",
+            "> auth ann (redacted)",
+            "{'result': 'OK'}",
+            "",
+            "ann> |",
+        ]
+        person.types("\x1b[A")
+        assert person.sees()[-1] == "ann> get a|"
+
+    def test_the_prompt_says_who_it_is_until_reset(self, person: Person, endpoint: Any) -> None:
+        for typed, said, prompt in [
+            ("auth ann x", b'{"result": "OK"}', "ann> |"),
+            ("select 3", b'{"result": "OK"}', "ann[3]> |"),
+            ("auth bob x", b'{"error": "invalid username-password pair"}', "ann[3]> |"),
+            ("auth x", b'{"result": "OK"}', "[3]> |"),
+            (r'auth "b\x1bb" x', b'{"result": "OK"}', "b\\x1bb[3]> |"),
+            ("reset", b'{"result": "RESET"}', "> |"),
+        ]:
+            person.types(typed + "\r")
+            endpoint.says(said)
+            assert person.sees()[-1] == prompt
 
 
 def test_unsubscribing_tells_of_the_patterns_that_are_left(person: Person, endpoint: Any) -> None:

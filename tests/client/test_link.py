@@ -10,14 +10,16 @@ from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRef
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from memdbd.client.link import Link, NotConnectedError
-from memdbd.client.wire import Message, Push
+from memdbd.client.link import Link, NotConnectedError, status_of, why
+from memdbd.client.login import Login, LoginRefused
+from memdbd.client.tlsfaults import HandshakeTimeout, TLSFault
+from memdbd.client.wire import Message, Push, SpeaksTLS
 
 
 class Owner:
     """Who made the link, and hears from it."""
 
-    def __init__(self, endpoint: Any) -> None:
+    def __init__(self, endpoint: Any, login: Login | None = None) -> None:
         self.clock = Clock()
         self.told: list[str] = []
         self.messages: list[Message] = []
@@ -29,6 +31,7 @@ class Owner:
             tell=self.told.append,
             on_message=self.messages.append,
             on_push=self.pushes.append,
+            login=login,
             timeout=5,
         )
 
@@ -75,6 +78,8 @@ def test_a_lost_connection_is_told_and_made_again(owner: Owner, endpoint: Any) -
     endpoint.lose(ConnectionDone())
     owner.clock.advance(1)
     endpoint.accept()
+    owner.ask(b"ping")
+    endpoint.says(b'{"result": "PONG"}')
     endpoint.lose(ConnectionLost("no route"))
     assert owner.told == [
         "Connection to tcp:db:1 lost: closed by the server, trying again in 1 s",
@@ -222,3 +227,222 @@ def test_a_stopped_link_stays_away_and_says_nothing(owner: Owner, endpoint: Any,
         endpoint.lose(ConnectionDone())
     assert owner.told == []
     assert owner.clock.getDelayedCalls() == []
+
+
+WRONG = b'{"error": "WRONGPASS invalid username-password pair or user is disabled."}'
+AGAIN = "The next command connects again"
+
+
+class TestLogins:
+    @pytest.fixture
+    def owner(self, endpoint: Any) -> Owner:
+        return Owner(endpoint, Login("ann", b"secret"))
+
+    def test_each_connection_is_logged_in_before_anything_else(
+        self, owner: Owner, endpoint: Any
+    ) -> None:
+        started: list[Any] = []
+        owner.link.start().addBoth(started.append)
+        endpoint.accept()
+        assert endpoint.sent() == b'["auth","ann","secret"]\n'
+        assert started == []
+        endpoint.says(b'{"result": "OK"}')
+        assert started == [None]
+        owner.ask(b"select 9")
+        endpoint.says(b'{"result": "OK"}')
+        endpoint.lose(ConnectionDone())
+        owner.clock.advance(1)
+        endpoint.accept()
+        assert endpoint.sent() == b'["auth","ann","secret"]\n'
+        endpoint.says(b'{"result": "OK"}')
+        assert endpoint.sent() == b'["select","9"]\n'
+        assert owner.told[-1] == "Connected to tcp:db:1"
+
+    def test_a_typed_one_is_that_of_the_next_connection(self, endpoint: Any) -> None:
+        owner = Owner(endpoint)
+        owner.link.start()
+        endpoint.accept()
+        owner.ask(b"auth \"bob\" 'two  words'")
+        endpoint.says(b'{"result": "OK"}')
+        endpoint.lose(ConnectionDone())
+        owner.clock.advance(1)
+        endpoint.accept()
+        assert endpoint.sent() == b'["auth","bob","two  words"]\n'
+
+    def test_reset_forgets_it(self, owner: Owner, endpoint: Any) -> None:
+        owner.link.start()
+        endpoint.accept()
+        endpoint.says(b'{"result": "OK"}')
+        owner.ask(b"reset")
+        endpoint.says(b'{"result": "RESET"}')
+        endpoint.lose(ConnectionDone())
+        owner.clock.advance(1)
+        endpoint.accept()
+        assert endpoint.sent() == b""
+
+    def test_one_that_is_refused_at_first_fails_the_start(
+        self, owner: Owner, endpoint: Any
+    ) -> None:
+        results: list[Any] = []
+        owner.link.start().addErrback(lambda failure: results.append(failure.value))
+        endpoint.accept()
+        endpoint.says(WRONG)
+        assert isinstance(results[0], LoginRefused)
+        assert owner.told == []
+        assert owner.clock.getDelayedCalls() == []
+
+    def test_one_that_is_refused_later_is_forgotten_and_not_tried_again(
+        self, owner: Owner, endpoint: Any
+    ) -> None:
+        owner.link.start()
+        endpoint.accept()
+        endpoint.says(b'{"result": "OK"}')
+        endpoint.lose(ConnectionDone())
+        owner.clock.advance(1)
+        endpoint.accept()
+        endpoint.says(WRONG)
+        assert owner.told[-1] == (
+            "Connecting to tcp:db:1 failed: the server refuses the login as 'ann': WRONGPASS"
+            f" invalid username-password pair or user is disabled. {AGAIN} without a login"
+        )
+        owner.clock.advance(100)
+        assert not endpoint.waiting
+        results = owner.ask(b"get a")
+        endpoint.accept()
+        assert endpoint.sent() == b"get a\n"
+        endpoint.says(b'{"result": null}')
+        assert results == [{"result": None}]
+
+    def test_one_for_which_there_is_no_time_is_tried_again(
+        self, owner: Owner, endpoint: Any
+    ) -> None:
+        owner.link.start()
+        endpoint.accept()
+        endpoint.says(b'{"result": "OK"}')
+        endpoint.lose(ConnectionDone())
+        owner.clock.advance(1)
+        endpoint.accept()
+        endpoint.says(b'{"error": "TRYAGAIN too many log-ins at a time, try again"}')
+        assert "trying again in 2 s" in owner.told[-1]
+        owner.clock.advance(2)
+        endpoint.accept()
+        assert endpoint.sent() == b'["auth","ann","secret"]\n'
+
+
+class TestSleep:
+    """What time alone does not mend is not tried again and again."""
+
+    def test_a_certificate_that_is_not_trusted_waits_for_the_next_command(
+        self, owner: Owner, endpoint: Any
+    ) -> None:
+        owner.link.start()
+        endpoint.refuse(TLSFault("the server's certificate has expired (2026-01-01)"))
+        assert owner.told == [
+            "Connecting to tcp:db:1 failed: the server's certificate has expired (2026-01-01)."
+            f" {AGAIN}"
+        ]
+        assert owner.clock.getDelayedCalls() == []
+        results = owner.ask(b"ping")
+        endpoint.accept()
+        assert endpoint.sent() == b"ping\n"
+        endpoint.says(b'{"result": "PONG"}')
+        assert results == [{"result": b"PONG"}]
+
+    def test_so_does_a_certificate_of_ours_that_is_refused_after_the_handshake(
+        self, owner: Owner, endpoint: Any
+    ) -> None:
+        owner.link.start()
+        endpoint.accept()
+        endpoint.lose(TLSFault("the server wants a certificate", "give --cert and --key"))
+        assert owner.told == [
+            "Connection to tcp:db:1 lost: the server wants a certificate: give --cert and --key."
+            f" {AGAIN}"
+        ]
+
+    def test_a_command_that_does_not_come_through_then_says_so(
+        self, owner: Owner, endpoint: Any
+    ) -> None:
+        owner.link.start()
+        endpoint.refuse(TLSFault("no"))
+        (failure,) = self._asked(owner, endpoint, TLSFault("no"))
+        assert isinstance(failure.value, NotConnectedError)
+        (failure,) = self._asked(owner, endpoint, ConnectionRefusedError())
+        assert isinstance(failure.value, NotConnectedError)
+        assert owner.told[-1].endswith("trying again in 1 s")
+
+    def _asked(self, owner: Owner, endpoint: Any, problem: Exception) -> list[Any]:
+        results = owner.ask(b"ping")
+        endpoint.refuse(problem)
+        return results
+
+    def test_a_fault_of_tls_that_may_pass_is_tried_again(self, owner: Owner, endpoint: Any) -> None:
+        owner.link.start()
+        endpoint.refuse(TLSFault("closed", lasts=False))
+        assert owner.told == ["Connecting to tcp:db:1 failed: closed, trying again in 1 s"]
+
+    @pytest.mark.parametrize("reason", [ConnectionDone(), ConnectionLost()])
+    @pytest.mark.parametrize("last_word", [b"", b'{"error": "not logged in within 5 s"}'])
+    def test_a_server_that_sends_strangers_away_is_not_asked_again_for_nothing(
+        self, owner: Owner, endpoint: Any, last_word: bytes, reason: Exception
+    ) -> None:
+        owner.link.start()
+        endpoint.accept()
+        owner.ask(b"get a")
+        endpoint.says(b'{"error": "NOAUTH Authentication required.; log in first"}')
+        if last_word:
+            endpoint.says(last_word)
+        endpoint.lose(reason)
+        assert owner.told[0].endswith(AGAIN)
+        results = owner.ask(b"auth ann secret")
+        endpoint.accept()
+        assert endpoint.sent() == b"auth ann secret\n"
+        endpoint.says(b'{"result": "OK"}')
+        assert results == [{"result": b"OK"}]
+        endpoint.lose(ConnectionDone())
+        assert owner.told[-1].endswith("trying again in 1 s")
+
+    @pytest.mark.parametrize("reason", [ConnectionDone(), ConnectionLost()])
+    def test_one_that_closes_twice_before_it_has_answered_is_left_alone(
+        self, owner: Owner, endpoint: Any, reason: Exception
+    ) -> None:
+        owner.link.start()
+        endpoint.accept()
+        endpoint.lose(reason)
+        owner.clock.advance(1)
+        endpoint.accept()
+        endpoint.lose(reason)
+        assert owner.told[-1] == f"Connection to tcp:db:1 lost: {why(reason)}. {AGAIN}"
+        assert owner.clock.getDelayedCalls() == []
+
+    def test_one_that_has_answered_meanwhile_is_not(self, owner: Owner, endpoint: Any) -> None:
+        owner.link.start()
+        for _ in range(3):
+            endpoint.accept()
+            owner.ask(b"ping")
+            endpoint.says(b'{"result": "PONG"}')
+            endpoint.lose(ConnectionDone())
+            owner.clock.advance(1)
+
+    def test_a_stopped_link_does_not_sleep(self, owner: Owner, endpoint: Any) -> None:
+        owner.link.start()
+        endpoint.accept()
+        owner.link.stop()
+        endpoint.lose(TLSFault("no"))
+        assert owner.told == []
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (TLSFault("no CA", "--cacert"), "no CA: --cacert"),
+        (TLSFault("no CA"), "no CA"),
+        (SpeaksTLS(), "the server speaks TLS at this port: use --tls"),
+        (HandshakeTimeout(), "no answer to the TLS handshake in time"),
+        (TimeoutError(), "no answer in time"),
+        (ConnectionDone(), "closed by the server"),
+        (LoginRefused(Login("ann", b"x"), "no."), "the server refuses the login as 'ann': no"),
+    ],
+)
+def test_why_there_is_no_connection_is_part_of_a_sentence(problem: Exception, said: str) -> None:
+    assert why(problem).startswith(said)
+    assert status_of(problem) == (1 if isinstance(problem, LoginRefused) else 2)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.testing import MemoryReactor
 from twisted.python.usage import UsageError
 
-from memdbd.client.options import MANUAL, Options, client_endpoint
+from memdbd.client.options import MANUAL, Options
 
 
 @pytest.mark.parametrize(
@@ -37,31 +33,50 @@ def test_what_follows_the_options_are_the_words_of_a_command() -> None:
     assert (options["timeout"], options.words) == (0.5, [b"set", b"k", b"-1", b"\xff"])
 
 
-@pytest.mark.parametrize("text", ["tcp:127.0.0.1:6543", "127.0.0.1:6543"])
-def test_a_host_and_a_port_are_tcp(text: str) -> None:
-    reactor = MemoryReactor()
-    endpoint = client_endpoint(reactor, text)
-    assert isinstance(endpoint, TCP4ClientEndpoint)
-    assert (endpoint._host, endpoint._port) == ("127.0.0.1", 6543)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["auth", "hunter2"],
+        ["auth", "ann", "hunter2"],
+        ["-t", "1", "AUTH", "ann", "hunter2"],
+        ["hello", "3", "auth", "ann", "hunter2"],
+        ["acl", "setuser", "ann", "on", ">hunter2"],
+        ["acl", "setuser", "ann", "<hunter2"],
+        ["config", "set", "requirepass", "hunter2"],
+        ["--password", "hunter2", "ping"],
+        ["--password=hunter2"],
+        ["--pass", "hunter2"],
+        ["-a", "hunter2"],
+        ["-ahunter2", "get", "a"],
+        ["--passw", "hunter2"],
+    ],
+)
+def test_a_password_is_no_argument_and_is_not_shown_once_more(words: list[str]) -> None:
+    with pytest.raises(UsageError) as raised:
+        Options().parseOptions(words)
+    said = str(raised.value)
+    assert "hunter2" not in said
+    if "--passw" not in words:
+        assert "all users of this machine can read the arguments of a process" in said
+        assert "--password-file" in said
 
 
 @pytest.mark.parametrize(
-    "text", ["tcp:localhost", "tcp:65432", "tcp", "tcp:a:b", ":1", "localhost", "unxi:/run/s", ""]
+    "words",
+    [
+        ["get", "auth"],
+        ["set", "k", "--password"],
+        ["set", "-a", "x"],
+        ["auth"],
+        ["hello", "3"],
+        ["acl", "setuser", "ann", "on", "+@read"],
+        ["acl", "list"],
+        ["config", "set", "maxmemory", "1"],
+        ["--password-file", "auth", "ping"],
+    ],
 )
-def test_no_endpoint_is_told_one_that_is(text: str) -> None:
-    with pytest.raises(UsageError) as raised:
-        client_endpoint(MemoryReactor(), text)
-    assert str(raised.value) == (
-        "--connect must be an endpoint, such as tcp:127.0.0.1:65432 or unix:/run/memdbd.sock,"
-        f" not {text!r}"
-    )
-
-
-def test_certificates_that_cannot_be_read_are_told_what_they_must_be(tmp_path: Path) -> None:
-    (tmp_path / "bad.pem").write_text("no certificate")
-    for roots in tmp_path / "none", tmp_path, tmp_path / "bad.pem":
-        with pytest.raises(UsageError, match=r"trustRoots must be a directory with only \.pem"):
-            client_endpoint(MemoryReactor(), f"tls:localhost:1:trustRoots={roots}")
+def test_other_words_are(words: list[str]) -> None:
+    Options().parseOptions(words)
 
 
 def test_the_manual_fits_a_screen() -> None:

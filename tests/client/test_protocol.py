@@ -11,14 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 
-from memdbd.client import Client, ErrorReply, Message, Reply, connect
+from memdbd.client import (
+    TLS,
+    Client,
+    ErrorReply,
+    LoginRefused,
+    Message,
+    Reply,
+    SpeaksTLS,
+    connect,
+)
 from memdbd.client.protocol import CLOSING_GRACE
 from memdbd.errors import CommandError, ProtocolError
 
@@ -390,7 +399,94 @@ class TestAnyStream:
         assert all(isinstance(outcome(each), (Reply, Exception)) for each in asked)
 
 
+class TestLogins:
+    """``connect`` with a password."""
+
+    def connect(self, endpoint: Any, **how: Any) -> Deferred[Client]:
+        self.clock = Clock()
+        connecting = connect(self.clock, endpoint, **how)
+        endpoint.accept()
+        return connecting
+
+    @pytest.mark.parametrize(
+        ("how", "sent"),
+        [
+            ({"user": "ann", "password": "two words"}, b'["auth","ann","two words"]\n'),
+            ({"password": b"x"}, b'["auth","default","x"]\n'),
+            ({"user": b"ann", "password": b"\xff"}, b'"auth" "ann" "\\xff"\n'),
+        ],
+    )
+    def test_nothing_is_said_before_it(self, endpoint: Any, how: Any, sent: bytes) -> None:
+        results: list[Any] = []
+        self.connect(endpoint, **how).addBoth(results.append)
+        assert endpoint.sent() == sent
+        assert results == []
+        endpoint.says(OK.rstrip())
+        assert results == [endpoint.protocol]
+
+    def test_one_that_is_refused_fails_and_ends_the_connection(self, endpoint: Any) -> None:
+        connecting = self.connect(endpoint, user="ann", password="hunter2")
+        endpoint.says(b'{"error": "invalid username-password pair or user is disabled."}')
+        error = outcome(connecting)
+        assert isinstance(error, LoginRefused)
+        assert str(error) == (
+            "the server refuses the login as 'ann': invalid username-password pair or user is"
+            " disabled."
+        )
+        assert "hunter2" not in repr(error)
+        assert endpoint.transport.disconnected
+
+    def test_a_connection_lost_meanwhile_is_why_it_fails(self, endpoint: Any) -> None:
+        connecting = self.connect(endpoint, password="x")
+        endpoint.lose(ConnectionLost("cable"))
+        assert "cable" in str(outcome(connecting))
+
+    def test_it_has_to_be_there_in_time(self, endpoint: Any) -> None:
+        connecting = self.connect(endpoint, password="x", timeout=5)
+        self.clock.advance(5)
+        assert isinstance(outcome(connecting), TimeoutError)
+        assert endpoint.transport.disconnected
+
+    def test_a_user_without_a_password_is_a_mistake(self, endpoint: Any) -> None:
+        with pytest.raises(ValueError, match="user='ann' needs a password"):
+            connect(Clock(), endpoint, user="ann")
+
+
+class TestPlainAtTLS:
+    """A server that expects TLS answers with an alert, or not at all."""
+
+    @pytest.mark.parametrize("said", [b"\x15\x03\x03\x00\x02\x02\x46", b"\x15\x03\x01\0\x02\x02\n"])
+    def test_an_alert_says_that_it_is_tls(self, talk: Conversation, said: bytes) -> None:
+        asked = talk.client.execute("ping")
+        talk.says(said)
+        talk.loses(ConnectionDone())
+        assert isinstance(outcome(asked), SpeaksTLS)
+        assert not talk.client.is_ignored
+
+    @pytest.mark.parametrize("is_tcp", [True, False])
+    def test_whoever_is_not_answered_at_all_may_ask_himself(self, is_tcp: bool) -> None:
+        client, transport = Client(Clock()), StringTransport()
+        transport.setTcpNoDelay = transport.setTcpKeepAlive = lambda enabled: None  # type: ignore[attr-defined]
+        if is_tcp:
+            directlyProvides(transport, ITCPTransport)
+        client.makeConnection(transport)
+        assert not client.is_ignored
+        client.execute("ping").addErrback(lambda _: None)
+        assert client.is_ignored == is_tcp
+        client.dataReceived(b"{")
+        assert not client.is_ignored
+
+
 class TestConnecting:
+    def test_tls_over_what_is_no_tcp_is_no_mistake(self) -> None:
+        transport = StringTransport()
+        directlyProvides(transport, ISSLTransport)
+        Client(Clock()).makeConnection(transport)
+
+    def test_tls_has_to_know_whose_certificate_it_is(self) -> None:
+        with pytest.raises(ValueError, match=r"TLS\(name=...\)"):
+            connect(MemoryReactorClock(), "unix:/run/memdbd.sock", tls=TLS())
+
     def test_tcp_is_told_to_send_at_once_and_to_notice_a_dead_peer(self) -> None:
         class TCP(StringTransport):
             def setTcpNoDelay(self, enabled: bool) -> None:

@@ -9,13 +9,14 @@ import pytest
 from harness import outcome
 from persistence.stores import BY_CLASS
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred, succeed
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from memdbd.client.importing import Existing, Server
 from memdbd.client.resp import ErrorReply, NoServer, Refused, RespClient, executed
+from memdbd.client.tlsfaults import TLSFault
 from memdbd.persistence.snapshot import Entry
 
 
@@ -151,3 +152,20 @@ def test_a_key_that_comes_to_be_meanwhile_is_refused() -> None:
     with pytest.raises(Refused, match="'taken' was set by someone else meanwhile"):
         raise problem
     assert contended.executed == []
+
+
+def test_an_alert_of_tls_says_what_is_missing() -> None:
+    client, _, _ = connected()
+    asked = client.ask_all([("PING",)])
+    client.dataReceived(b"\x15\x03\x03\x00\x02\x02\x46")
+    client.connectionLost(Failure(ConnectionDone()))
+    assert str(outcome(asked)) == "the server speaks TLS at this port: use --tls"
+
+
+def test_a_certificate_that_is_refused_late_is_no_answer_of_the_server() -> None:
+    client, _, _ = connected()
+    asked = client.ask_all([("PING",)])
+    client.connectionLost(Failure(TLSFault("the server wants a certificate", "give --cert")))
+    lost = outcome(asked)
+    assert isinstance(lost, NoServer)
+    assert str(lost) == "the server wants a certificate: give --cert"

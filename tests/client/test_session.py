@@ -11,6 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from harness import Daemon
+
+from memdbd.passwords import SALT_BYTES, make
 
 from .conftest import ENVIRONMENT, ROOT
 
@@ -68,7 +71,8 @@ class Window:
     def shows(self, text: str) -> None:
         """Wait until the screen is this, but for blanks at the ends of lines."""
         deadline = time.monotonic() + 10
-        while (screen := self.screen()) != text.strip("\n"):
+        text = "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
+        while (screen := self.screen()) != text:
             assert time.monotonic() < deadline, f"{screen}\n--- instead of ---\n{text}"
             time.sleep(0.02)
 
@@ -86,6 +90,10 @@ class Window:
         shell = self._run("display-message", "-p", "#{pane_pid}").strip()
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", shell], stdout=-1, check=True)
         return int(children.stdout)
+
+    def scrollback(self) -> str:
+        """All that was ever on the screen, and is not erased."""
+        return self._run("capture-pane", "-p", "-S", "-")
 
     def close(self) -> None:
         self._run("kill-server")
@@ -204,3 +212,115 @@ def test_being_terminated_restores_it_too(window: Window) -> None:
     window.shows("> half a li")
     os.kill(window.process(), signal.SIGTERM)
     window.shows("> half a li\nstatus 143\nicanon")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A daemon that wants a login; gives its endpoint."""
+    directory = tmp_path_factory.mktemp("guarded")
+    rule = make(b"hunter2hunter2", b"s" * SALT_BYTES)
+    (directory / "users").write_text(
+        f"user default off\nuser ann on #{rule} ~* &* +@all\nuser bob on #{rule} +acl|whoami\n"
+    )
+    with Daemon(directory / "data", f"--auth=users:{directory}/users") as daemon:
+        yield f"tcp:127.0.0.1:{daemon.port}"
+
+
+class TestSecured:
+    """A daemon that wants a login."""
+
+    @pytest.fixture
+    def opened(
+        self, guarded: str, memdb: Callable[..., list[str]], tmp_path: object
+    ) -> Iterator[Callable[..., Window]]:
+        windows: list[Window] = []
+
+        def opened(*options: str) -> Window:
+            command = memdb(guarded, *options)
+            windows.append(Window(f"{tmp_path}/tmux{len(windows)}", command, columns=90))
+            return windows[-1]
+
+        yield opened
+        for window in windows:
+            window.close()
+
+    def test_a_password_is_asked_for_without_echo(self, opened: Callable[..., Window]) -> None:
+        window = opened("--user", "ann")
+        window.shows("Password of ann:")
+        window.types("hunter2hunter2")
+        window.presses("Enter")
+        window.shows("Password of ann:\nann>")
+        window.types("acl whoami")
+        window.presses("Enter")
+        window.shows("Password of ann:\nann> acl whoami\n{'result': 'ann'}\n\nann>")
+        window.presses("C-d")
+        window.shows(
+            "Password of ann:\nann> acl whoami\n{'result': 'ann'}\n\nann>\nstatus 0\nicanon"
+        )
+        assert "hunter2" not in window.scrollback()
+
+    def test_a_wrong_one_ends_it(self, opened: Callable[..., Window]) -> None:
+        window = opened("--user", "ann")
+        window.shows("Password of ann:")
+        window.types("wrong")
+        window.presses("Enter")
+        wait_for(window, "status 1\nicanon")
+        assert "the server refuses the login as 'ann'" in window.screen().replace("\n", "")
+
+    def test_a_typed_login_is_nowhere_to_be_seen_afterwards(
+        self, opened: Callable[..., Window]
+    ) -> None:
+        window = opened()
+        window.shows(">")
+        window.types("auth ann hunter2hunter2")
+        window.shows("> auth ann hunter2hunter2")
+        window.presses("Enter")
+        logged_in = "> auth ann (redacted)\n{'result': 'OK'}\n\n"
+        window.shows(f"{logged_in}ann>")
+        window.presses("Up", "Up", "Up")
+        window.types("acl setuser carl on >hunter2carl")
+        window.presses("Enter")
+        window.shows(f"{logged_in}ann> acl setuser carl on (redacted)\n{{'result': 'OK'}}\n\nann>")
+        window.presses("Up")
+        window.types("x")
+        window.shows(
+            f"{logged_in}ann> acl setuser carl on (redacted)\n{{'result': 'OK'}}\n\nann> x"
+        )
+        assert "hunter2" not in window.scrollback()
+
+    def test_what_cannot_be_undone_is_asked_about(self, opened: Callable[..., Window]) -> None:
+        window = opened("--user", "ann")
+        window.shows("Password of ann:")
+        window.types("hunter2hunter2")
+        window.presses("Enter")
+        shown = "Password of ann:\nann> "
+        window.shows(shown)
+        window.types("set a 1")
+        window.presses("Enter")
+        shown += "set a 1\n{'result': 'OK'}\n\nann> "
+        window.shows(shown)
+        question = "flushall deletes all keys of all databases. Go on? (yes/no) "
+        for keys, answer, done in [
+            (["n", "o", "Enter"], "no", "Nothing was done"),
+            (["C-c"], "^C", "Nothing was done"),
+            (["y", "e", "s", "Enter"], "yes", "{'result': 'OK'}"),
+        ]:
+            window.types("flushall")
+            window.presses("Enter")
+            shown += f"flushall\n{question}"
+            window.shows(shown)
+            window.presses(*keys)
+            shown += f"{answer}\n{done}\n\nann> "
+            window.shows(shown)
+            window.types("dbsize")
+            window.presses("Enter")
+            shown += f"dbsize\n{{'result': {int(answer != 'yes')}}}\n\nann> "
+            window.shows(shown)
+
+
+def wait_for(window: Window, end: str) -> None:
+    """Wait until the screen ends like this."""
+    deadline = time.monotonic() + 10
+    while not window.screen().endswith(end):
+        assert time.monotonic() < deadline, window.screen()
+        time.sleep(0.02)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from memdbd.client.login import Login
 from memdbd.client.standing import Standing
 from memdbd.client.wire import ErrorReply, Reply
 
@@ -97,3 +98,29 @@ def test_a_lost_connection_loses_its_transaction_alone() -> None:
 
 def test_an_error_and_an_unreadable_line_change_nothing() -> None:
     assert again(told(("select 99", "out of range"), ("", OK), ("exec", "without MULTI"))) == []
+
+
+def test_a_login_is_that_of_the_next_connection() -> None:
+    ann, bob = Login("ann", b"1"), Login(b"bob", b"2")
+    assert Standing(ann).login == ann
+    standing = told(("auth bob 2", OK))
+    assert standing.login == bob
+    standing.lost()
+    assert standing.login == bob
+    standing.note([b"AUTH", b"3"], Reply(OK, b""))
+    assert standing.login == Login(None, b"3")
+    assert standing.login.name == "default"
+
+
+def test_a_login_that_is_refused_is_none() -> None:
+    assert told(("auth bob 2", "invalid username-password pair")).login is None
+    standing = told(("auth bob 2", OK), ("auth ann 1", "invalid username-password pair"))
+    assert standing.login == Login(b"bob", b"2")
+
+
+def test_reset_forgets_who_was_logged_in() -> None:
+    assert told(("auth bob 2", OK), ("reset", {"result": b"RESET"})).login is None
+
+
+def test_a_password_is_not_in_what_is_shown_of_a_login() -> None:
+    assert "hunter2" not in repr(Login("ann", "hunter2"))

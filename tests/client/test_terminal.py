@@ -83,11 +83,11 @@ def test_output_comes_above_what_is_typed(desk: Desk) -> None:
 
 
 def test_an_entered_line_is_given_and_takes_the_prompt_away(desk: Desk) -> None:
-    assert desk.types(b"12345678\x01\r") == ["> 12345678", "", "|"]
+    assert desk.types(b"12345678\x01\r") == ["> 12345678", "|"]
     assert desk.entered == ["12345678"]
     desk.terminal.say("reply")
     desk.terminal.prompt()
-    assert desk.sees() == ["> 12345678", "", "reply", "", "> |"]
+    assert desk.sees() == ["> 12345678", "reply", "", "> |"]
 
 
 def test_keys_wait_until_the_next_prompt(desk: Desk) -> None:
@@ -162,7 +162,7 @@ def test_the_end_of_the_terminal_leaves(desk: Desk) -> None:
 def test_closing_leaves_the_cursor_below(desk: Desk) -> None:
     desk.types(b"12345678\x01")
     closed = desk.terminal.close()
-    assert desk.sees() == ["> 12345678", "", "|"]
+    assert desk.sees() == ["> 12345678", "|"]
     assert desk.transport.disconnecting
     assert not closed.called
     desk.terminal.connectionLost()
@@ -213,3 +213,82 @@ def test_the_terminal_is_restored_whatever_happens() -> None:
     finally:
         os.close(master)
         os.close(slave)
+
+
+class TestQuestions:
+    @pytest.fixture
+    def answers(self, desk: Desk) -> list[str | None]:
+        answers: list[str | None] = []
+        desk.terminal.on_line = lambda line: desk.terminal.ask("Sure? ", answers.append)
+        desk.types(b"a\r")
+        return answers
+
+    def test_it_stands_in_place_of_the_prompt_and_takes_one_line(
+        self, desk: Desk, answers: list[str | None]
+    ) -> None:
+        assert desk.sees() == ["> a", "Sure? |"]
+        assert desk.types(b"ye\x7f") == ["> a", "Sure? y|"]
+        desk.types(b"\r")
+        assert answers == ["y"]
+        assert desk.sees() == ["> a", "Sure? y", "|"]
+        desk.terminal.prompt()
+        assert desk.sees()[-1] == "> |"
+
+    @pytest.mark.parametrize(
+        ("keys", "shown"), [(b"\x03", "Sure? ^C"), (b"ye\x03", "Sure? ye^C"), (b"\x04", "Sure? ^C")]
+    )
+    def test_ctrl_c_and_ctrl_d_are_no_answer(
+        self, desk: Desk, answers: list[str | None], keys: bytes, shown: str
+    ) -> None:
+        assert desk.types(keys) == ["> a", shown, "|"]
+        assert answers == [None]
+        assert not desk.left
+
+    def test_its_answer_is_not_remembered_and_no_earlier_line_is_one(
+        self, desk: Desk, answers: list[str | None]
+    ) -> None:
+        desk.sees()
+        desk.terminal.dataReceived(b"\x1b[A")
+        assert b"\a" in desk.transport.value()
+        desk.transport.clear()
+        desk.types(b"yes\r")
+        assert answers == ["yes"]
+        desk.terminal.prompt()
+        desk.sees()
+        assert desk.types(b"\x1b[A")[-1] == "> a|"
+
+    def test_what_comes_meanwhile_stands_above_it(
+        self, desk: Desk, answers: list[str | None]
+    ) -> None:
+        desk.types(b"n")
+        desk.terminal.say("Message")
+        assert desk.sees() == ["> a", "Message", "", "Sure? n|"]
+
+    def test_an_answer_typed_ahead_counts(self, desk: Desk) -> None:
+        answers: list[str | None] = []
+        desk.terminal.on_line = lambda line: desk.terminal.ask("Sure? ", answers.append)
+        desk.types(b"a\ryes\rb")
+        assert answers == ["yes"]
+        desk.terminal.prompt()
+        assert desk.sees() == ["> a", "Sure? yes", "> b|"]
+
+
+class TestSecrets:
+    @pytest.fixture
+    def secretive(self, desk: Desk) -> Desk:
+        desk.terminal.veil = lambda text: "auth ..." if text.startswith("auth") else None
+        return desk
+
+    def test_a_line_with_one_leaves_the_screen_when_it_is_entered(self, secretive: Desk) -> None:
+        assert secretive.types(b"auth hunter2 and more") == ["> auth hun", "ter2 and m", "ore|"]
+        assert secretive.types(b"\r") == ["> auth ...", "|"]
+        assert secretive.entered == ["auth hunter2 and more"]
+
+    def test_it_is_not_remembered(self, secretive: Desk) -> None:
+        for line in b"get a\r", b"auth x\r":
+            secretive.types(line)
+            secretive.terminal.prompt()
+        secretive.sees()
+        assert secretive.types(b"\x1b[A")[-1] == "> get a|"
+        assert secretive.types(b"\x1b[A\x1b[A")[-1] == "> get a|"
+        assert secretive.types(b"\x1b[B\x1b[B")[-1] == "> |"
