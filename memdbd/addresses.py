@@ -11,7 +11,9 @@ from twisted.internet.interfaces import IAddress
 
 def is_loopback(host: str) -> bool:
     """Whether an address, with or without its zone, is this machine's own."""
-    return ip_address(host.partition("%")[0]).is_loopback
+    address = ip_address(host.partition("%")[0])
+    # ::ffff:127.0.0.1 is 127.0.0.1 on a socket of both kinds.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def shown(address: IAddress) -> str:

@@ -12,12 +12,15 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from typing import cast
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from memdbd import __version__
+from memdbd.auth import checkers
 from memdbd.clients import Clients
 from memdbd.clock import Clock
 from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
@@ -25,12 +28,17 @@ from memdbd.committing import Committer, InThread
 from memdbd.compacting import CompactorProcess
 from memdbd.config import Config
 from memdbd.daemon import Daemon
+from memdbd.denials import Denials
 from memdbd.dialects.interface import Dialects
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
 from memdbd.factory import MemDBFactory
 from memdbd.figures import Figures
+from memdbd.gate import Gate, hashing_of
+from memdbd.glob import bound_by
+from memdbd.hashing import InThread as HashInThread
+from memdbd.limits import Alarms, Limits
 from memdbd.listeners import Listeners
 from memdbd.monitoring import Monitors
 from memdbd.notifications import Notifier
@@ -39,7 +47,9 @@ from memdbd.persistence.compactor import Compacted, compact, nothing
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.lock import DirectoryLock
 from memdbd.pubsub import Registry
+from memdbd.reloading import Reloader, follow
 from memdbd.replies import Reply
+from memdbd.rules import Names
 from memdbd.services import Gravedigger, Sweeper
 from memdbd.session import Session
 from memdbd.slowlog import Watch
@@ -47,14 +57,16 @@ from memdbd.snapshots import Snapshots
 from memdbd.storage import Storage
 from memdbd.structs.graveyard import Graveyard
 from memdbd.structs.pool import Random
+from memdbd.tls import Credentials
 from memdbd.tracking import Trackers
-from memdbd.tuning import connect
+from memdbd.tuning import connect, tell_limits
+from memdbd.users import Users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """A daemon's parts, of which ``storage``, ``sweeper``, ``gravedigger`` and ``listeners`` are to
-    be started, in this order."""
+    """A daemon's parts, of which ``storage``, ``sweeper``, ``gravedigger``, ``listeners`` and
+    ``reloader`` are to be started, in this order."""
 
     channels: Registry
     daemon: Daemon
@@ -66,6 +78,7 @@ class Parts:
     sweeper: Sweeper
     gravedigger: Gravedigger
     listeners: Listeners
+    reloader: Reloader
 
 
 def assemble(
@@ -77,21 +90,47 @@ def assemble(
     seconds: Callable[[], float],
     random: Random,
     compactor: CompactorProcess | None = None,
+    *,
+    hash_in_thread: HashInThread | None = None,
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> Parts:
     """Put a daemon together that follows ``settings``.
 
     ``in_thread(function)`` runs what waits for the disk; ``seconds`` is what slices of work are
     measured with; ``random()`` gives a number from 0 to 1; ``compactor`` runs elsewhere than
-    in that thread. Raises ConfigError where an endpoint to listen on is none.
+    in that thread; ``hash_in_thread`` runs what is only work, and may take long. Raises ConfigError
+    where an endpoint to listen on is none, and for a users file that cannot be followed.
     """
     channels = Registry()
+    limits, alarms = settings.limits, Alarms(reactor.seconds, _warn)
+    bound_by(limits)
     daemon = Daemon(
         clock, COMMANDS, CONTAINERS, TYPES, settings.default_ttl, reactor.callLater, random
     )
     graveyard = Graveyard()
     engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds, graveyard)
-    dispatcher = Dispatcher(engine, COMMANDS, CONTAINERS, daemon.suggestions, seconds)
+    dispatcher = Dispatcher(engine, COMMANDS, CONTAINERS, daemon.suggestions, seconds, alarms)
     clients = Clients(reactor.seconds)
+    hashes = hash_in_thread or cast(HashInThread, in_thread)
+    hashing = hashing_of(hashes, reactor.callLater, alarms, reactor.seconds)
+    others, users_file = checkers(settings.auth, fs)
+    gate = Gate(
+        Users(Names(COMMANDS, CONTAINERS)),
+        hashing,
+        clients,
+        Denials(reactor.seconds),
+        limits,
+        alarms,
+        random_bytes,
+        others=others,
+        file=users_file,
+    )
+    gate.open(settings.password)
+    settings = settings.without_secrets()  # they are not kept
+    daemon.gate = gate
+    engine.denied = lambda context, denied: gate.denied(
+        context.session, denied, nested=not context.may_wait
+    )
     attendants, soon = dispatcher.attendants, partial(reactor.callLater, 0)
     daemon.clients = clients
     daemon.monitors = Monitors(clients, clock.wall_us, attendants)
@@ -101,15 +140,17 @@ def assemble(
     engine.waiting.failed = dispatcher.failed_later
     clients.leaving += [daemon.monitors.leave, daemon.trackers.forget]
     encoder = TextEncoder(settings.cache_capacity)
-    dialects = Dialects(COMMANDS, CONTAINERS, encoder)
+    dialects = Dialects(COMMANDS, CONTAINERS, encoder, limits)
     factory = MemDBFactory(
         reactor=reactor,
         engine=engine,
         dispatcher=dispatcher,
         channels=channels,
         clients=clients,
+        gate=gate,
         dialects=dialects,
-        subscriber_buffer=settings.subscriber_buffer,
+        limits=limits,
+        alarms=alarms,
         seconds=seconds,
     )
     lock = DirectoryLock(fs, settings.data_dir)
@@ -155,7 +196,17 @@ def assemble(
     )
     sweeper = Sweeper(reactor, settings.sweep_interval, engine.databases)
     gravedigger = Gravedigger(reactor, graveyard)
-    listeners = Listeners(reactor, settings.endpoints, factory, settings.resp)
+    credentials = Credentials(settings, clock.wall_ms, lambda path: b"".join(fs.read(path)))
+    listeners = Listeners(
+        reactor,
+        settings.endpoints,
+        factory,
+        settings.resp,
+        tls=settings.tls_listen,
+        credentials=credentials,
+        is_open=lambda: gate.is_open,
+        allow_open=settings.allow_open,
+    )
     listeners.heard = lambda port: daemon.parameters.tell(port=port)
     daemon.figures = Figures(
         clock=clock,
@@ -174,9 +225,26 @@ def assemble(
         dispatcher=dispatcher,
         engine=engine,
         factory=factory,
+        gate=gate,
         notifier=daemon.notifier,
         storage=storage,
         watch=Watch(daemon.slowlog, daemon.latency, clients, clock.wall_ms),
+    )
+    reloader = Reloader(
+        settings, gate, listeners, credentials if settings.tls_listen else None, hashes
+    )
+    follow(
+        reloader,
+        limits=limits,
+        daemon=daemon,
+        engine=engine,
+        encoder=encoder,
+        storage=storage,
+        sweeper=sweeper,
+    )
+    reloader.on(
+        lambda changed: tell_limits(daemon.parameters, factory),
+        *(field.name for field in fields(Limits)),
     )
     started = clock.ms()
 
@@ -192,7 +260,8 @@ def assemble(
 
     def may_debug(session: Session) -> bool:
         client = clients.get(session.number)
-        return settings.enable_debug_command and client is not None and client.is_local
+        enabled = daemon.parameters["enable-debug-command"] != "no"
+        return enabled and client is not None and client.is_local
 
     daemon.may_debug = may_debug
     daemon.saver = storage.save
@@ -212,4 +281,13 @@ def assemble(
         sweeper=sweeper,
         gravedigger=gravedigger,
         listeners=listeners,
+        reloader=reloader,
     )
+
+
+_log = Logger("memdbd")
+
+
+def _warn(sentence: str) -> None:
+    """Write a sentence to the log; there may be braces in it."""
+    _log.warn("{sentence}", sentence=sentence)

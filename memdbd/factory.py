@@ -6,15 +6,19 @@ May import: protocol and what it may import.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.interfaces import IAddress, IReactorTime, ISSLTransport
+from twisted.internet.protocol import Protocol, ServerFactory
 
+from memdbd.admission import Admission
 from memdbd.clients import Clients
 from memdbd.dialects.interface import Dialects
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.interface import IEngine
+from memdbd.gate import Gate
+from memdbd.limits import Alarms, Limits
 from memdbd.protocol import MemDBProtocol
 from memdbd.pubsub import Registry
 from memdbd.turn import Turn
@@ -24,10 +28,7 @@ STOP_LIMIT = 5.0
 
 
 class MemDBFactory(ServerFactory):
-    """Makes the connections of all listeners, and knows them.
-
-    ``subscriber_buffer``: bytes of messages that may wait for a subscriber before it is cut.
-    """
+    """Makes the connections of all listeners, and knows them."""
 
     noisy = False
 
@@ -39,8 +40,10 @@ class MemDBFactory(ServerFactory):
         dispatcher: Dispatcher,
         channels: Registry,
         clients: Clients,
+        gate: Gate,
         dialects: Dialects,
-        subscriber_buffer: int,
+        limits: Limits,
+        alarms: Alarms,
         seconds: Callable[[], float],
     ) -> None:
         self.reactor = reactor
@@ -48,23 +51,29 @@ class MemDBFactory(ServerFactory):
         self.dispatcher = dispatcher
         self.channels = channels
         self.clients = clients
+        self.gate = gate
         self.dialects = dialects
         self.turn = Turn(reactor, seconds)
-        self.subscriber_buffer = subscriber_buffer
+        self.limits = limits
+        self.alarms = alarms
         self.connections: dict[MemDBProtocol, None] = {}
+        self.admission = Admission(
+            limits, alarms, self.connections, reactor.seconds, reactor.callLater
+        )
         self.accepted = 0
         self.cut = 0
         self.bytes_in = 0
         self.bytes_out = 0
         self._wait_for_none: list[Deferred[None]] = []
 
-    def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
-        self, addr: IAddress | None
-    ) -> MemDBProtocol:
-        return self.make()
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self.make(addr)
 
-    def make(self, *, only_resp: bool = False) -> MemDBProtocol:
-        """A new connection; ``only_resp``: its listener speaks nothing but RESP."""
+    def make(self, addr: IAddress | None, *, only_resp: bool = False) -> Protocol:
+        """A new connection from an address, or what tells it that there is no room; ``only_resp``:
+        its listener speaks nothing but RESP."""
+        if not self.admission.has_room(getattr(addr, "host", "this machine")):
+            return Refusal()
         self.accepted += 1
         return MemDBProtocol(self.accepted, self, only_resp=only_resp)
 
@@ -98,6 +107,8 @@ class MemDBFactory(ServerFactory):
         return {
             "connections": len(self.connections),
             "connections_accepted": self.accepted,
+            "connections_rejected": self.admission.rejected,
+            "clients_unauthenticated": len(self.admission),
             "subscribers_cut": self.cut,
         }
 
@@ -110,9 +121,18 @@ class RespFactory(ServerFactory):
     def __init__(self, main: MemDBFactory) -> None:
         self._main = main
 
-    def buildProtocol(  # type: ignore[override] # its factory is narrower than Twisted's
-        self, addr: IAddress | None
-    ) -> MemDBProtocol:
-        protocol = self._main.make(only_resp=True)
-        protocol.factory = self._main
-        return protocol
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self._main.make(addr, only_resp=True)
+
+
+class Refusal(Protocol):
+    """A connection for which there is no room."""
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport  # ITransport is less than what every transport can do
+        if ISSLTransport.providedBy(transport):
+            transport.abortConnection()  # to tell it anything would be to shake hands
+            return
+        # Which dialect it speaks is not known; most that come by the thousand are Redis clients.
+        transport.write(b"-ERR max number of clients reached\r\n")
+        transport.loseConnection()

@@ -78,6 +78,7 @@ class Figures:
             "latencystats": dict,
             "cluster": lambda: {"cluster_enabled": 0},
             "keyspace": self._keyspace,
+            "limits": self._limits,
         }
 
     def text(self, names: Sequence[str]) -> str:
@@ -166,7 +167,8 @@ class Figures:
         return {
             "connected_clients": len(self._factory.connections),
             "cluster_connections": 0,
-            "maxclients": self._parameters["maxclients"],
+            "clients_unauthenticated": len(self._factory.admission),  # ours
+            "maxclients": self._factory.admission.most,
             "blocked_clients": len(self._engine.waiting),
             "tracking_clients": sum(
                 client.session.tracking is not None for client in self._factory.clients
@@ -233,7 +235,6 @@ class Figures:
         return {
             **counted,
             "instantaneous_ops_per_sec": self._rate(counted["total_commands_processed"]),
-            "rejected_connections": 0,
             "pubsub_channels": told["channels"],
             "pubsub_patterns": told["patterns"],
             "pubsubshard_channels": len(self._engine.channels.shards),
@@ -243,6 +244,7 @@ class Figures:
         told = self._engine.stats()
         return {
             "total_connections_received": self._factory.accepted,
+            "rejected_connections": self._factory.admission.rejected,
             "total_commands_processed": self._dispatcher.stats()["commands"],
             "total_net_input_bytes": self._factory.bytes_in,
             "total_net_output_bytes": self._factory.bytes_out,
@@ -297,6 +299,12 @@ class Figures:
             for each in self._engine.databases
             if len(each)
         }
+
+
+    def _limits(self) -> Fields:
+        """How often each limit was met; they are ours."""
+        met = self._factory.alarms.figures()
+        return {f"limit_{name}": count for name, count in met.items()}
 
 
 def _resident() -> int:

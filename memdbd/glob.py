@@ -7,8 +7,10 @@ Whoever takes ``*`` for all there are, as KEYS does, does not ask here.
 
 Strategy: a pattern becomes a regular expression in which each ``*`` is an atomic group up to the
 next literal piece, so it is never tried again (as CPython's own ``fnmatch.translate`` does it);
-the time is at worst length of the pattern times length of the text, and the pattern is bounded.
-May import: errors.
+the time is at worst length of the pattern times length of the text, and the pattern is bounded. The
+bound is the process's: patterns come from a dozen commands, from users and from parameters, all the
+way down to where no daemon is known, and it is about the time that any of them may take.
+May import: errors, limits.
 """
 
 from __future__ import annotations
@@ -18,22 +20,41 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from memdbd.errors import CommandError
-
-MAX_PATTERN = 1024  # bytes
+from memdbd.limits import Limits
 
 Matcher = Callable[[bytes], object]  # truthy where the text matches as a whole
 
 _STAR, _ANY, _SET, _UNSET, _ESCAPE = b"*?[]\\"
 
 
-@lru_cache(maxsize=256)
+class PatternTooLong(CommandError):
+    """A pattern of more bytes than a pattern may have."""
+
+    limit = "max_pattern"
+
+
+class _Bound:
+    limits = Limits()
+
+
+def bound_by(limits: Limits) -> None:
+    """Have patterns be no longer than ``limits`` say, from now on."""
+    _Bound.limits = limits
+
+
 def matcher(pattern: bytes) -> Matcher:
     """A function that tells whether a text matches ``pattern`` as a whole.
 
-    Raises CommandError for a pattern of over MAX_PATTERN bytes.
+    Raises PatternTooLong.
     """
-    if len(pattern) > MAX_PATTERN:
-        raise CommandError(f"pattern is too long, at most {MAX_PATTERN} bytes are allowed")
+    longest = _Bound.limits.max_pattern
+    if len(pattern) > longest:
+        raise PatternTooLong(f"pattern is too long, at most {longest} bytes are allowed")
+    return _compiled(pattern)
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: bytes) -> Matcher:
     not_empty = b"(?=.)" if pattern else b""
     return re.compile(not_empty + _translate(pattern), re.DOTALL).fullmatch
 

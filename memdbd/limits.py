@@ -38,6 +38,7 @@ class Limits:
     unauthenticated_arguments: int = 10
     unauthenticated_argument: int = 16 * KIB
     unauthenticated_buffer: int = 64 * KIB  # of a request that is not complete
+    unauthenticated_requests: int = 64  # after which a client that has not logged in is cut
 
     # What may wait for them.
     pause_output: int = 64 * KIB  # from here on, nothing more is read from the client
@@ -60,16 +61,25 @@ class Alarms:
 
     EVERY = 60.0  # seconds between two lines about the same limit
 
+    # Names under which something else than a limit is counted.
+    OTHERS = ("http", "handshake", "login_queue")
+
     def __init__(self, seconds: Callable[[], float], tell: Callable[[str], object]) -> None:
         self.counts: dict[str, int] = {}
         self._seconds = seconds
         self._tell = tell
         self._told: dict[str, tuple[float, int]] = {}  # when, and the count by then
 
+    def count(self, name: str) -> int:
+        """The limit ``name`` was met, as it may be any time, and the log need not hear of it; gives
+        how often it was by now."""
+        count = self.counts[name] = self.counts.get(name, 0) + 1
+        return count
+
     def fire(self, name: str, sentence: str) -> None:
         """The limit ``name`` was met. ``sentence`` says by whom, and what follows; whatever a peer
         has sent is in it as its repr."""
-        count = self.counts[name] = self.counts.get(name, 0) + 1
+        count = self.count(name)
         when, before = self._told.get(name, (None, 0))
         now = self._seconds()
         if when is not None and now < when + self.EVERY:
@@ -77,3 +87,8 @@ class Alarms:
         self._told[name] = now, count
         more = count - before - 1
         self._tell(f"{sentence} ({more} more of these since the last line)" if more else sentence)
+
+    def figures(self) -> dict[str, int]:
+        """How often each limit was met, those too that never were."""
+        names = [*(field.name for field in fields(Limits)), *self.OTHERS]
+        return dict.fromkeys(names, 0) | self.counts

@@ -1,23 +1,33 @@
 """The listeners: any Twisted endpoint string, and the connections behind all of them.
 
-May import: addresses, errors, factory, replies.
+Safe as installed: what beyond this machine can be reached is looked at as soon as it is bound, by
+the address that the system tells, so that it is the same however it was said where to listen; and
+where nobody would have to log in there, the daemon does not start. A UNIX socket is for its owner
+alone, from its first moment on, unless its endpoint has a mode.
+
+May import: addresses, errors, factory, replies, tls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IListeningPort,
+    IProtocolFactory,
     IReactorCore,
+    IReactorTime,
     IStreamServerEndpoint,
 )
-from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,17 +35,53 @@ from memdbd.addresses import is_loopback, shown
 from memdbd.errors import ConfigError, ListenError
 from memdbd.factory import MemDBFactory, RespFactory
 from memdbd.replies import Reply
+from memdbd.tls import Credentials, TLSFactory
+
+# The parts of an endpoint string, and the name of a part that has one; a backslash makes any
+# character an ordinary one.
+_PART = re.compile(r"(?:[^:\\]|\\.)+", re.DOTALL)
+_NAME = re.compile(r"((?:[^=\\]|\\.)*)=", re.DOTALL)
+
+
+def _split(description: str) -> tuple[str, list[str]]:
+    """The kind of an endpoint, and its other parts; a PROXY protocol in front is not a kind."""
+    kind, *parts = _PART.findall(description) or [""]
+    if kind == "haproxy" and parts:
+        kind, *parts = parts
+    return kind.replace("\\", ""), parts
+
+
+def _is_unix(description: str) -> bool:
+    return _split(description)[0] == "unix"
+
+
+def _with_mode(description: str) -> str:
+    """The endpoint string of a UNIX socket, with a mode: that of Twisted's would let all in."""
+    named = [_NAME.match(part) for part in _split(description)[1]]
+    names = [found[1] for found in named if found]
+    # unix:PATH:MODE is said without names.
+    if "mode" in names or named.count(None) + names.count("address") > 1:
+        return description
+    return f"{description}:mode=600"
 
 
 def endpoint(reactor: object, description: str, setting: str = "listen") -> IStreamServerEndpoint:
     """The endpoint that a string describes. Raises ConfigError where it describes none."""
+    if _split(description)[0] == "ssl":
+        where = "and tcp: in place of ssl:" if setting == "tls_listen" else "in tls_listen"
+        raise ConfigError(
+            f"{setting}: {description!r} has a certificate of its own, which could not be renewed "
+            f"without a restart; right is the address {where}, as in tls_listen = "
+            '["tcp:65433:interface=127.0.0.1"], with tls_cert and tls_key'
+        )
+    complete = _with_mode(description) if _is_unix(description) else description
     try:
-        found: IStreamServerEndpoint = serverFromString(reactor, description)
+        found: IStreamServerEndpoint = serverFromString(reactor, complete)
     except LookupError as error:  # of a systemd socket that was not handed over
         raise ConfigError(
             f"{setting}: {description!r} names a systemd socket that was not passed: {error}"
         ) from None
-    except Exception as error:  # each kind of endpoint has its own, such as OpenSSL's
+    except Exception as error:  # each kind of endpoint has its own
         # A TypeError names a function of Twisted's.
         why = "a part is missing or unknown" if isinstance(error, TypeError) else error
         raise ConfigError(
@@ -45,43 +91,92 @@ def endpoint(reactor: object, description: str, setting: str = "listen") -> IStr
     return found
 
 
+def refusal(where: str) -> str:
+    """Why what others reach is not listened on while nobody has to log in there."""
+    return (
+        f"{where} is open to the network, and nobody would have to log in: set password "
+        "(MEMDB_PASSWORD) or auth so that they have to, or allow_open = true if that is meant"
+    )
+
+
+class _Listener(NamedTuple):
+    """One of the endpoints, what is made for its clients, and what it speaks, for people."""
+
+    text: str
+    endpoint: IStreamServerEndpoint
+    factory: IProtocolFactory
+    speaks: str = ""
+
+
 class Listeners(Service):
     """Listens on the endpoints that ``descriptions`` describe while it runs; on those of ``resp``
-    for RESP only.
+    for RESP only, on those of ``tls`` behind TLS with ``credentials``.
 
-    Where one cannot listen, the daemon does not start; or stops, if that is known only later.
+    ``is_open()``: whether one who connects need not log in. Then it refuses to listen beyond this
+    machine, except with ``allow_open``, and where a certificate is required. Where one cannot
+    listen, the daemon does not start; or stops, if that is known only later.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        reactor: object,
+        reactor: IReactorTime,
         descriptions: Sequence[str],
         factory: MemDBFactory,
         resp: Sequence[str] = (),
+        *,
+        tls: Sequence[str] = (),
+        credentials: Credentials | None = None,
+        is_open: Callable[[], bool] = lambda: True,
+        allow_open: bool = False,
     ) -> None:
         self._reactor = reactor
-        only_resp = RespFactory(factory)
-        self._endpoints: dict[str, tuple[IStreamServerEndpoint, ServerFactory]] = {
-            text: (endpoint(reactor, text), factory) for text in descriptions
-        } | {text: (endpoint(reactor, text, "resp"), only_resp) for text in resp}
         self._factory = factory
-        self._ports: list[IListeningPort] = []
+        self._credentials = credentials
+        self._is_open = is_open
+        self.allow_open = allow_open
+        only_resp = RespFactory(factory)
+        self._listeners = [
+            *(_Listener(text, endpoint(reactor, text), factory) for text in descriptions),
+            *(
+                _Listener(text, endpoint(reactor, text, "resp"), only_resp, " for RESP only")
+                for text in resp
+            ),
+        ]
+        if tls and credentials is not None:
+            behind_tls = TLSFactory(credentials, factory, reactor)
+            self._listeners += [
+                _Listener(text, endpoint(reactor, text, "tls_listen"), behind_tls, " with TLS")
+                for text in tls
+            ]
+        self._ports: list[tuple[IListeningPort, _Listener]] = []
         self._bound = False
         # Called with each TCP port that is listened on for both dialects.
         self.heard: Callable[[int], object] = lambda port: None
 
     def info(self) -> dict[str, Reply]:
         """Where it listens, for ``info``."""
-        return {"listening_on": [shown(port.getHost()) for port in self._ports]}
+        return {"listening_on": [shown(port.getHost()) for port, _ in self._ports]}
+
+    def exposed(self, *, certificates: bool) -> list[str]:
+        """The addresses that are listened on and that others than this machine reach;
+        ``certificates``: without those where clients need one."""
+        return [
+            shown(port.getHost())
+            for port, listener in self._ports
+            if _is_reached(port) and not (_has_tls(listener) and certificates)
+        ]
 
     def startService(self) -> None:
-        """Bind: not before the data is loaded, and so after twistd gave up root, if it did.
+        """Bind: not before the data is loaded, and so after twistd gave up root, if it did; what
+        can be read of the certificates can be read again, then.
 
-        Raises ListenError.
+        Raises ListenError, and ConfigError of certificates.
         """
         super().startService()
+        if self._credentials is not None and any(_has_tls(one) for one in self._listeners):
+            self._credentials.reload()
         self._bind()
 
     def stopService(self) -> Deferred[None]:
@@ -92,38 +187,55 @@ class Listeners(Service):
 
     async def _stop(self) -> None:
         while self._ports:
-            await maybeDeferred(self._ports.pop().stopListening)
+            await maybeDeferred(self._ports.pop()[0].stopListening)
         await self._factory.close_all()
 
     def _bind(self) -> None:
         self._bound = True
-        for text, (each, factory) in self._endpoints.items():
+        for listener in self._listeners:
             failed: list[Failure] = []
-            listening = each.listen(factory).addCallback(self._listening, factory)
+            with _private() if _is_unix(listener.text) else contextlib.nullcontext():
+                listening = listener.endpoint.listen(listener.factory)
+            listening.addCallback(self._listening, listener)
             if not listening.called:
-                listening.addErrback(self._failed_late, text)
+                listening.addErrback(self._failed_late, listener.text)
                 continue
             listening.addErrback(failed.append)
             if failed:
-                raise ListenError(f"{_cause(failed[0])}: cannot listen on {text}")
+                self._bound = False
+                # Nobody has been accepted, nor will be: the reactor does not run.
+                while self._ports:
+                    self._ports.pop()[0].stopListening()
+                if isinstance(failed[0].value, ListenError):
+                    raise failed[0].value
+                raise ListenError(f"{_cause(failed[0])}: cannot listen on {listener.text}")
 
-    def _listening(self, port: IListeningPort, factory: ServerFactory) -> None:
+    def _listening(self, port: IListeningPort, listener: _Listener) -> None:
         if not self._bound:  # stopped in the meantime
             port.stopListening()
             return
-        self._ports.append(port)
         address = port.getHost()
-        is_main = factory is self._factory
-        if isinstance(address, (IPv4Address, IPv6Address)) and is_main:
+        is_authenticated = _has_tls(listener) and self._needs_certificates
+        is_exposed = _is_reached(port) and not is_authenticated and self._is_open()
+        if is_exposed and not self.allow_open:
+            port.stopListening()
+            raise ListenError(refusal(shown(address)))
+        self._ports.append((port, listener))
+        if isinstance(address, (IPv4Address, IPv6Address)) and listener.factory is self._factory:
             self.heard(address.port)
-        speaks = "" if is_main else " for RESP only"
-        self._log.info("listening on {address}{speaks}", address=shown(address), speaks=speaks)
-        if isinstance(address, (IPv4Address, IPv6Address)) and not is_loopback(address.host):
+        self._log.info(
+            "listening on {address}{speaks}", address=shown(address), speaks=listener.speaks
+        )
+        if is_exposed:
             self._log.warn(
                 "{address} is open to the network, and there is no authentication: whoever "
                 "reaches it may read and delete everything",
                 address=shown(address),
             )
+
+    @property
+    def _needs_certificates(self) -> bool:
+        return self._credentials is not None and self._credentials.requires_certificates
 
     def _failed_late(self, failure: Failure, text: str) -> None:
         """The start can no longer be refused, but a daemon that is deaf must not look well."""
@@ -143,3 +255,26 @@ def _cause(failure: Failure) -> str:
         error = failure.value.socketError
         return getattr(error, "strerror", None) or str(error)
     return failure.getErrorMessage()
+
+
+def _has_tls(listener: _Listener) -> bool:
+    return isinstance(listener.factory, TLSFactory)
+
+
+def _is_reached(port: IListeningPort) -> bool:
+    """Whether others than this machine reach a port."""
+    address = port.getHost()
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return not is_loopback(address.host)
+    return not isinstance(address, UNIXAddress)  # of what we do not know, the worst
+
+
+@contextlib.contextmanager
+def _private() -> Iterator[None]:
+    """What is made in here is for its owner alone. A mode that is set behind the bind comes late:
+    whoever connects in between is in."""
+    before = os.umask(0o177)
+    try:
+        yield
+    finally:
+        os.umask(before)

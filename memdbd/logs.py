@@ -1,4 +1,4 @@
-"""Where the log goes and how it looks: an observer of Twisted's logger, made of the settings.
+"""Where the log goes and how it looks: an observer of Twisted's logger that follows the settings.
 
 Imports Twisted only.
 """
@@ -19,13 +19,26 @@ from twisted.logger import (
     eventAsText,
     textFileLogObserver,
 )
+from zope.interface import implementer
 
 
-def observer(stream: IO[Any], level: str, form: str) -> ILogObserver:
-    """An observer that writes to ``stream`` what is at least of ``level``, as text or JSON."""
-    write = FileLogObserver(stream, _as_json) if form == "json" else textFileLogObserver(stream)
-    least = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
-    return FilteringLogObserver(write, [least])
+@implementer(ILogObserver)
+class Observer:
+    """Writes to ``stream`` what is at least of ``level``, as text or JSON."""
+
+    def __init__(self, stream: IO[Any], level: str, form: str) -> None:
+        self._stream = stream
+        self.follow(level, form)
+
+    def follow(self, level: str, form: str) -> None:
+        """Have another level and form from now on."""
+        stream = self._stream
+        write = FileLogObserver(stream, _as_json) if form == "json" else textFileLogObserver(stream)
+        least = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+        self._observe = FilteringLogObserver(write, [least])
+
+    def __call__(self, event: LogEvent) -> None:
+        self._observe(event)
 
 
 def _as_json(event: LogEvent) -> str:

@@ -31,6 +31,7 @@ _UNITS = {
     "": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3,
 }  # fmt: skip
 _MOST = 2**63 - 1
+MIB = 1024**2
 _GLOB = frozenset(b"*?[")
 _CLASSES = ("normal", "slave", "replica", "pubsub")
 
@@ -61,6 +62,15 @@ def _memory(raw: str) -> str:
     if found is None:
         raise ValueError("argument must be a memory value")
     return str(int(found[1]) * _UNITS[(found[2] or "").lower()])
+
+
+def _memory_from(least: int) -> Kind:
+    def parse(raw: str) -> str:
+        if int(_memory(raw)) < least:
+            raise ValueError(f"argument must be between {least} and {_MOST} inclusive")
+        return _memory(raw)
+
+    return parse
 
 
 def _one_of(*words: str) -> Kind:
@@ -143,7 +153,6 @@ _KEPT: tuple[tuple[str, Kind, str], ...] = (
     ("auto-aof-rewrite-min-size", _memory, "67108864"),
     ("auto-aof-rewrite-percentage", _number(), "100"),
     ("busy-reply-threshold", _number(0), "5000"),
-    ("client-query-buffer-limit", _memory, "1073741824"),
     ("dynamic-hz", _switch, "yes"),
     ("hash-max-listpack-entries", _number(), "512"),
     ("hash-max-listpack-value", _number(), "64"),
@@ -163,7 +172,6 @@ _KEPT: tuple[tuple[str, Kind, str], ...] = (
     ("list-max-listpack-size", _number(-(2**31), 2**31 - 1), "-2"),
     ("list-max-ziplist-size", _number(-(2**31), 2**31 - 1), "-2"),
     ("lua-time-limit", _number(0), "5000"),
-    ("maxclients", _number(1, 2**32 - 1), "10000"),
     ("maxmemory-clients", _memory, "0"),
     ("maxmemory-samples", _number(1, 2**31 - 1), "5"),
     ("min-replicas-max-lag", _number(0, 2**31 - 1), "10"),
@@ -179,8 +187,6 @@ _KEPT: tuple[tuple[str, Kind, str], ...] = (
     ("stop-writes-on-bgsave-error", _switch, "yes"),
     ("stream-node-max-bytes", _memory, "4096"),
     ("stream-node-max-entries", _number(), "100"),
-    ("tcp-keepalive", _number(0, 2**31 - 1), "300"),
-    ("timeout", _number(0, 2**31 - 1), "0"),
     ("tracking-table-max-keys", _number(), "1000000"),
     ("zset-max-listpack-entries", _number(), "128"),
     ("zset-max-listpack-value", _number(), "64"),
@@ -190,20 +196,28 @@ _KEPT: tuple[tuple[str, Kind, str], ...] = (
 
 # They act, through what is registered with ``on``.
 _ACTING: tuple[tuple[str, Kind, str], ...] = (
+    ("acllog-max-len", _number(), "128"),
     ("client-output-buffer-limit", _buffer_limits,
      f"normal 0 0 0 slave {_REPLICA_LIMIT} pubsub {_PUBSUB_LIMIT}"),
+    ("client-query-buffer-limit", _memory_from(MIB), "1073741824"),
     ("latency-monitor-threshold", _number(), "0"),
+    ("maxclients", _number(1, 2**32 - 1), "10000"),
     ("maxmemory", _memory, "0"),
     ("maxmemory-policy", _one_of(*POLICIES), "noeviction"),
     ("notify-keyspace-events", _text, ""),
+    ("proto-max-bulk-len", _memory_from(MIB), "536870912"),
     ("requirepass", _text, ""),
     ("save", _save, ""),
     ("slowlog-log-slower-than", _number(-1), "10000"),
     ("slowlog-max-len", _number(), "128"),
+    ("tcp-keepalive", _number(0, 2**31 - 1), "300"),
+    ("timeout", _number(0, 2**31 - 1), "0"),
 )  # fmt: skip
 
 # What a running daemon is, and cannot be changed.
 _FIXED: tuple[tuple[str, str], ...] = (
+    ("acl-pubsub-default", "resetchannels"),
+    ("aclfile", ""),
     ("bind", ""),
     ("cluster-enabled", "no"),
     ("daemonize", "no"),
@@ -215,7 +229,6 @@ _FIXED: tuple[tuple[str, str], ...] = (
     ("loglevel", "notice"),
     ("logfile", ""),
     ("port", "0"),
-    ("proto-max-bulk-len", "536870912"),
     ("replicaof", ""),
     ("slaveof", ""),
     ("tcp-backlog", "511"),

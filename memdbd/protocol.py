@@ -6,9 +6,9 @@ sends what is ready; or it is lost.
 Independently of that the peer may not be reading: then nothing is answered and nothing read, and
 what is delivered meanwhile is counted. So no peer makes us hold more than the bounds say. Whether
 the socket is read is worked out in one place, ``_read_or_not``, from that state. How bytes get out,
-and how a connection ends, is in ``sending.py``.
+and how a connection ends, is in ``sending.py``; who is at its other end, in ``arrival.py``.
 
-May import: addresses, dispatch, dialects, sending and what is above.
+May import: arrival, dispatch, dialects, sending and what is above.
 """
 
 from __future__ import annotations
@@ -17,42 +17,36 @@ import select
 from collections.abc import Iterator
 from typing import Protocol
 
-from twisted.internet.address import UNIXAddress
-from twisted.internet.interfaces import IFileDescriptor, IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.interfaces import IFileDescriptor, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from memdbd.addresses import is_loopback, shown_to_redis
-from memdbd.clients import Clients
+from memdbd.arrival import Arrival, Hall
 from memdbd.commands.spec import Request
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
-from memdbd.pubsub import Registry
 from memdbd.replies import Pending, Reply
-from memdbd.sending import PIECE, Office, Sender
-from memdbd.session import Session
+from memdbd.sending import PIECE
 
 # Bytes that are read from a peer whose next reply is pending.
 READ_AHEAD = 64 * 1024
+
+HELLO = b"\x16\x03"  # how a TLS handshake begins, and no request
 
 # What poll is asked for to hear that a peer sends no more; where that is unknown, it always tells.
 HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
-class Home(Office, Protocol):
+class Home(Hall, Protocol):
     """What a connection needs of the factory that made it."""
 
     @property
     def engine(self) -> IEngine: ...
     @property
     def dispatcher(self) -> Dispatcher: ...
-    @property
-    def channels(self) -> Registry: ...
-    @property
-    def clients(self) -> Clients: ...
     @property
     def dialects(self) -> Dialects: ...
     @property
@@ -64,7 +58,7 @@ class Home(Office, Protocol):
 
 
 @implementer(IHalfCloseableProtocol)
-class MemDBProtocol(Sender):
+class MemDBProtocol(Arrival):
     """One client's connection, made by :class:`~memdbd.factory.MemDBFactory`.
 
     Not a LineReceiver: that splits its whole buffer again for each line, so that 1 MiB of small
@@ -74,13 +68,10 @@ class MemDBProtocol(Sender):
     factory: Home
 
     def __init__(self, number: int, factory: Home, *, only_resp: bool = False) -> None:
-        super().__init__()
-        self.factory = factory
-        self.session = Session(number, factory.channels, self.deliver, self.push)
+        super().__init__(number, factory)
         self._context = factory.dispatcher.context(self.session)
-        self.since = self.active = factory.reactor.seconds()
-        # Where the listener does not say, the first byte does.
-        self._is_new = not only_resp
+        self._is_new = True  # nothing has come yet
+        self._only_resp = only_resp
         dialects = factory.dialects
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
         self._requests: Iterator[Request] | None = None  # left over; None: not busy
@@ -89,29 +80,7 @@ class MemDBProtocol(Sender):
         self._came_while_held = 0  # bytes, since replies wait for the disk
         self._reading = True
 
-    # What it tells about itself: see memdbd.clients.Client
-
-    @property
-    def peer(self) -> str:
-        return shown_to_redis(self.transport.getPeer(), self.transport.getHost())
-
-    @property
-    def local(self) -> str:
-        host = self.transport.getHost()
-        return shown_to_redis(host, host)
-
-    @property
-    def is_unix(self) -> bool:
-        return isinstance(self.transport.getHost(), UNIXAddress)
-
-    @property
-    def is_local(self) -> bool:
-        host = getattr(self.transport.getPeer(), "host", "")
-        return self.is_unix or (bool(host) and is_loopback(host))
-
-    @property
-    def descriptor(self) -> int:
-        return self.transport.fileno() if IFileDescriptor.providedBy(self.transport) else -1
+    # What it tells about itself, beside what an Arrival does: see memdbd.clients.Client
 
     @property
     def unread(self) -> int:
@@ -121,14 +90,15 @@ class MemDBProtocol(Sender):
     def waits(self) -> bool:
         return self._pending is not None
 
+    @property
+    def may_idle(self) -> bool:
+        session = self.session
+        return self.waits or self._ending or session.is_subscriber or session.monitors
+
     # Bytes in
 
     def connectionMade(self) -> None:
         self.factory.connections[self] = None
-        self.factory.clients.add(self)
-        if ITCPTransport.providedBy(self.transport):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -157,7 +127,12 @@ class MemDBProtocol(Sender):
     def _parse(self, data: bytes) -> Iterator[Request]:
         if self._is_new:
             self._is_new = False
-            self._dialect = self.factory.dialects.of_first_byte(data[:1], self.session)
+            if data.startswith(HELLO) and not self.is_tls:
+                self.turn_away("handshake", "it speaks TLS to a port without; see tls_listen")
+                return iter(())
+            if not self._only_resp:  # else the listener has said it
+                self._dialect = self.factory.dialects.of_first_byte(data[:1], self.session)
+                self._dialect.trust(not self._is_stranger)
         requests = self._dialect.feed(data)
         unasked = self._dialect.unasked()
         if unasked:
@@ -176,6 +151,7 @@ class MemDBProtocol(Sender):
         super().connectionLost(reason)
         # The session knows us by this; what is left then goes without the collector.
         self.session.deliver = self.session.push = _nowhere
+        self.session.identified = _nobody_asks
         self.factory.connection_lost(self)
 
     def _read_or_not(self) -> None:
@@ -184,7 +160,7 @@ class MemDBProtocol(Sender):
             return
         if self._pending is not None:
             # Not to read at all would be not to notice that the peer is gone.
-            busy = len(self._unparsed) >= READ_AHEAD
+            busy = len(self._unparsed) >= (1 if self._is_stranger else READ_AHEAD)
         else:
             busy = self._requests is not None
         # What is done now waits for the disk: no more of it until that has done its part.
@@ -236,6 +212,8 @@ class MemDBProtocol(Sender):
             if self._requests is not None:
                 self._not_busy()
         elif stop is Stop.BROKEN:
+            if self._dialect.met:
+                self._alarm(self._dialect.met, f"it sends more than {self._dialect.met} allows")
             self.end(drain=True)
         else:
             self._requests = requests
@@ -243,8 +221,7 @@ class MemDBProtocol(Sender):
                 self._wait(awaited)
             else:
                 if isinstance(awaited, Stream):
-                    self._stream = awaited.pieces
-                    self._held = sum(map(len, self._own))
+                    self._begin_stream(awaited)
                 self._read_or_not()
                 self.factory.turn.unfinished(self)
 
@@ -257,6 +234,8 @@ class MemDBProtocol(Sender):
 
     def _wait(self, pending: Pending) -> None:
         self._pending = pending
+        if self._is_stranger:
+            self.factory.admission.waits(self)
         self._put_own()  # nobody knows when the reply comes
         if self._heard_all and self._waits_for_others:
             self.end()
@@ -282,6 +261,8 @@ class MemDBProtocol(Sender):
     def go_on(self) -> None:
         """Answer the next slice; a peer that does not read gets it when it does."""
         if self._requests is None or self._pending is not None or self._full:
+            if self._hello:
+                self._go_on_with_handshake()
             return
         if self._outbox.waiting >= PIECE and self.factory.turn.is_held:
             return  # it goes on when that is released
@@ -294,12 +275,14 @@ class MemDBProtocol(Sender):
         self._pending = None
         if self._ending:
             return
+        if self._is_stranger:
+            self.factory.admission.goes_on(self)
         try:
             encoded = self._dialect.encode(reply)
         except Exception:  # not to be raised through whoever gave the reply
             encoded = self._dialect.encode(self.factory.dispatcher.failed_later(self.session))
         if isinstance(encoded, Stream):
-            self._stream = encoded.pieces
+            self._begin_stream(encoded)
         else:
             self._put(encoded)
         self.factory.turn.unfinished(self)
@@ -334,3 +317,7 @@ class MemDBProtocol(Sender):
 
 def _nowhere(message: object) -> None:
     """Where the messages of a lost connection's session would go, if it had any channels."""
+
+
+def _nobody_asks() -> None:
+    """Whom it concerns who a lost connection's session is."""

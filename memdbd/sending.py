@@ -7,8 +7,14 @@ a subscriber for whom too much waits is cut. A message that comes while a reply 
 behind it. A connection that ends sends what is ready, and closes; one whose peer takes nothing of
 that for some time is aborted. Once it is lost, nothing is sent.
 
+What may wait for a peer that does not read. Of its replies no more than a few MiB: then nothing is
+answered, and a large reply is made piece by piece as it is taken. But its values are held until
+then, even if their keys are gone; so where they are over ``output_limit``, they are held for some
+time only. Messages are up to the others, and are counted: over ``subscriber_buffer`` it is cut at
+once, over ``subscriber_soft`` after ``subscriber_seconds``.
+
 What is read and answered is the other half's: ``protocol.py`` is that, and nothing else touches a
-transport. May import: dialects, errors, outbox, replies, session, turn.
+transport. May import: dialects, errors, limits, outbox, replies, session, turn.
 """
 
 from __future__ import annotations
@@ -25,12 +31,13 @@ from twisted.internet.interfaces import (
     ISSLTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memdbd.dialects.interface import Dialect
+from memdbd.dialects.streams import Stream
 from memdbd.errors import CommandError
+from memdbd.limits import Alarms, Limits
 from memdbd.outbox import Outbox
 from memdbd.replies import Message, Push, Status
 from memdbd.session import Session
@@ -40,11 +47,19 @@ from memdbd.turn import Turn
 PIECE = 256 * 1024  # bytes
 LAST_PIECE = 32 * 1024  # of a connection that ends: the transport tells of a piece that is taken
 
-# Seconds in which a peer takes no piece, after which its connection, if it ends, is aborted.
+# Seconds in which a peer takes no piece, after which its connection is aborted if it ends, and cut
+# if a reply waits for it that is over output_limit.
 LINGER = 30.0
+
+LEAST_PAUSE = 256  # bytes; the transport reads by as many as may wait to be sent
 
 # Seconds in which a peer that is sent away may finish what it sends.
 DRAIN = 5.0
+
+
+def exceeds(size: int, limit: int) -> bool:
+    """Whether something is over a limit of which 0 is none."""
+    return 0 < limit < size
 
 
 class Office(typing.Protocol):
@@ -55,7 +70,9 @@ class Office(typing.Protocol):
     @property
     def turn(self) -> Turn: ...
     @property
-    def subscriber_buffer(self) -> int: ...
+    def limits(self) -> Limits: ...
+    @property
+    def alarms(self) -> Alarms: ...
 
     # Counted by the connections.
     cut: int
@@ -70,8 +87,11 @@ class Sender(Protocol):
     factory: Office
     transport: Any  # ITransport is less than what every transport of Twisted's can do
     session: Session
+    active: float  # when something came from the peer last, or was taken by it
     _dialect: Dialect
-    _log = Logger()
+    _socket: Any  # the transport below, which has the socket
+    _stream_size = 0  # bytes of values that the reply holds which is sent
+    _patience: IDelayedCall | None = None  # cuts a peer that does not read, and is owed much
 
     def __init__(self) -> None:
         self._outbox = Outbox()
@@ -103,6 +123,10 @@ class Sender(Protocol):
 
     def _leave(self) -> None:
         """Ask nothing more, and wait for nothing."""
+        raise NotImplementedError
+
+    def turn_away(self, limit: str, why: str) -> None:
+        """End the connection at once: it has met a limit."""
         raise NotImplementedError
 
     # Messages, and pieces of long replies
@@ -137,12 +161,20 @@ class Sender(Protocol):
             self._own.append(line)
             self._held += len(line)
         # One that reads gets all of this at the end of the turn.
-        if self._full and self.unsent > self.factory.subscriber_buffer:
-            self._cut()
+        if self._full:
+            if exceeds(self.unsent, self.factory.limits.subscriber_buffer):
+                self._cut("subscriber_buffer")
+            else:
+                self._mind()
 
     def _put(self, line: bytes) -> None:
         self._outbox.put(line)
         self.factory.turn.owe(self)
+
+    def _begin_stream(self, stream: Stream) -> None:
+        """Send a long reply, piece by piece; what is delivered meanwhile goes behind it."""
+        self._stream, self._stream_size = stream.pieces, stream.size
+        self._held = sum(map(len, self._own))
 
     def _put_pieces(self, pieces: Iterator[bytes]) -> None:
         """Send some more of a long reply; when it is all sent, go on with the requests."""
@@ -153,7 +185,7 @@ class Sender(Protocol):
             if size >= PIECE or self.factory.turn.is_late():
                 self.factory.turn.unfinished(self)
                 return
-        self._stream = None
+        self._stream, self._stream_size = None, 0
         self._put_own()
         self.factory.turn.unfinished(self)
 
@@ -218,7 +250,13 @@ class Sender(Protocol):
                 return
             if isinstance(sent, int):  # else the connection is lost, as the reactor will find
                 piece = piece[sent:]
+        self._socket.bufferSize = self._pause_from
         transport.write(piece)
+
+    @property
+    def _pause_from(self) -> int:
+        """Bytes that the transport may have to send before it says that it is full."""
+        return max(self.factory.limits.pause_output, LEAST_PAUSE)
 
     # What the transport says
 
@@ -229,13 +267,20 @@ class Sender(Protocol):
 
     def pauseProducing(self) -> None:
         # The transport has more than it could send.
+        if not self._full:
+            self.factory.alarms.count("pause_output")
         self._full = True
+        if not self._ending:
+            self._mind()
         self._read_or_not()
 
     def resumeProducing(self) -> None:
         # The peer has read what the transport had. More goes out at the end of the turn, as
         # always: there is what others have just brought, and it is not committed before.
         self._full = False
+        self.active = self.factory.reactor.seconds()
+        if not exceeds(self.unsent, self.factory.limits.subscriber_soft):
+            self._calm_down()
         if self._abort is not None and self._abort.active() and not self._draining:
             self._abort.reset(LINGER)
         self.factory.turn.owe(self)
@@ -253,6 +298,39 @@ class Sender(Protocol):
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
 
+    # A peer that does not read
+
+    def _mind(self) -> None:
+        """See what waits for a peer that does not read, or has not read all of it yet."""
+        limits = self.factory.limits
+        if exceeds(self.unsent, limits.subscriber_soft):
+            self._be_patient(limits.subscriber_seconds, "subscriber_soft")
+        elif self._stream is not None and exceeds(self._stream_size, limits.output_limit):
+            self._be_patient(LINGER, "output_limit")
+        else:
+            self._calm_down()
+
+    def _be_patient(self, seconds: float, limit: str) -> None:
+        """Cut it after so many seconds, if what waits for it has not become less by then."""
+        if self._patience is None:
+            self._patience = self.factory.reactor.callLater(seconds, self._lose_patience, limit)
+
+    def _lose_patience(self, limit: str) -> None:
+        self._patience = None
+        if self._full:
+            self._cut(limit)
+
+    def _calm_down(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _cut(self, limit: str) -> None:
+        owed = max(self.unsent, self._stream_size)
+        most = getattr(self.factory.limits, limit)
+        self.factory.cut += 1
+        self.turn_away(limit, f"it does not read, {owed} bytes wait for it ({limit} is {most})")
+
     # The end
 
     def end(self, *, drain: bool = False) -> None:
@@ -265,6 +343,7 @@ class Sender(Protocol):
             return
         self._ending = True
         self._leave()
+        self._calm_down()
         self._draining = (
             drain
             and not self._heard_all
@@ -304,21 +383,10 @@ class Sender(Protocol):
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
-    def _cut(self) -> None:
-        self._log.warn(
-            "client {number} at {peer} is cut: it does not read its messages, {owed} bytes wait "
-            "(subscriber_buffer is {limit})",
-            number=self.session.number,
-            peer=self.transport.getPeer(),
-            owed=self.unsent,
-            limit=self.factory.subscriber_buffer,
-        )
-        self.factory.cut += 1
-        self.fail()
-
     def _forget(self) -> None:
         """Leave, with nothing more to send."""
         self._leave()
+        self._calm_down()
         self._own.clear()
         self._held = 0
         self._outbox.clear()

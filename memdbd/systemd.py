@@ -1,4 +1,4 @@
-"""Tell systemd how the daemon is: ready, alive, stopping.
+"""Tell systemd how the daemon is: ready, alive, reloading, stopping.
 
 * :class:`Notifier` says one thing: newline-separated assignments in a datagram to
   ``$NOTIFY_SOCKET`` (sd_notify(3)). Where nobody listens it is silent.
@@ -87,12 +87,19 @@ def _watchdog_seconds(environ: Mapping[str, str], pid: int) -> float | None:
 class SystemdService(Periodic):
     """Sends READY=1 once the daemon serves, then the watchdog's beat and STATUS, then STOPPING=1.
 
-    ``status`` gives one line for people, shown by ``systemctl status``. Add this service to its
+    ``status`` gives one line for people, shown by ``systemctl status``; ``monotonic_us()`` is the
+    time of CLOCK_MONOTONIC in microseconds, by which systemd goes. Add this service to its
     MultiService last: services are stopped in reverse order, so that STOPPING=1 goes out before
     the last snapshot begins. (It also ends the watchdog: systemd watches running services only.)
     """
 
-    def __init__(self, notifier: Notifier, clock: IReactorTime, status: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        notifier: Notifier,
+        clock: IReactorTime,
+        status: Callable[[], str],
+        monotonic_us: Callable[[], int],
+    ) -> None:
         interval = STATUS_INTERVAL
         if notifier.watchdog is not None:
             # Half of the limit, as sd_watchdog_enabled(3) advises: one beat may be late.
@@ -101,6 +108,7 @@ class SystemdService(Periodic):
         self._notifier = notifier
         self._clock = clock
         self._status = status
+        self._monotonic_us = monotonic_us
         self._ready = False
         self._starting: IDelayedCall | None = None
 
@@ -110,6 +118,17 @@ class SystemdService(Periodic):
             # twistd binds the ports and starts all services, which load the data, before it runs
             # the reactor. Its first turn is thus the first moment at which a client is answered.
             self._starting = self._clock.callLater(0, self._guarded, self._beat)
+
+    def reloading(self) -> None:
+        """The settings are being read anew; :meth:`reloaded` says how that ended."""
+        if self._ready:
+            # The manager compares it with the time at which it asked for a reload.
+            self._notifier.send("RELOADING=1", f"MONOTONIC_USEC={self._monotonic_us()}")
+
+    def reloaded(self, outcome: str) -> None:
+        """It serves, with what the reload has come to."""
+        if self._ready and self.running:
+            self._notifier.send("READY=1", f"STATUS={outcome}")
 
     def stopService(self) -> None:
         self._notifier.send("STOPPING=1", "STATUS=Stopping")

@@ -11,31 +11,37 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from types import TracebackType
 from typing import IO, Any, ClassVar, TypeVar
 
 from twisted.application.service import IService
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.strcred import AuthOptionMixin
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
+from twisted.python.threadpool import ThreadPool
 
 from memdbd import __version__, config
 from memdbd.assembly import assemble
 from memdbd.clock import Clock
 from memdbd.compacting import CompactorProcess
-from memdbd.config import SETTINGS, Config
+from memdbd.config import SECRET, SETTINGS, Config, Source, variable_of
 from memdbd.errors import ConfigError, MemDBError
-from memdbd.logs import observer
+from memdbd.hashing import InThread as HashInThread
+from memdbd.logs import Observer
 from memdbd.persistence.fs import FileSystem
 from memdbd.services import Stack
 from memdbd.systemd import Notifier, SystemdService
+from memdbd.tuning import limit_clients
 
 T = TypeVar("T")
 
@@ -51,10 +57,12 @@ def _parameters() -> list[list[str | None]]:
     return parameters
 
 
-class Options(usage.Options):
-    """The flags of ``twistd memdb``: one for each setting, and ``--config``.
+class Options(usage.Options, AuthOptionMixin):
+    """The flags of ``twistd memdb``: one for each setting, ``--config``, and those that tell of
+    ``--auth``.
 
-    ``options.config`` is what they, the environment and the file come to.
+    ``options.config`` is what they, the environment and the file come to; ``options.source`` is
+    these three.
     """
 
     synopsis = "[options]"
@@ -63,8 +71,9 @@ class Options(usage.Options):
         "with `telnet 127.0.0.1 65432`, or with anything that can send a line. Each setting "
         "may also stand in a TOML file (--config, names as in etc/memdbd.toml) or in the "
         "environment (MEMDB_SNAPSHOT_INTERVAL=10); a flag wins over the environment, and that "
-        "over the file. SIGINT or SIGTERM write a last snapshot and stop. Exit status: 1 if it "
-        "refuses to start, and standard error says why."
+        "over the file. SIGHUP has it read file, users and certificates anew. SIGINT or SIGTERM "
+        "write a last snapshot and stop. Exit status: 1 if it refuses to start, and standard error "
+        "says why."
     )
     optParameters: ClassVar[list[list[str | None]]] = [
         ["config", "c", None, "TOML file with settings"],
@@ -72,7 +81,10 @@ class Options(usage.Options):
     ]
     compData = usage.Completions(multiUse=config.MULTIPLE)
 
+    supportedInterfaces = (IUsernamePassword,)
+
     config: Config
+    source: Source
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,8 +134,9 @@ class Options(usage.Options):
             if self.get(config.flag_of(name)) is not None
         }
         flags |= self._multiple
+        self.source = config.source(flags, os.environ, self["config"])
         try:
-            self.config = config.load(flags, os.environ, self["config"])
+            self.config = self.source.load()
         except ConfigError as error:
             raise SystemExit(f"memdbd: {error}") from None
 
@@ -147,18 +160,16 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed  # which interfaces it has, Twisted's annotations do not say
-    settings, clock = options.config, Clock()
+    clock = Clock()
     # twistd catches an Exception at the start, removes its pid file, and lets it out with a
     # traceback (a SystemExit would leave the file). For what we refuse, one line is enough.
     sys.excepthook = partial(_refusal, bool(options.parent and options.parent["nodaemon"]))
     # Twisted's timers go by the wall; set back by an hour, it would silence every LoopingCall for
     # one. This clock goes on where the wall was.
     reactor.seconds = clock.seconds
-    _raise_file_limit()
-    if hasattr(signal, "SIGHUP"):
-        # There is nothing to be reloaded yet, and a closed terminal or a logrotate script is no
-        # reason to die without a snapshot, which is what the signal does by itself.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    files = _raise_file_limit()
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # all is about to be read anyway
 
     def in_thread(function: Callable[[], T], /) -> Deferred[T]:
         return deferToThreadPool(reactor, reactor.getThreadPool(), function)
@@ -167,24 +178,43 @@ def makeService(options: Options) -> IService:
         parts = assemble(
             reactor,
             clock,
-            settings,
+            options.config,
             FileSystem(),
             in_thread,
             time.perf_counter,
             random.random,
             CompactorProcess(),
+            hash_in_thread=_hash_in_thread(reactor),
         )
     except ConfigError as error:
         raise SystemExit(f"memdbd: {error}") from None
-
     parts.daemon.stopper = reactor.stop
+    if files is not None:
+        limit_clients(parts.daemon.parameters, parts.factory, files)
+    reloader = parts.reloader
+    # Nobody needs the secrets any more, least of all the processes that are started from here.
+    for name in SECRET:
+        os.environ.pop(variable_of(name), None)
+    reloader.source = options.source = options.source.without_secrets()
+    options.config = reloader.settings
 
     def status() -> str:
         keys = sum(map(len, parts.engine.databases))
         return f"{len(parts.factory.connections)} connections, {keys} keys"
 
-    root = Root(_observer(settings, options.parent))
-    notifier = Notifier.from_environment(os.environ, os.getpid())
+    observer = _observer(options.config, options.parent)
+    if observer is not None:
+        reloader.on(_follow(observer, options.config), "log_level", "log_format")
+    systemd = SystemdService(
+        Notifier.from_environment(os.environ, os.getpid()),
+        reactor,
+        status,
+        lambda: time.monotonic_ns() // 1000,
+    )
+    reloader.began, reloader.ended = systemd.reloading, systemd.reloaded
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reloader.reload))
+    root = Root(observer)
     # From the bottom up; stopped from the top down: the last snapshot has what the last client
     # did, and the manager hears first that we stop and last that we are ready.
     for service in (
@@ -192,13 +222,52 @@ def makeService(options: Options) -> IService:
         parts.sweeper,
         parts.gravedigger,
         parts.listeners,
-        SystemdService(notifier, reactor, status),
+        reloader,
+        systemd,
     ):
         service.setServiceParent(root)
     return root
 
 
-def _observer(settings: Config, twistd: Any) -> ILogObserver | None:
+class _Gentle(threading.Thread):
+    """A thread that has what the others leave of the processors, where the system can say that of
+    one thread."""
+
+    def run(self) -> None:
+        if sys.platform == "linux":  # elsewhere it would be the whole process
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        super().run()
+
+
+def _hash_in_thread(reactor: Any) -> HashInThread:
+    """Runs what is only work in a thread of its own, so that what waits for the disk never waits
+    behind it; the thread begins when it is first needed."""
+    pool = ThreadPool(0, 1, "passwords")
+    pool.threadFactory = _Gentle
+
+    def hash_in_thread(function: Callable[[], Any], /) -> Deferred[Any]:
+        if not (pool.started or pool.joined):
+            pool.start()
+            reactor.addSystemEventTrigger("during", "shutdown", pool.stop)
+        return deferToThreadPool(reactor, pool, function)
+
+    return hash_in_thread
+
+
+def _follow(observer: Observer, settings: Config) -> Callable[[Mapping[str, Any]], None]:
+    """Has the log follow its settings; ``settings`` is what they are now."""
+    now = {"level": settings.log_level, "form": settings.log_format}
+
+    def follow(changed: Mapping[str, Any]) -> None:
+        now["level"] = changed.get("log_level", now["level"])
+        now["form"] = changed.get("log_format", now["form"])
+        observer.follow(**now)
+
+    return follow
+
+
+def _observer(settings: Config, twistd: Any) -> Observer | None:
     """Where twistd was told to log to, with our level and format; None to leave it to twistd."""
     twistd = twistd or {}
     if twistd.get("syslog"):
@@ -209,16 +278,21 @@ def _observer(settings: Config, twistd: Any) -> ILogObserver | None:
         stream = sys.stdout
     else:
         stream = LogFile.fromFullPath(path or "twistd.log")
-    return observer(stream, settings.log_level, settings.log_format)
+    return Observer(stream, settings.log_level, settings.log_format)
 
 
-def _raise_file_limit() -> None:
-    """A connection is a file, and the usual limit of 1024 is soft."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; a stubborn kernel
+def _raise_file_limit() -> int | None:
+    """A connection is a file, and the usual limit of 1024 is soft. Gives how many may be open, None
+    where nobody knows or any number."""
+    try:
         import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except ImportError:  # Windows
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a stubborn kernel
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def _refusal(

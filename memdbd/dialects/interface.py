@@ -1,7 +1,7 @@
 """What a connection needs of a dialect, so that it knows none of them, and how one is chosen.
 
 One object a connection: it holds what has come of a request that is not complete. May import:
-commands.spec, replies, session, streams, text, text_replies, resp, resp_replies.
+commands.spec, limits, replies, session, streams, text, text_replies, resp, resp_replies.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Protocol
 
 from memdbd.commands.spec import Command, Container, Request
 from memdbd.dialects.resp import RespParser
-from memdbd.dialects.resp_replies import ENCODERS
-from memdbd.dialects.streams import STREAMED, Stream
+from memdbd.dialects.resp_replies import ENCODERS, SMALL
+from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, is_streamed
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.dialects.text_replies import TextEncoder
+from memdbd.limits import Limits
 from memdbd.replies import OK, Message, Push, Reply, Status
 from memdbd.session import Session
 
@@ -32,8 +33,16 @@ class Dialect(Protocol):
     messages_first: bool
     commands: Table
 
+    @property
+    def met(self) -> str:
+        """The limit that the peer has met, if it has; then a ProtocolError was the last request."""
+
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes; a ProtocolError is the last."""
+
+    def trust(self, trusted: bool) -> None:
+        """From now on, the peer is a client that has logged in, or a stranger, who may send less.
+        It is one that may send much until something else is said."""
 
     def encode(self, reply: Reply) -> bytes | Stream:
         """The bytes of a reply, or how they are made piece by piece."""
@@ -56,14 +65,24 @@ class TextDialect:
     name = "text"
     messages_first = False
 
-    def __init__(self, rules: LineRules, encoder: TextEncoder, commands: Table) -> None:
-        self._parser = TextParser(rules)
+    def __init__(
+        self, rules: LineRules, encoder: TextEncoder, commands: Table, limits: Limits
+    ) -> None:
+        self._parser = TextParser(rules, limits)
         self._encoder = encoder
         self.commands = commands
         # The methods themselves, which saves a call for each.
         self.feed = self._parser.feed
         self.encode = encoder.encode
         self.message = encoder.message
+
+    @property
+    def met(self) -> str:
+        return self._parser.met
+
+    def trust(self, trusted: bool) -> None:
+        self._parser.trusted = trusted
+        self.feed = self._parser.feed if trusted else self._parser.feed_warily
 
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
@@ -77,28 +96,40 @@ class TextDialect:
 class RespDialect:
     """RESP in the version of the session: 2 until HELLO asks for 3."""
 
-    __slots__ = ("_session", "commands", "feed")
+    __slots__ = ("_parser", "_session", "commands", "feed")
 
     name = "resp"
     messages_first = True
 
-    def __init__(self, session: Session, commands: Table) -> None:
+    def __init__(self, session: Session, commands: Table, limits: Limits) -> None:
         self._session = session
         self.commands = commands
-        self.feed = RespParser().feed
+        self._parser = RespParser(limits)
+        self.feed = self._parser.feed
+
+    @property
+    def met(self) -> str:
+        return self._parser.met
+
+    def trust(self, trusted: bool) -> None:
+        self._parser.trusted = trusted
+        self.feed = self._parser.feed if trusted else self._parser.feed_warily
 
     def encode(self, reply: Reply) -> bytes | Stream:
         kind = reply.__class__
-        if kind is bytes:
-            return b"$%d\r\n%b\r\n" % (len(reply), reply)
+        if kind is bytes and (size := len(reply)) < LARGE:
+            return b"$%d\r\n%b\r\n" % (size, reply)
         if reply is OK:
             return b"+OK\r\n"
         if kind is int:
             return b":%d\r\n" % reply
-        encoder = ENCODERS[self._session.resp]
-        if kind in STREAMED and (stream := encoder.stream(reply)) is not None:
-            return stream
-        return encoder.encode(reply)
+        version = self._session.resp
+        if kind in STREAMED and is_streamed(reply):
+            return ENCODERS[version].in_pieces(reply)
+        try:
+            return SMALL[version].encode(reply)
+        except Large:
+            return ENCODERS[version].unless_large(reply)
 
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)
@@ -116,17 +147,19 @@ class Dialects:
     ``commands`` and ``containers`` are the tables by names in lower case.
     """
 
-    __slots__ = ("_encoder", "_resp_commands", "_rules", "_text_commands")
+    __slots__ = ("_encoder", "_limits", "_resp_commands", "_rules", "_text_commands")
 
     def __init__(
         self,
         commands: Mapping[bytes, Command],
         containers: Mapping[bytes, Container],
         encoder: TextEncoder,
+        limits: Limits,
     ) -> None:
         text = {name: command.text for name, command in commands.items()}
         self._rules = LineRules(text)
         self._encoder = encoder
+        self._limits = limits
         self._text_commands = _both_cases(text)
         self._resp_commands = _both_cases(commands)
 
@@ -140,10 +173,10 @@ class Dialects:
 
     def resp(self, session: Session) -> Dialect:
         session.resp = 2
-        return RespDialect(session, self._resp_commands)
+        return RespDialect(session, self._resp_commands, self._limits)
 
     def text(self) -> Dialect:
-        return TextDialect(self._rules, self._encoder, self._text_commands)
+        return TextDialect(self._rules, self._encoder, self._text_commands, self._limits)
 
 
 def _both_cases(commands: Mapping[bytes, Command]) -> Table:

@@ -1,7 +1,9 @@
 """Values as JSON, written as people write it: with blanks behind ``:`` and ``,``.
 
 Strategy: orjson only does the strings. Bytes are text where all of them are UTF-8; otherwise all
-are base64, and a mark says so. So a long reply is looked through before any of it is written.
+are base64, and a mark says so. So a long or large reply is looked through before any of it is
+written. What it is to be, and whether Large is raised before much is made, is the function that
+makes a text of bytes.
 
 May import: errors, replies, streams.
 """
@@ -9,14 +11,27 @@ May import: errors, replies, streams.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from math import isfinite
 from typing import Any
 
 import orjson
 
-from memdbd.dialects.streams import PIECE, emptied, held, is_streamed, nested
+from memdbd.dialects.streams import (
+    BULK,
+    CHUNK,
+    LARGE,
+    PIECE,
+    SOME,
+    Large,
+    emptied,
+    held,
+    in_chunks,
+    is_streamed,
+    nested,
+)
 from memdbd.errors import CommandError
 from memdbd.replies import (
     Double,
@@ -37,12 +52,21 @@ from memdbd.replies import (
 
 Text = Callable[[bytes], str]
 
-# How each pair is written.
-_PAIR = {Pairs: b'{"field": %s, "value": %s}', Scored: b'{"member": %s, "score": %s}'}
+# How each pair is written: what is before, between and behind its two.
+_AROUND: dict[Any, tuple[bytes, bytes, bytes]] = {
+    dict: (b"", b": ", b""),
+    Pairs: (b'{"field": ', b', "value": ', b"}"),
+    Scored: (b'{"member": ', b', "score": ', b"}"),
+}
+_PAIR = {kind: b"%b%%s%b%%s%b" % around for kind, around in _AROUND.items()}
 
 
 def _base64(data: bytes) -> str:
     return b64encode(data).decode()
+
+
+# The same two, as those with which Large is raised.
+_SMALL: dict[Text, partial[str]] = {bytes.decode: partial(bytes.decode), _base64: partial(_base64)}
 
 
 def error_text(error: Exception) -> bytes:
@@ -56,19 +80,23 @@ def error_text(error: Exception) -> bytes:
     return orjson.dumps(text.encode("utf-8", "backslashreplace").decode())
 
 
-def marked(mark: str, reply: Reply) -> bytes:
+def marked(mark: str, reply: Reply, *, only_small: bool = False) -> bytes:
     """The JSON of a reply; where it has bytes that are not UTF-8, all its bytes are base64, and a
-    field named ``mark`` behind it says so."""
+    field named ``mark`` behind it says so.
+
+    ``only_small``: raises Large where it may be larger than is good to be made at once.
+    """
+    text: Text = bytes.decode
     try:
-        return _json(reply, bytes.decode)
+        return _json(reply, _SMALL[text] if only_small else text)
     except UnicodeDecodeError:
-        return b'%s, "%s": "base64"' % (_json(reply, _base64), mark.encode())
+        text = _SMALL[_base64] if only_small else _base64
+        return b'%s, "%s": "base64"' % (_json(reply, text), mark.encode())
 
 
-def pieces(reply: Any) -> Iterator[bytes] | None:
-    """The JSON of a long reply, and its mark, in pieces of which some are empty; None for one that
-    is better made at once."""
-    return chain(_marked(reply), emptied(reply)) if is_streamed(reply) else None
+def pieces(reply: Reply) -> Iterator[bytes]:
+    """The JSON of a reply, and its mark, in pieces of which some are empty."""
+    return chain(_marked(reply), emptied(reply))
 
 
 def _marked(reply: Reply) -> Iterator[bytes]:
@@ -84,31 +112,72 @@ def _marked(reply: Reply) -> Iterator[bytes]:
 
 
 def _pieces(reply: Reply, text: Text) -> Iterator[bytes]:
-    within = nested(reply)
-    if not is_streamed(reply):
-        yield _json(reply, text)
-    elif within is None:
-        yield from _pieces_of_items(reply, text)
-    else:
-        between = b"["
-        for each in within:
-            yield between
-            yield from _pieces(each, text)
-            between = b", "
-        yield b"]"
+    try:
+        if not is_streamed(reply):
+            yield _json(reply, _SMALL[text])
+            return
+    except Large:
+        pass
+    match reply:
+        case bytes():
+            yield from _pieces_of_string(reply, text)
+        case Page():
+            yield b'{"cursor": "%b", "found": ' % reply.cursor
+            yield from _pieces(reply.found, text)
+            yield b"}"
+        case Fields():
+            yield from _pieces(reply.result, text)
+        case Record():
+            yield from _pieces(_flat(reply), text)
+        case _ if (within := nested(reply)) is not None:
+            yield b"["
+            yield from _one_by_one(within, list, text)
+            yield b"]"
+        case _:
+            yield from _pieces_of_items(reply, text)
+
+
+def _pieces_of_string(value: bytes, text: Text) -> Iterator[bytes]:
+    at = 0
+    yield b'"'
+    while at < len(value):
+        end = at + CHUNK // 3 * 3  # each three bytes have their own four in base64
+        for _ in range(3 if text is bytes.decode else 0):
+            # Not in the middle of a character, of which no more than three bytes are one.
+            end -= end < len(value) and value[end] & 0xC0 == 0x80
+        yield orjson.dumps(text(value[at:end]))[1:-1]
+        at = end
+    yield b'"'
 
 
 def _pieces_of_items(reply: Reply, text: Text) -> Iterator[bytes]:
     items = reply.items() if isinstance(reply, dict) else held(reply)
     # What each piece is made of: as short as a piece, and of the kind of the whole.
-    kind: Any = list if isinstance(reply, Members) else reply.__class__
+    kind: Any = reply.__class__ if isinstance(reply, (dict, Pairs)) else list
     between, end = (b"{", b"}") if kind is dict else (b"[", b"]")
     left = iter(items)
     while part := list(islice(left, PIECE)):
         yield between
-        yield _json(kind(part), text)[1:-1]
         between = b", "
+        try:
+            yield _json(kind(part), _SMALL[text])[1:-1]
+        except Large:
+            yield from in_chunks(_one_by_one(part, kind, text))
     yield end
+
+
+def _one_by_one(part: Sequence[Any], kind: Any, text: Text) -> Iterator[bytes]:
+    begin, middle, end = _AROUND.get(kind, (b"", b"", b""))
+    for at, item in enumerate(part):
+        yield b", " if at else b""
+        yield begin
+        if kind is list:
+            yield from _pieces(item, text)
+        else:
+            yield from _pieces(item[0], text)
+            yield middle
+            yield from _pieces(item[1], text)
+        yield end
 
 
 def _json_strings(items: Sequence[bytes], text: Text) -> bytes:
@@ -116,6 +185,10 @@ def _json_strings(items: Sequence[bytes], text: Text) -> bytes:
 
     By the thousand, since each result of orjson holds 4 KiB until it is joined.
     """
+    if isinstance(text, partial):
+        if sum(map(len, items)) >= LARGE:
+            raise Large
+        text = text.func
     return b", ".join(
         b", ".join(map(orjson.dumps, map(text, items[at : at + 1000])))
         for at in range(0, len(items), 1000)
@@ -125,6 +198,8 @@ def _json_strings(items: Sequence[bytes], text: Text) -> bytes:
 def _json(reply: Reply, text: Text) -> bytes:
     match reply:
         case bytes():
+            if len(reply) >= BULK and isinstance(text, partial):
+                raise Large
             return orjson.dumps(text(reply))
         case str():  # ours; half a character may be in it, of a file's name that is not UTF-8
             return orjson.dumps(reply.encode("utf-8", "backslashreplace").decode())
@@ -134,15 +209,31 @@ def _json(reply: Reply, text: Text) -> bytes:
             try:
                 return b"[%s]" % _json_strings(reply, text)
             except TypeError:
-                return b"[%s]" % b", ".join([_json(item, text) for item in reply])
+                return b"[%s]" % _all_of((_json(item, text) for item in reply), text)
         case dict():
-            return b"{%s}" % b", ".join(
-                [b"%s: %s" % (_json(key, text), _json(item, text)) for key, item in reply.items()]
-            )
+            return b"{%s}" % _of_pairs(reply.items(), dict, text)
         case float():
             return orjson.dumps(reply) if isfinite(reply) else orjson.dumps(str(reply))
         case _:
             return _rarely(reply, text)
+
+
+def _of_pairs(pairs: Iterable[tuple[Reply, Reply]], kind: Any, text: Text) -> bytes:
+    pair = _PAIR[kind]
+    return _all_of((pair % (_json(one, text), _json(other, text)) for one, other in pairs), text)
+
+
+def _all_of(items: Iterator[bytes], text: Text) -> bytes:
+    if not isinstance(text, partial):
+        return b", ".join(items)
+    parts: list[bytes] = []
+    size = 0
+    while some := b", ".join(islice(items, SOME)):
+        parts.append(some)
+        size += len(some)
+        if size >= LARGE:
+            raise Large
+    return b", ".join(parts)
 
 
 def _rarely(reply: Reply, text: Text) -> bytes:
@@ -151,10 +242,7 @@ def _rarely(reply: Reply, text: Text) -> bytes:
         case Status() | Verbatim():
             return orjson.dumps(reply.text)
         case Pairs():
-            pair = _PAIR[reply.__class__]
-            return b"[%s]" % b", ".join(
-                [pair % (_json(one, text), _json(other, text)) for one, other in reply.items]
-            )
+            return b"[%s]" % _of_pairs(reply.items, reply.__class__, text)
         case Record():
             return _json(_flat(reply), text)
         case Members() | Push():

@@ -1,19 +1,34 @@
 """RESP's replies, in its versions 2 and 3, and what is pushed in it.
 
 Strategy: a table from the reply's class to what encodes it, one for each version; RESP2 says with
-arrays and strings what RESP3 has types for. Long lists are encoded piece by piece, so that they do
-not hold the loop. The forms are those of ``addReply…`` in Redis 7.0's networking.c.
+arrays and strings what RESP3 has types for. Long and large replies are encoded piece by piece, so
+that they neither hold the loop nor fill the memory: SMALL are encoders that raise Large before they
+make much. The forms are those of ``addReply…`` in Redis 7.0's networking.c.
 
 May import: errors, replies, streams.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from memdbd.dialects.streams import PIECE, Stream, emptied, held, is_streamed, nested
+from memdbd.dialects.streams import (
+    BULK,
+    LARGE,
+    PIECE,
+    SOME,
+    Large,
+    Stream,
+    chunks_of,
+    emptied,
+    held,
+    in_chunks,
+    is_streamed,
+    nested,
+    size_of,
+)
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
     BulkDouble,
@@ -42,31 +57,36 @@ _CONTROL = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
 
 class RespEncoder:
-    """Makes bytes of replies, in one ``version`` of RESP, for all connections."""
+    """Makes bytes of replies, in one ``version`` of RESP, for all connections.
 
-    __slots__ = ("_by_class", "_null", "_null_array", "version")
+    ``only_small``: raises Large where a reply may be larger than is good to be made at once.
+    """
 
-    def __init__(self, version: int) -> None:
+    __slots__ = ("_by_class", "_null", "_null_array", "_only_small", "version")
+
+    def __init__(self, version: int, *, only_small: bool = False) -> None:
         self.version = version
+        self._only_small = only_small
+        bulk = _small_bulk if only_small else _bulk
         self._null = b"$-1\r\n" if version == 2 else b"_\r\n"
         self._null_array = b"*-1\r\n" if version == 2 else b"_\r\n"
         self._by_class: dict[type, Callable[[Any], bytes]] = {
-            bytes: _bulk,
+            bytes: bulk,
             int: lambda reply: b":%d\r\n" % reply,
             type(None): lambda reply: self._null,
             Status: lambda reply: b"+%b\r\n" % reply.text.encode(),
             list: self._array,
             tuple: self._array,
-            str: lambda reply: _bulk(reply.encode("utf-8", "surrogateescape")),
+            str: lambda reply: bulk(reply.encode("utf-8", "surrogateescape")),
             CommandError: _error,
             ProtocolError: _error,
             NullArray: lambda reply: self._null_array,
             NoReply: lambda reply: b"",
-            Page: _page,
+            Page: self._page,
             Record: lambda reply: self._array(list(reply.fields.values())),
             BulkDouble: lambda reply: _bulk(reply.digits.encode()),
             Results: lambda reply: self._array(reply.replies),
-            Several: lambda reply: b"".join(map(self.encode, reply.replies)),
+            Several: lambda reply: self._all_of(reply.replies),
             Fields: lambda reply: self.encode(reply.result),
         }
         if version == 2:
@@ -108,7 +128,15 @@ class RespEncoder:
 
         It is emptied when it is sent.
         """
-        return Stream(chain(self._pieces(reply), emptied(reply))) if is_streamed(reply) else None
+        return self.in_pieces(reply) if is_streamed(reply) else None
+
+    def unless_large(self, reply: Reply) -> bytes | Stream:
+        """The bytes of a reply that may be large, or its pieces if it is."""
+        return self.in_pieces(reply) if size_of(reply) >= LARGE else self.encode(reply)
+
+    def in_pieces(self, reply: Reply) -> Stream:
+        """The pieces of any reply."""
+        return Stream(chain(self._pieces(reply), emptied(reply)), size_of(reply))
 
     def message(self, message: Message) -> bytes:
         """The bytes that push a message, made once for all who listen in this version."""
@@ -124,7 +152,21 @@ class RespEncoder:
         return self._items(b"*", items)
 
     def _items(self, kind: bytes, items: Sequence[Reply]) -> bytes:
-        return b"%b%d\r\n%b" % (kind, len(items), b"".join(map(self.encode, items)))
+        return b"%b%d\r\n%b" % (kind, len(items), self._all_of(items))
+
+    def _all_of(self, items: Sequence[Reply]) -> bytes:
+        if not self._only_small or len(items) <= SOME:
+            return b"".join(map(self.encode, items))
+        parts, size = [], 0
+        for at in range(0, len(items), SOME):
+            parts.append(b"".join(map(self.encode, items[at : at + SOME])))
+            size += len(parts[-1])
+            if size >= LARGE:
+                raise Large
+        return b"".join(parts)
+
+    def _page(self, page: Page) -> bytes:
+        return (SMALL if self._only_small else ENCODERS)[2].encode(list(page))  # in RESP3 too
 
     def _flat(self, pairs: Any) -> bytes:
         return b"*%d\r\n%b" % (2 * len(pairs), self._joined(pairs))
@@ -133,22 +175,39 @@ class RespEncoder:
         return b"%%%d\r\n%b" % (len(reply), self._joined(reply.items()))
 
     def _joined(self, pairs: Any) -> bytes:
-        encode = self.encode
-        return b"".join([encode(one) for pair in pairs for one in pair])
+        return self._all_of([one for pair in pairs for one in pair])
+
+    # Piece by piece
 
     def _pieces(self, reply: Reply) -> Iterator[bytes]:
-        within = nested(reply)
-        if not is_streamed(reply):
-            yield self.encode(reply)
-        elif within is None:
-            yield from self._pieces_of_items(reply)
-        else:
-            yield b"*%d\r\n" % len(within)
-            for each in within:
-                yield from self._pieces(each)
+        """The bytes of a reply, in pieces of which none is much longer than a few MiB."""
+        try:
+            if not is_streamed(reply):
+                yield SMALL[self.version].encode(reply)
+                return
+        except Large:
+            pass
+        match reply:
+            case bytes():
+                yield b"$%d\r\n" % len(reply)
+                yield from chunks_of(reply)
+                yield b"\r\n"
+            case str():
+                yield from self._pieces(reply.encode("utf-8", "surrogateescape"))
+            case Page():
+                yield from ENCODERS[2]._pieces(list(reply))
+            case Fields():
+                yield from self._pieces(reply.result)
+            case Several():
+                yield from self._pieces_of(reply.replies)
+            case Record():
+                yield from self._pieces(list(reply.fields.values()))
+            case _:
+                yield from self._pieces_of_container(reply)
 
-    def _pieces_of_items(self, reply: Reply) -> Iterator[bytes]:
-        items = held(reply)
+    def _pieces_of_container(self, reply: Reply) -> Iterator[bytes]:
+        within = nested(reply)
+        items = held(reply) if within is None else within
         kind, size, flat = b"*", len(items), False
         if isinstance(reply, dict):
             items, flat = reply.items(), True
@@ -159,17 +218,32 @@ class RespEncoder:
         elif flat:
             size *= 2
         yield b"%b%d\r\n" % (kind, size)
-        left = iter(items)
+        if within is None:
+            yield from self._pieces_of(items, flat=flat)
+        else:
+            for each in within:
+                yield from self._pieces(each)
+
+    def _pieces_of(self, items: Iterable[Any], *, flat: bool = False) -> Iterator[bytes]:
+        left, small = iter(items), SMALL[self.version]
         while piece := list(islice(left, PIECE)):
-            yield self._joined(piece) if flat else b"".join(map(self.encode, piece))
+            if flat:
+                piece = list(chain.from_iterable(piece))
+            try:
+                yield small._all_of(piece)
+            except Large:
+                yield from in_chunks(chain.from_iterable(map(self._pieces, piece)))
 
 
 def _bulk(reply: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(reply), reply)
 
 
-def _page(page: Page) -> bytes:
-    return ENCODERS[2].encode(list(page))  # in RESP3 too
+def _small_bulk(reply: bytes) -> bytes:
+    size = len(reply)
+    if size >= BULK:
+        raise Large
+    return b"$%d\r\n%b\r\n" % (size, reply)
 
 
 def _digits(number: float) -> bytes:
@@ -189,3 +263,4 @@ def _error(error: Exception) -> bytes:
 
 
 ENCODERS = {2: RespEncoder(2), 3: RespEncoder(3)}
+SMALL = {2: RespEncoder(2, only_small=True), 3: RespEncoder(3, only_small=True)}

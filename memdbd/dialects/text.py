@@ -11,7 +11,10 @@ without quotes and brackets (nearly all) is split on blanks; only a line of more
 command usually has, and lines of other buffers, go word by word. Nothing here raises for anything
 that a peer can send.
 
-May import: errors, commands.arguments, commands.spec.
+A stranger's lines are read one by one, as they are asked for: none is made that may not be answered
+any more, and what is behind a log-in is read as that of whoever has logged in.
+
+May import: errors, limits, commands.arguments, commands.spec.
 """
 
 from __future__ import annotations
@@ -24,9 +27,7 @@ import orjson
 from memdbd.commands.arguments import integer
 from memdbd.commands.spec import Command, Request
 from memdbd.errors import CommandError, ProtocolError
-
-MAX_LINE = 64 * 1024  # bytes of a line of words
-MAX_JSON_LINE = 1024 * 1024  # bytes of a line of JSON
+from memdbd.limits import Limits
 
 # Lines of which requests are made at once. 64 KiB of tiny lines would otherwise hold the loop for
 # 47 to 160 ms, whatever slices the dispatcher makes; so it is under 4.
@@ -44,13 +45,15 @@ _WORD = re.compile(
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
-# What a telnet client sends for an interrupt, and the options that it wants to talk of.
-_TELNET = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xf0-\xfa]))+", re.DOTALL)
+# What a telnet client sends for an interrupt, and the options that it wants to talk of: more than
+# there are of these is nonsense, and not to be answered.
+_TELNET = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xf0-\xfa])){1,64}+", re.DOTALL)
 _WILL, _WONT, _DONT = b"\xfb", b"\xfc", b"\xfe"
 _NEGOTIATION = re.compile(rb"\xff([\xfb\xfd])(.)", re.DOTALL)
 
 
 _ANY_NUMBER = 1 << 30
+_USUAL = Limits()  # where nobody has set them
 
 
 class LineRules:
@@ -79,13 +82,21 @@ class LineRules:
 
 
 class TextParser:
-    """Makes requests of the bytes of one connection."""
+    """Makes requests of the bytes of one connection.
 
-    __slots__ = ("_rules", "_tail", "refusals")
+    ``met`` is the limit that one has met, if one has. ``trusted`` is whether ``feed_warily``, once
+    it has been called, may go on as ``feed``.
+    """
 
-    def __init__(self, rules: LineRules) -> None:
+    __slots__ = ("_limits", "_rules", "_seen", "_tail", "met", "refusals", "trusted")
+
+    def __init__(self, rules: LineRules, limits: Limits = _USUAL) -> None:
         self._rules = rules
+        self._limits = limits
         self._tail = bytearray()
+        self._seen = 0  # lines of a stranger
+        self.met = ""
+        self.trusted = True
         # What is to be sent to a telnet client that wants to talk of options: its interrupt
         # (Ctrl-C) asks for one, and it shows nothing more before it has an answer.
         self.refusals = bytearray()
@@ -95,6 +106,7 @@ class TextParser:
 
         A line over its limit gives a ProtocolError as the last; nothing may be fed after it.
         """
+        limits, size = self._limits, len(self._tail) + len(data)
         head, newline, tail = data.rpartition(b"\n")
         lines: list[bytes] = []
         if newline:
@@ -103,13 +115,111 @@ class TextParser:
                 self._tail.clear()
             lines = list(filter(None, head.split(b"\n")))
         self._tail += tail
-        overlong = _cut_overlong(lines) if len(head) > MAX_LINE else None
-        if overlong is None and len(self._tail) > MAX_LINE:
-            overlong = _overlong(self._tail)
+        overlong = None
+        if size > limits.max_line or size > limits.max_json_line or size > limits.max_request:
+            overlong = self._cut_overlong(lines)
         make = self._plain if _is_plain(head) else self._careful
         if len(lines) <= BLOCK and overlong is None:
-            return iter(make(lines))
-        return _blocks(make, lines, overlong)
+            requests = iter(make(lines))
+        else:
+            requests = _blocks(make, lines, overlong)
+        return requests if size <= limits.max_value else self._no_longer(requests)
+
+    def feed_warily(self, data: bytes) -> Iterator[Request]:
+        """The same for a stranger, who may send less, and not often."""
+        if data.startswith(b"\xff") and not self._tail:
+            # At once: the others may be looked at later.
+            data = self._without_telnet(data)
+        return self._one_by_one(data)
+
+    def _one_by_one(self, data: bytes) -> Iterator[Request]:
+        limits, at = self._limits, 0
+        while not self.trusted:
+            end = data.find(b"\n", at)
+            self._tail += data[at : end if end >= 0 else None]
+            if len(self._tail) > limits.unauthenticated_buffer:
+                most = limits.unauthenticated_buffer
+                yield self._fault("unauthenticated_buffer", f"a line has at most {most} bytes")
+                return
+            if end < 0:
+                return
+            at = end + 1
+            self._seen += 1
+            if self._seen > limits.unauthenticated_requests:
+                most = limits.unauthenticated_requests
+                yield self._fault("unauthenticated_requests", f"{most} requests are enough")
+                return
+            request = self._of_stranger()
+            if request is not None:
+                yield request
+            if self.met:
+                return
+        yield from self.feed(data[at:])
+
+    def _of_stranger(self) -> Request | None:
+        """The request of the line that is in the tail now, if it is one."""
+        line = self._without_telnet(bytes(self._tail).lstrip(_BLANKS)).lstrip(_BLANKS)
+        self._tail.clear()
+        if not line:
+            return None
+        most = self._limits.unauthenticated_arguments
+        longest = self._limits.unauthenticated_argument
+        if line.startswith(b"["):
+            words = _json_request(line)
+        else:
+            words = self._words(line, most, longest)
+        if isinstance(words, Exception):
+            return words
+        if len(words) > most:
+            return self._fault("unauthenticated_arguments", f"a request has at most {most} words")
+        if max(map(len, words)) > longest:
+            return self._fault("unauthenticated_argument", f"a word has at most {longest} bytes")
+        return words
+
+    def _fault(self, limit: str, rule: str) -> ProtocolError:
+        """What a stranger is told who has met a limit."""
+        self.met = limit
+        return ProtocolError(f"before a log-in, {rule}")
+
+    def _overlong(self, line: bytes | bytearray) -> ProtocolError | None:
+        """The error for a line over its limit."""
+        name = "max_json_line" if line.startswith(b"[") else "max_line"
+        limit: int = getattr(self._limits, name)
+        if limit > self._limits.max_request:
+            name, limit = "max_request", self._limits.max_request
+        if len(line) <= limit:
+            return None
+        self.met = name
+        return ProtocolError(f"line is too long: at most {limit} bytes are allowed")
+
+    def _cut_overlong(self, lines: list[bytes]) -> ProtocolError | None:
+        """The error for the first line over its limit, which is taken out with all behind it; or
+        for the one that has begun."""
+        limits = self._limits
+        least = min(limits.max_line, limits.max_json_line, limits.max_request)
+        for at, line in enumerate(lines):
+            if len(line) > least and (error := self._overlong(line)) is not None:
+                del lines[at:]
+                return error
+        return self._overlong(self._tail)
+
+    def _no_longer(self, requests: Iterator[Request]) -> Iterator[Request]:
+        """These requests, up to one with a word over the limit."""
+        for request in requests:
+            limit = self._limits.max_value
+            if isinstance(request, list) and max(map(len, request)) > limit:
+                self.met = "max_value"
+                yield ProtocolError(f"word is too long: at most {limit} bytes are allowed")
+                return
+            yield request
+
+    def _without_telnet(self, line: bytes) -> bytes:
+        """A line without what a telnet client has put in front of it, which is answered."""
+        telnet = _TELNET.match(line)
+        if telnet is None:
+            return line
+        self.refusals += _refusals(telnet[0])
+        return line[telnet.end() :]
 
     def _plain(self, lines: Iterable[bytes]) -> list[Request]:
         """The requests of lines that have neither quotes nor brackets: 0.3 µs a line, not 3."""
@@ -129,16 +239,17 @@ class TextParser:
         requests: list[Request] = []
         for line in lines:
             line = line.lstrip(_BLANKS)
-            if telnet := _TELNET.match(line):
-                self.refusals += _refusals(telnet[0])
-                line = line[telnet.end() :].lstrip(_BLANKS)
+            if line.startswith(b"\xff"):
+                line = self._without_telnet(line).lstrip(_BLANKS)
             if line.startswith(b"["):
                 requests.append(_json_request(line))
             elif line:
                 requests.append(self._words(line))
         return requests
 
-    def _words(self, line: bytes) -> Request:
+    def _words(self, line: bytes, most: int = _ANY_NUMBER, longest: int = _ANY_NUMBER) -> Request:
+        """The words of a line; those behind ``most`` or behind one longer than ``longest`` may be
+        missing."""
         words: list[bytes] = []
         rest_at, number_follows = -1, False
         line = line.strip(_BLANKS)
@@ -152,6 +263,8 @@ class TextParser:
                     f"unbalanced quotes in word {len(words) + 1}",
                     "a word that starts with a quote ends with the same quote and a blank",
                 )
+            if found.end() - at > longest + 2:  # with its quotes; escapes are not worth the time
+                return [*words, found[0]]
             if found["double"] is not None:
                 word = _unescape(found["double"])
                 if word is None:
@@ -162,6 +275,8 @@ class TextParser:
             else:
                 word = found["bare"] if found["single"] is None else found["single"]
             words.append(word)
+            if len(words) > most:
+                return words
             if len(words) == 1:
                 rest_at, number_follows = self._rules.rest_of(word)
             at = found.end()
@@ -180,23 +295,6 @@ def _refusals(negotiation: bytes) -> bytes:
 
 def _is_plain(lines: bytes) -> bool:
     return not (b'"' in lines or b"'" in lines or b"[" in lines or b"\xff" in lines)
-
-
-def _overlong(line: bytes | bytearray) -> ProtocolError | None:
-    """The error for a line over its limit."""
-    limit = MAX_JSON_LINE if line.startswith(b"[") else MAX_LINE
-    if len(line) <= limit:
-        return None
-    return ProtocolError(f"line is too long: at most {limit} bytes are allowed")
-
-
-def _cut_overlong(lines: list[bytes]) -> ProtocolError | None:
-    """The error for the first line over its limit, which is taken out with all behind it."""
-    for at, line in enumerate(lines):
-        if len(line) > MAX_LINE and (error := _overlong(line)) is not None:
-            del lines[at:]
-            return error
-    return None
 
 
 def _blocks(

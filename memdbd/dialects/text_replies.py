@@ -1,7 +1,8 @@
 """The text dialect's replies and messages: each exactly one line of JSON.
 
 Strategy: a table from the reply's class to what encodes it; the JSON of values is made in
-json_values. The lines of long values are kept, and replies of very many items come in pieces.
+json_values. The lines of long values are kept, and replies of very many items or bytes come in
+pieces.
 
 May import: errors, replies, structs, json_values, streams.
 """
@@ -15,7 +16,7 @@ from typing import Any
 import orjson
 
 from memdbd.dialects.json_values import error_text, marked, pieces
-from memdbd.dialects.streams import STREAMED, Stream, emptied, is_streamed
+from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, emptied, is_streamed, size_of
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
     OK,
@@ -65,6 +66,10 @@ class TextEncoder:
             ProtocolError: _error,
         }
 
+    def cache(self, capacity: int) -> None:
+        """Keep up to so many lines from now on."""
+        self._cache.resize(capacity)
+
     def encode(self, reply: Reply) -> bytes | Stream:
         """The line for a reply or an error, or the pieces of a very long one."""
         if reply is OK:
@@ -74,9 +79,14 @@ class TextEncoder:
             return encode(reply)
         if isinstance(reply, Exception):
             return _error(reply)
-        if reply.__class__ in STREAMED and (found := pieces(reply)) is not None:
-            return Stream(_line(found))
-        return b'{"result": %s}\n' % marked("encoding", reply)
+        if reply.__class__ in STREAMED and is_streamed(reply):
+            return _in_pieces(reply)
+        try:
+            return b'{"result": %s}\n' % marked("encoding", reply, only_small=True)
+        except Large:
+            if size_of(reply) >= LARGE:
+                return _in_pieces(reply)
+            return b'{"result": %s}\n' % marked("encoding", reply)
 
     def message(self, message: Message) -> bytes:
         """The line that pushes a message, made once for all who listen in this dialect."""
@@ -105,24 +115,35 @@ class TextEncoder:
             "read_cache_entries": len(self._cache),
         }
 
-    def _found(self, reply: Found) -> bytes:
+    def _found(self, reply: Found) -> bytes | Stream:
         value = reply.value
         if value is None:
             return _NOT_FOUND_LINE
         # What does not change with time: all of the line, or all but the seconds.
         end = _NO_TTL if reply.ttl is None else b""
-        if len(value) >= self.CACHED_FROM and self._cache.capacity:
+        if len(value) < self.CACHED_FROM:
+            # A sum, since formatting bytes with % takes twice as long.
+            line = _RESULT + _string(value) + end
+        elif len(value) >= LARGE:
+            end = end or b', "ttl_remaining": %d}\n' % (reply.ttl or 0)
+            return Stream(_line(pieces(value), end), len(value))
+        elif self._cache.capacity:
             line = self._cached(reply.key, value, end)
         else:
-            # A sum, since formatting bytes with % takes twice as long.
             line = _RESULT + _string(value) + end
         return line if reply.ttl is None else line + b', "ttl_remaining": %d}\n' % reply.ttl
 
     def _results(self, reply: Results) -> bytes | Stream:
-        pieces = self._objects(reply.replies)
-        if not is_streamed(reply):
-            return b"".join(pieces)
-        return Stream(chain(pieces, emptied(reply)))
+        pieces, size = self._objects(reply.replies), 0
+        if is_streamed(reply):
+            return Stream(chain(pieces, emptied(reply)), size_of(reply))
+        made = []
+        for piece in pieces:
+            made.append(piece)
+            size += len(piece)
+            if size >= LARGE:
+                return Stream(chain(made, pieces), size_of(reply))
+        return b"".join(made)
 
     def _objects(self, replies: Sequence[Reply]) -> Iterator[bytes]:
         """The line of a transaction: an array of the objects that each command would have got."""
@@ -146,10 +167,14 @@ class TextEncoder:
         return line
 
 
-def _line(found: Iterator[bytes]) -> Iterator[bytes]:
+def _in_pieces(reply: Reply) -> Stream:
+    return Stream(_line(pieces(reply)), size_of(reply))
+
+
+def _line(found: Iterator[bytes], end: bytes = b"}\n") -> Iterator[bytes]:
     yield _RESULT
     yield from found
-    yield b"}\n"
+    yield end
 
 
 def _error(error: Exception) -> bytes:
