@@ -20,12 +20,23 @@ setup(
     # twisted/plugins has no __init__.py (one would hide Twisted itself), so it is named by hand.
     packages=[*find_packages(include=["memdbd", "memdbd.*"]), "twisted.plugins"],
     package_data={"memdbd": ["py.typed"]},
+    # The least versions of which no advisory is known (November 2026); docs/security.md says how
+    # that is looked after. Beside each, the last one that it has the remedy for.
     install_requires=[
-        "twisted[tls]>=24.7",
-        "service_identity>=24.1",
-        "hiredis>=3.0",
-        "orjson>=3.9",
-        "sortedcontainers>=2.4",
+        # CVE-2026-42304, of twisted.names, which we do not use; CVE-2024-41671, of twisted.web.
+        "twisted[tls]>=26.4.0",
+        # CVE-2026-27448 and CVE-2026-27459: a callback that fails lets the handshake go on, and a
+        # buffer overflow in DTLS. Comes with twisted[tls].
+        "pyopenssl>=26.0.0",
+        # Its wheels have OpenSSL 4.0.3, which is what meets strangers; CVE-2026-69247, of PKCS #7.
+        # Comes with pyopenssl.
+        "cryptography>=50.0.2",
+        "service_identity>=24.1.0",  # none known
+        # Nested arrays overflow the stack (redis/hiredis#1340): any stranger may send them.
+        "hiredis>=3.4.1",
+        # CVE-2025-67221 and CVE-2024-27454: JSON that is nested without end.
+        "orjson>=3.11.6",
+        "sortedcontainers>=2.4.0",  # none known
     ],
     extras_require={
         # Redis's RDB files for memdb import: reading them, and their checksum.

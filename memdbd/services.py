@@ -62,6 +62,13 @@ class Periodic(Service):
         if self._loop.running:
             self._loop.stop()
 
+    def every(self, interval: float) -> None:
+        """Call it every so many seconds from now on."""
+        self._interval = interval
+        if self._loop.running:
+            self._loop.stop()
+            self._loop.start(interval, now=False)
+
     def _guarded(self, function: Callable[[], object]) -> None:
         try:
             function()

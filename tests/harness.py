@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sized
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -75,11 +75,11 @@ class TurnClock(Clock):
 class Wire(StringTransport):
     """TCP with the rules of Twisted's own towards a peer that reads slowly, or not at all.
 
-    Over CAPACITY bytes that the peer has not taken, the producer is paused; when all are taken, it
-    is resumed; ``loseConnection`` closes only then. What was taken is ``taken``.
+    Over bufferSize bytes that the peer has not taken, the producer is paused; when all are taken,
+    it is resumed; ``loseConnection`` closes only then. What was taken is ``taken``.
     """
 
-    CAPACITY = 64 * 1024  # abstract.FileDescriptor.bufferSize
+    bufferSize = 64 * 1024  # as in abstract.FileDescriptor
 
     def __init__(self, clock: Clock, port: int) -> None:
         super().__init__(
@@ -103,7 +103,7 @@ class Wire(StringTransport):
             return
         self.untaken += data
         self.writing = True
-        if self.producer is not None and len(self.untaken) > self.CAPACITY:
+        if self.producer is not None and len(self.untaken) > self.bufferSize:
             self._producer_paused = True
             self.producer.pauseProducing()
 
@@ -182,7 +182,8 @@ class Peer:
         self.reads = True
         self.pushy = False
         self.wire = Wire(house.clock, FIRST_PORT + number)
-        self.protocol = house.factory.buildProtocol(None)
+        built = house.factory.buildProtocol(self.wire.getPeer())
+        self.protocol = cast(MemDBProtocol, built)  # or, where there is no room, a Refusal
         self.wire.protocol = self.protocol
         self.protocol.makeConnection(self.wire)
         self._house = house

@@ -26,6 +26,7 @@ from memdbd.dialects.text import LineRules, TextParser
 from memdbd.effects import Effect, decode, encode
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.keyspace import Keyspace, Value
+from memdbd.limits import Limits
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.replay import Replay
 from memdbd.replies import Message, Push, Reply, Status
@@ -139,11 +140,13 @@ def comparable(requests: Iterable[Request]) -> list[Comparable]:
     ]
 
 
-def fed(*pieces: bytes) -> list[Comparable]:
-    """What a parser makes of pieces fed to it one after another, up to what ends the connection."""
-    parser, requests = TextParser(RULES), list[Request]()
+def fed(*pieces: bytes, limits: Limits | None = None, wary: bool = False) -> list[Comparable]:
+    """What a parser makes of pieces fed to it one after another, up to what ends the connection;
+    ``wary``: of a stranger's."""
+    parser, requests = TextParser(RULES, limits or Limits()), list[Request]()
+    parser.trusted = not wary
     for piece in pieces:
-        requests += parser.feed(piece)
+        requests += parser.feed_warily(piece) if wary else parser.feed(piece)
         if requests and isinstance(requests[-1], ProtocolError):
             break
     return comparable(requests)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import pytest
 from harness import House, Stored, soon
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from memdbd import __version__
 from memdbd.assembly import Parts, assemble
@@ -23,13 +23,14 @@ from memdbd.clock import Clock
 from memdbd.compacting import CompactorProcess
 from memdbd.config import Config
 from memdbd.errors import ConfigError, StorageError
+from memdbd.limits import Limits
 from memdbd.persistence.fs import FileSystem
 
 
 def listening(*endpoints: str) -> tuple[Parts, MemoryReactorClock]:
     """The parts on a reactor in memory, their listeners started."""
     reactor = MemoryReactorClock()
-    settings = Config(listen=endpoints)
+    settings = Config(listen=endpoints, allow_open=True)
     parts = assemble(
         reactor,
         Clock(),
@@ -103,8 +104,13 @@ class TestTheSettings:
             house.connect().asks(b"set %b %b\n" % (key, b"x" * 10_000) + b"get %b\n" % key * 2)
         assert result(house, b"stats")["read_cache_entries"] == entries
 
-    def test_subscriber_buffer_reaches_the_connections(self) -> None:
-        assert House(subscriber_buffer=7).factory.subscriber_buffer == 7
+    def test_limits_reach_the_connections(self) -> None:
+        assert House(subscriber_buffer=7).factory.limits == Limits(subscriber_buffer=7)
+
+    def test_what_the_log_hears_of_a_limit_may_have_braces(self) -> None:
+        with capturedLogs() as events:
+            House().factory.alarms.fire("http", "{a} {log_source}")
+        assert [formatEvent(event) for event in events] == ["{a} {log_source}"]
 
     def test_sweep_interval_reaches_the_sweeper_of_the_same_keyspace(self) -> None:
         house = House(sweep_interval=2)

@@ -14,7 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memdbd.config import ENVIRONMENT, FORMATS, LEVELS, MULTIPLE, SETTINGS, Config, flag_of, load
+from memdbd.config import (
+    ENVIRONMENT,
+    FORMATS,
+    LEVELS,
+    MULTIPLE,
+    SECRET,
+    SETTINGS,
+    Config,
+    flag_of,
+    load,
+    source,
+)
 from memdbd.errors import ConfigError
 from memdbd.eviction import POLICIES, Bounds
 
@@ -319,6 +330,74 @@ class TestTheFile:
 
     def test_an_empty_one_changes_nothing(self, write_file: WriteFile) -> None:
         assert load({}, {}, write_file("")) == Config()
+
+
+class TestSecrets:
+    def test_are_not_shown(self, write_file: WriteFile) -> None:
+        config = load({}, {"MEMDB_PASSWORD": "sesame"}, None)
+        assert config.password == "sesame"
+        assert "sesame" not in repr(config)
+        assert "sesame" not in repr(source({}, {"MEMDB_PASSWORD": "sesame"}, None))
+        assert refusal(path=write_file("password = 5318008\n")).endswith("password must be a text")
+
+    def test_have_no_flag(self) -> None:
+        assert SECRET == ["password"]
+        assert SETTINGS["password"].metadata["secret"]
+
+    def test_are_left_empty_where_they_are_not_wanted(self) -> None:
+        config = Config(password="sesame", max_keys=5)
+        assert config.without_secrets() == Config(max_keys=5)
+
+    @pytest.mark.parametrize("text", ['password = "sesame\n', "password = 'sesame' x\n"])
+    def test_are_not_in_what_is_said_of_a_file_that_is_not_toml(
+        self, write_file: WriteFile, text: str
+    ) -> None:
+        assert "sesame" not in refusal(path=write_file(text))
+
+
+class TestTheSource:
+    def test_is_read_again_with_the_flags_and_variables_that_were_given(
+        self, write_file: WriteFile
+    ) -> None:
+        path = write_file("max_keys = 1\ndefault_ttl = 1\ncache_capacity = 1\n")
+        environment = {"MEMDB_MAX_KEYS": "2", "MEMDB_CONFIG": path}
+        found = source({"default_ttl": "2"}, environment, None)
+        environment["MEMDB_MAX_KEYS"] = "3"
+        assert found.load() == Config(max_keys=2, default_ttl=2, cache_capacity=1)
+        write_file("max_keys = 7\nmax_clients = 7\n")
+        assert found.load() == Config(max_keys=2, default_ttl=2, max_clients=7)
+
+    def test_finds_the_file_again_from_another_directory(
+        self, write_file: WriteFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_file("max_keys = 1\n")
+        monkeypatch.chdir(tmp_path)
+        found = source({}, {}, "memdbd.toml")
+        monkeypatch.chdir("/")
+        assert found.load() == Config(max_keys=1)
+
+    def test_has_no_variable_of_others(self) -> None:
+        assert source({}, {"HOME": "/root", "MEMDB_MAX_KEYS": "1"}, None).environment == {
+            "MEMDB_MAX_KEYS": "1"
+        }
+
+    def test_forgets_the_secrets_of_variables_and_that_they_win_it_does_not_forget(
+        self, write_file: WriteFile
+    ) -> None:
+        path = write_file('password = "of the file"\nmax_keys = 1\n')
+        given_ = source({}, {"MEMDB_PASSWORD": "sesame"}, path)
+        assert given_.load() == Config(password="sesame", max_keys=1)
+        kept = given_.without_secrets()
+        assert "sesame" not in str(kept.environment)
+        assert kept.kept == {"password"}
+        assert kept.load() == Config(max_keys=1)
+        assert kept.without_secrets() == kept
+
+    def test_goes_on_to_read_a_secret_of_the_file(self, write_file: WriteFile) -> None:
+        path = write_file('password = "of the file"\n')
+        kept = source({}, {}, path).without_secrets()
+        assert kept.kept == frozenset()
+        assert kept.load() == Config(password="of the file")
 
 
 class TestTheSample:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 from harness import NOON, House, Peer, Stored
+from twisted.logger import capturedLogs
 
 from memdbd import __version__
+from memdbd.limits import Limits
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ class TestSections:
     def test_are_those_that_redis_shows_unless_asked_for_others(self, house: House) -> None:
         usual = [
             "Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules",
-            "Errorstats", "Cluster", "Keyspace",
+            "Errorstats", "Cluster", "Keyspace", "Limits",
         ]  # fmt: skip
         assert headings(house) == headings(house, "default") == usual
         assert headings(house, "default", "commandstats") == [
@@ -78,6 +81,31 @@ class TestFields:
         clients = told(house, "clients")
         assert clients["connected_clients"] == "2"
         assert clients["blocked_clients"] == "1"
+        assert (clients["maxclients"], clients["clients_unauthenticated"]) == ("10000", "0")
+
+    def test_tell_how_many_strangers_there_are_and_how_many_clients_there_may_be(self) -> None:
+        house = House(password="secret", max_clients=7)
+        house.connect()
+        clients = told(house, "clients")
+        assert (clients["maxclients"], clients["clients_unauthenticated"]) == ("7", "1")
+
+    def test_tell_how_often_each_limit_was_met(self, house: House, peer: Peer) -> None:
+        limits = told(house, "limits")
+        names = [f"limit_{field.name}" for field in dataclasses.fields(Limits)]
+        assert {*names, "limit_http", "limit_handshake", "limit_login_queue"} < set(limits)
+        assert {limits[name] for name in names} == {"0"}
+        with capturedLogs():
+            peer.asks(b"keys " + b"x" * 1025 + b"\n")
+        assert told(house, "limits")["limit_max_pattern"] == "1"
+
+    def test_tell_how_many_connections_there_was_no_room_for(self) -> None:
+        house = House(max_clients=1)
+        with capturedLogs():
+            house.connect()
+            house.connect()
+        assert told(house, "stats")["rejected_connections"] == "1"
+        house.server.figures.reset()
+        assert told(house, "stats")["rejected_connections"] == "0"
 
     def test_tell_of_memory_as_the_process_has_it_and_of_what_is_counted(
         self, house: House, peer: Peer

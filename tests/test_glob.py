@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memdbd.errors import CommandError
-from memdbd.glob import MAX_PATTERN, matcher
+from memdbd.glob import bound_by, matcher
+from memdbd.limits import Limits
 
 
 def matches(pattern: bytes, text: bytes) -> bool:
@@ -187,7 +189,25 @@ def test_no_pattern_explodes(pattern: bytes) -> None:
     assert matches(pattern, b"a" * 60_000 + b"b")
 
 
-def test_a_pattern_over_1_kib_is_refused() -> None:
-    assert matches(b"a" * MAX_PATTERN, b"a" * MAX_PATTERN)
-    with pytest.raises(CommandError, match="pattern is too long, at most 1024 bytes are allowed"):
-        matcher(b"a" * (MAX_PATTERN + 1))
+@pytest.fixture
+def limits() -> Iterator[Limits]:
+    limits = Limits()
+    bound_by(limits)
+    yield limits
+    bound_by(Limits())
+
+
+@pytest.mark.parametrize("longest", [1024, 3])
+def test_a_pattern_over_the_limit_is_refused(limits: Limits, longest: int) -> None:
+    limits.max_pattern = longest
+    assert matches(b"a" * longest, b"a" * longest)
+    with pytest.raises(CommandError, match=f"too long, at most {longest} bytes are") as refused:
+        matcher(b"a" * (longest + 1))
+    assert refused.value.limit == "max_pattern"
+
+
+def test_one_that_was_not_is_refused_when_the_limit_has_changed(limits: Limits) -> None:
+    matcher(b"abcd*")
+    limits.max_pattern = 4
+    with pytest.raises(CommandError, match="too long"):
+        matcher(b"abcd*")

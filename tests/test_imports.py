@@ -23,9 +23,11 @@ PURE = [
     "memdbd.clock",
     "memdbd.replies",
     "memdbd.structs",
+    "memdbd.limits",
     "memdbd.glob",
     "memdbd.audience",
-    "memdbd.limits",
+    "memdbd.parsing",
+    "memdbd.passwords",
     "memdbd.parameters",
     "memdbd.keyspace",
     "memdbd.eviction",
@@ -38,8 +40,14 @@ PURE = [
     "memdbd.databases",
     "memdbd.commands",
     "memdbd.commands.arguments",
+    "memdbd.commands.access",
     "memdbd.commands.spec",
+    "memdbd.commands.categories",
     "memdbd.commands.secrets",
+    "memdbd.permissions",
+    "memdbd.rules",
+    "memdbd.users",
+    "memdbd.denials",
     "memdbd.pausing",
     "memdbd.monitoring",
     "memdbd.tracking",
@@ -103,11 +111,21 @@ ROOMS = [
     "memdbd.commands.document",
     "memdbd.persistence",
     "memdbd.compacting",
+    "memdbd.usersfile",
+    "memdbd.hashing",
+    "memdbd.auth",
+    "memdbd.checker",
+    "memdbd.gate",
     "memdbd.engines",
     "memdbd.dispatch",
     "memdbd.turn",
     "memdbd.addresses",
+    "memdbd.admission",
+    "memdbd.sockets",
+    "memdbd.certificates",
+    "memdbd.tls",
     "memdbd.sending",
+    "memdbd.arrival",
     "memdbd.protocol",
     "memdbd.factory",
     "memdbd.services",
@@ -122,17 +140,20 @@ ROOMS = [
     "memdbd.config",
     "memdbd.figures",
     "memdbd.tuning",
+    "memdbd.reloading",
     "memdbd.client",
     "memdbd.assembly",
     "memdbd.tap",
 ]
 # Not pure, and yet without Twisted.
 WITHOUT_TWISTED = {
+    "memdbd.usersfile",
     "memdbd.commands.document",
     "memdbd.persistence",
     "memdbd.compacting",
     "memdbd.engines",
     "memdbd.config",
+    "memdbd.certificates",
 }
 
 # What a pure room may import from outside: nothing that reads, waits, or tells the time.
@@ -159,7 +180,7 @@ PURE_LIBRARIES = {
     "typing",
     "zlib.crc32",
 }
-MORE_LIBRARIES = {"memdbd.clock": {"time"}}
+MORE_LIBRARIES = {"memdbd.clock": {"time"}, "memdbd.passwords": {"hashlib", "hmac", "binascii"}}
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 REACTOR = "twisted.internet.reactor"
 # They are run, not imported: each puts its program together, and imports the reactor when it is.

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memdbd.config import FORMATS, LEVELS
-from memdbd.logs import observer
+from memdbd.logs import Observer
 
 MOMENT = 1_700_000_000.25  # the time of all events
 
@@ -24,7 +24,7 @@ class Log:
 
     def __init__(self, level: str = "debug", form: str = "json") -> None:
         self._stream = io.StringIO()
-        self.observer = observer(self._stream, level, form)
+        self.observer = Observer(self._stream, level, form)
         self.logger = Logger("memdbd.test", observer=self)
 
     def __call__(self, event: LogEvent) -> None:
@@ -98,6 +98,14 @@ class TestText:
         log.logger.info("{said}", said="one\n2023-11-14 [-] forged")
         log.logger.info("next")
         assert log.text.splitlines()[1] == "\t2023-11-14 [-] forged"
+
+
+def test_another_level_and_form_are_followed_from_the_next_event_on() -> None:
+    log = Log("warn", "text")
+    log.logger.info("one")
+    log.observer.follow("info", "json")
+    log.logger.info("two")
+    assert [line["message"] for line in log.lines] == ["two"]
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -14,15 +14,16 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import capturedLogs
 
 from memdbd.commands.table import COMMANDS, CONTAINERS
-from memdbd.dialects.text import MAX_JSON_LINE, MAX_LINE
 from memdbd.errors import CommandError
 from memdbd.factory import STOP_LIMIT
+from memdbd.limits import Limits
 from memdbd.protocol import READ_AHEAD
 from memdbd.replies import OK as DONE
 from memdbd.sending import LINGER
 
 Exchange = tuple[bytes, bytes]  # a request, and the reply to it, both without their line ends
 
+LIMITS = Limits()
 OK = b'{"result": "OK"}'
 PONG = b'{"result": "PONG"}'
 NOTHING = b'{"result": null, "ttl_remaining": null}'
@@ -241,7 +242,9 @@ class TestWhatIsWrong:
             (b"get k", b'{"result": "v", "ttl_remaining": null}'),
         )
 
-    @pytest.mark.parametrize(("start", "limit"), [(b"x", MAX_LINE), (b'["', MAX_JSON_LINE)])
+    @pytest.mark.parametrize(
+        ("start", "limit"), [(b"x", LIMITS.max_line), (b'["', LIMITS.max_json_line)]
+    )
     def test_a_line_over_the_limit_is_an_error_and_the_end(
         self, peer: Peer, start: bytes, limit: int
     ) -> None:
@@ -252,7 +255,7 @@ class TestWhatIsWrong:
         assert peer.closed
 
     def test_a_line_at_the_limit_is_answered(self, peer: Peer) -> None:
-        word = b"x" * (MAX_LINE - len(b"echo "))
+        word = b"x" * (LIMITS.max_line - len(b"echo "))
         converse(peer, (b"echo " + word, b'{"result": "' + word + b'"}'))
 
 
@@ -659,6 +662,8 @@ class TestTheEnd:
         assert house.factory.stats() == {
             "connections": 2,
             "connections_accepted": 3,
+            "connections_rejected": 0,
+            "clients_unauthenticated": 0,
             "subscribers_cut": 0,
         }
 

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from memdbd.commands.table import COMMANDS
-from memdbd.dialects.text import MAX_LINE
 from memdbd.dispatch import HTTP
+from memdbd.limits import Limits
 
+LIMITS = Limits()
 NAMES = [name for name in COMMANDS if name not in (b"quit", b"exit", b"multi", b"monitor")]
 
 WORDS = st.one_of(
@@ -145,10 +146,10 @@ def test_garbage_without_an_end_of_line_costs_a_line_at_most(garbage: bytes, see
     house = House()
     peer = house.connect()
     endless = garbage.replace(b"\n", b"").lstrip(b" \t\r\v\f[\xff") or b"x"
-    sent = b"ping\n" + endless * (MAX_LINE // len(endless) + 1)
+    sent = b"ping\n" + endless * (LIMITS.max_line // len(endless) + 1)
     heard = peer.asks(*pieces(sent, random.Random(seed).choices(range(len(sent)), k=20)))
     assert heard == (
         b'{"result": "PONG"}\n'
-        b'{"error": "line is too long: at most %d bytes are allowed"}\n' % MAX_LINE
+        b'{"error": "line is too long: at most %d bytes are allowed"}\n' % LIMITS.max_line
     )
     assert peer.closed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 
 import pytest
@@ -16,7 +17,7 @@ from twisted.logger import capturedLogs
 
 import memdbd.protocol
 import memdbd.sending
-from memdbd.dialects.text import MAX_LINE
+from memdbd.limits import Limits
 from memdbd.replies import OK as DONE
 from memdbd.replies import Pending
 from memdbd.sending import LINGER, PIECE
@@ -42,7 +43,7 @@ class TestAPeerThatDoesNotRead:
         peer.reads = False
         peer.asks(b"set k " + LONG + b"\n")
         peer.asks(b"get k\n" * 10_000)
-        assert held(peer) <= Wire.CAPACITY + PIECE + 2 * (house.dispatcher.SLICE_OUTPUT + 60_000)
+        assert held(peer) <= Wire.bufferSize + PIECE + 2 * (house.dispatcher.SLICE_OUTPUT + 60_000)
 
     def test_is_read_no_more(self, house: House) -> None:
         peer = house.connect()
@@ -81,7 +82,7 @@ class TestAPeerThatDoesNotRead:
         for _ in range(2):
             peer.wire.take(len(peer.wire.untaken))
             house.settle()
-            assert held(peer) > Wire.CAPACITY
+            assert held(peer) > Wire.bufferSize
             assert peer.wire.producerState == "paused"
             assert house.engine.databases[0].values == {}
         peer.reads = True
@@ -126,7 +127,7 @@ class TestAPeerThatHasSaidAll:
         assert peer.hears() == ECHOED * 2 + b'{"result": "OK"}\n'
         assert peer.wire.closed is ConnectionDone
 
-    @pytest.mark.parametrize("last", [b"quit\n", b"x" * (MAX_LINE + 1) + b"\n"])
+    @pytest.mark.parametrize("last", [b"quit\n", b"x" * (Limits().max_line + 1) + b"\n"])
     def test_and_never_reads_is_aborted(self, house: House, last: bytes) -> None:
         peer = house.connect()
         peer.reads = False
@@ -173,8 +174,14 @@ class TestASlowSubscriber:
         with capturedLogs() as events:
             self.publish(publisher, 20)
         assert slow.wire.closed is ConnectionAborted
-        assert [event["limit"] for event in events] == [self.BOUND]
-        assert events[0]["owed"] <= self.BOUND + len(LONG) + 100
+        (sentence,) = [event["sentence"] for event in events]
+        found = re.fullmatch(
+            r"client 1 at 127.0.0.1:50000 is cut: it does not read, (\d+) bytes wait for it "
+            rf"\(subscriber_buffer is {self.BOUND}\)",
+            sentence,
+        )
+        assert found is not None
+        assert int(found[1]) <= self.BOUND + len(LONG) + 100
         assert house.factory.stats()["subscribers_cut"] == 1
         assert publisher.asks(b"list_channels\n") == b'{"result": []}\n'
 
@@ -292,9 +299,9 @@ class Moods(RuleBasedStateMachine):
 
     # With much room, nothing ever has to be resumed because of the peer, and what should have been
     # for another reason is missed.
-    @initialize(room=st.sampled_from([250, 100_000]))
+    @initialize(room=st.sampled_from([256, 100_000]))
     def has_a_buffer(self, room: int) -> None:
-        self.peer.wire.CAPACITY = room
+        self.house.factory.limits.pause_output = room
 
     def held_back(self) -> bool:
         peer = self.peer

@@ -112,6 +112,18 @@ class TestPeriodic:
         assert calls == []
         assert clock.getDelayedCalls() == []
 
+    def test_another_interval_begins_at_once(self) -> None:
+        clock, calls = TurnClock(), list[float]()
+        service = Periodic(clock, 10, lambda: calls.append(clock.seconds()))
+        service.every(20)  # before the start, too
+        service.startService()
+        clock.pump([10, 5])
+        service.every(3)
+        clock.pump([2, 1, 3])
+        assert calls == [18, 21]
+        service.stopService()
+        assert clock.getDelayedCalls() == []
+
     def test_can_be_stopped_without_a_start(self) -> None:
         Periodic(TurnClock(), 10, int).stopService()
 

@@ -128,7 +128,7 @@ class Daemon:
         self.told = Told(watchdog)
         self.clock = Clock()
         self.keys = 0
-        self.service = SystemdService(self.told, self.clock, self.status)
+        self.service = SystemdService(self.told, self.clock, self.status, lambda: 1_500_000)
 
     def status(self) -> str:
         return f"{10 // (10 - self.keys)} connections, {self.keys} keys"
@@ -189,11 +189,34 @@ def test_a_failing_status_does_not_stop_the_beat() -> None:
     assert daemon.turn(2.0) == [("WATCHDOG=1", "STATUS=2 connections, 5 keys")]
 
 
+def test_a_reload_is_told_with_the_time_that_systemd_goes_by() -> None:
+    daemon = Daemon()
+    daemon.service.startService()
+    daemon.turn()
+    daemon.service.reloading()
+    daemon.service.reloaded("reloaded: max_clients")
+    assert daemon.told.sent[-2:] == [
+        ("RELOADING=1", "MONOTONIC_USEC=1500000"),
+        ("READY=1", "STATUS=reloaded: max_clients"),
+    ]
+
+
+def test_a_reload_before_it_served_is_not_what_makes_it_ready() -> None:
+    daemon = Daemon()
+    daemon.service.startService()
+    daemon.service.reloading()
+    daemon.service.reloaded("reloaded: max_clients")
+    assert daemon.told.sent == []
+    assert daemon.turn()[0][0] == "READY=1"
+
+
 def test_stopping_is_the_last_word() -> None:
     daemon = Daemon(watchdog=4.0)
     daemon.service.startService()
     daemon.turn()
+    daemon.service.reloading()
     daemon.service.stopService()
+    daemon.service.reloaded("not reloaded, since it stops")
     assert daemon.told.sent[-1][0] == "STOPPING=1"
     assert daemon.turn(60.0) == []
     assert daemon.clock.getDelayedCalls() == []
@@ -209,7 +232,7 @@ def test_a_daemon_stopped_before_it_served_was_never_ready() -> None:
 
 def test_without_a_service_manager_no_timer_runs() -> None:
     clock = Clock()
-    service = SystemdService(Notifier(None), clock, str)
+    service = SystemdService(Notifier(None), clock, str, int)
     service.startService()
     assert clock.getDelayedCalls() == []
     service.stopService()

@@ -135,6 +135,32 @@ class TestFlags:
         assert capsys.readouterr().out == f"memdbd {__version__}\n"
 
 
+class TestAuth:
+    def test_may_be_given_several_times(self) -> None:
+        assert parsed("--auth=users:/u", "--auth", "file:/f").auth == ("users:/u", "file:/f")
+
+    def test_help_lists_the_checkers_of_passwords_and_ours_is_among_them(
+        self, tmp_path: Path
+    ) -> None:
+        shown = run(tmp_path, "--help-auth")
+        assert (shown.returncode, shown.stderr) == (0, "")
+        listed = re.findall(r"^  (\w+) *\t(.*)$", shown.stdout, re.MULTILINE)
+        assert ("users", "path of the file") in listed
+        kinds = {kind for kind, _ in listed}
+        assert {"file", "memory"} <= kinds
+        assert "anonymous" not in kinds  # it does not look at passwords
+
+    def test_help_of_ours_says_what_is_in_the_file(self, tmp_path: Path) -> None:
+        shown = run(tmp_path, "--help-auth-type=users")
+        assert (shown.returncode, shown.stderr) == (0, "")
+        assert "memdb passwd" in shown.stdout
+
+    def test_help_of_one_that_does_not_exist_is_refused(self, tmp_path: Path) -> None:
+        shown = run(tmp_path, "--help-auth-type=nonsense")
+        assert (shown.returncode, shown.stdout) == (1, "")
+        assert shown.stderr.startswith("memdbd: Invalid auth type: nonsense; ")
+
+
 class TestHelp:
     def test_tells_of_every_setting_what_it_does_and_its_default(self) -> None:
         # Lines are broken at hyphens too.
@@ -245,11 +271,53 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard))
 """
 
 
-def make(directory: Path, *flags: str, script: str = MAKE) -> subprocess.CompletedProcess[str]:
+# What still knows the password when the daemon is made, apart from this very script.
+PASSWORD = "sesame, open up"
+WHO_KNOWS = """
+import gc, os, sys
+from memdbd.tap import Options, makeService
+options = Options()
+options.parseOptions(sys.argv[1:])
+password = os.environ["MEMDB_PASSWORD"]
+root = makeService(options)
+told = {password, password.encode()}
+for each in gc.get_objects():
+    if each is told or each is globals():
+        continue
+    for other in gc.get_referents(each):
+        if isinstance(other, (str, bytes)) and other in told:
+            print(type(each).__name__)
+print("MEMDB_PASSWORD" in os.environ, options.config.password == "")
+"""
+
+# How nice the thread of the passwords is, and how nice the others are.
+NICENESS = """
+import os, threading
+from twisted.internet import reactor
+from memdbd.tap import _hash_in_thread
+in_thread = _hash_in_thread(reactor)
+def about():
+    nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    return threading.current_thread().name, nice, threading.active_count()
+print(about())
+def begin():
+    in_thread(about).addCallback(print)
+    in_thread(about).addCallback(print)
+    in_thread(about).addCallback(lambda _: print(about()))
+    in_thread(about).addCallback(lambda _: reactor.stop())
+reactor.callWhenRunning(begin)
+reactor.run()
+print(about())
+"""
+
+
+def make(
+    directory: Path, *flags: str, script: str = MAKE, **variables: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", script, f"--data-dir={directory / 'data'}", *flags],
         cwd=directory,
-        env=environment(),
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,
@@ -266,6 +334,7 @@ class TestMakeService:
             "Sweeper",
             "Gravedigger",
             "Listeners",
+            "Reloader",
             "SystemdService",
         ]
         assert (tmp_path / "data" / "memdbd.lock").read_text() == ""
@@ -284,6 +353,25 @@ class TestMakeService:
     ) -> None:
         made = make(tmp_path, script=SET_BACK)
         assert (made.returncode, made.stderr) == (0, "")
+
+    def test_forgets_the_password_when_it_is_hashed(self, tmp_path: Path) -> None:
+        made = make(tmp_path, script=WHO_KNOWS, MEMDB_PASSWORD=PASSWORD)
+        assert (made.returncode, made.stderr, made.stdout) == (0, "", "False True\n")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness")
+    def test_hashes_passwords_in_one_thread_that_lets_all_others_go_first(
+        self, tmp_path: Path
+    ) -> None:
+        made = make(tmp_path, script=NICENESS)
+        assert (made.returncode, made.stderr) == (0, "")
+        main, hashing = "('MainThread', 0, {})", "('PoolThread-passwords-0', 19, 2)"
+        assert made.stdout.splitlines() == [
+            main.format(1),
+            hashing,
+            hashing,
+            main.format(2),
+            main.format(1),
+        ]
 
     def test_raises_the_limit_of_files_to_what_it_may_be(self, tmp_path: Path) -> None:
         made = make(tmp_path, script=LIMIT)

@@ -52,8 +52,16 @@ class LRU(Generic[K, V]):
             self.weight += weight
         entries[key] = value
         entries.move_to_end(key)
+        self._fit()
+
+    def resize(self, capacity: int) -> None:
+        """Have room for so many entries from now on."""
+        self.capacity = capacity
+        self._fit()
+
+    def _fit(self) -> None:
         while self._is_over():
-            self.pop(next(iter(entries)))
+            self.pop(next(iter(self._entries)))
             self.evictions += 1
 
     def pop(self, key: K) -> V | None:

@@ -10,14 +10,18 @@ from harness import pieces
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memdbd.dialects import resp
-from memdbd.dialects.resp import RespParser, split_words
+from memdbd.dialects import exact
+from memdbd.dialects.exact import split_words
+from memdbd.dialects.resp import RespParser
 from memdbd.errors import ProtocolError
+from memdbd.limits import MIB, Limits
+
+LIMITS = Limits()
 
 
 def fed(*arriving: bytes) -> list[list[bytes] | str]:
     """What a parser makes of pieces, an error as its text; nothing is fed after one."""
-    parser = RespParser()
+    parser = RespParser(LIMITS)
     requests: list[list[bytes] | str] = []
     for piece in arriving:
         for request in parser.feed(piece):
@@ -89,13 +93,13 @@ FAULTS = [
     (b"*1\r\nPING\r\n", EXPECTED.format("P")),
     (b"*1\r\n$x\r\n", "Protocol error: invalid bulk length"),
     (b"*1\r\n$-1\r\n", "Protocol error: invalid bulk length"),
-    (b"*1\r\n$536870913\r\n", "Protocol error: invalid bulk length"),
+    (b"*1\r\n$%d\r\n" % (LIMITS.max_value + 1), "Protocol error: invalid bulk length"),
     (b'set "a\r\n', "Protocol error: unbalanced quotes in request"),
     (b'set "a"b\r\n', "Protocol error: unbalanced quotes in request"),
     (b"set 'a\r\n", "Protocol error: unbalanced quotes in request"),
-    (b"x" * (resp.MAX_INLINE + 1), "Protocol error: too big inline request"),
-    (b"*" + b"1" * (resp.MAX_INLINE + 1), "Protocol error: too big mbulk count string"),
-    (b"*1\r\n$" + b"1" * (resp.MAX_INLINE + 1), "Protocol error: too big bulk count string"),
+    (b"x" * (LIMITS.max_line + 1), "Protocol error: too big inline request"),
+    (b"*" + b"1" * (exact.MAX_HEADER + 1), "Protocol error: too big mbulk count string"),
+    (b"*1\r\n$" + b"1" * (exact.MAX_HEADER + 1), "Protocol error: too big bulk count string"),
 ]
 
 
@@ -110,17 +114,17 @@ def test_a_fault_is_told_in_redis_words_behind_what_was_whole(data: bytes, text:
 
 
 def test_an_unfinished_request_has_an_end() -> None:
-    parser = RespParser()
-    assert list(parser.feed(b"*2\r\n$400000000\r\n")) == []
-    answers = [
-        request
-        for _ in range(resp.MAX_REQUEST // (16 << 20) + 1)
-        for request in parser.feed(b"x" * (16 << 20))
-    ]
-    assert [str(answer) for answer in answers[:1]] == ["Protocol error: request is too long"]
+    parser = RespParser(Limits(max_request=10 * MIB))
+    word = b"$%d\r\n%b\r\n" % (MIB, bytes(MIB))
+    assert list(parser.feed(b"*100\r\n")) == []
+    for _ in range(9):
+        assert list(parser.feed(word)) == []
+    (answer,) = parser.feed(word)
+    assert str(answer) == "Protocol error: request is too long"
+    assert parser.met == "max_request"
 
 
-@pytest.mark.parametrize("size", [100, resp.WINDOW, 20 * resp.WINDOW])
+@pytest.mark.parametrize("size", [100, exact.WINDOW, 20 * exact.WINDOW])
 def test_a_fault_far_behind_is_found_too(size: int) -> None:
     good = array(b"set", b"k", b"v" * 100)
     count = size // len(good) + 1
@@ -150,7 +154,7 @@ def test_an_empty_line_after_much_in_pieces_is_nothing(cut: int) -> None:
 def test_a_header_is_taken_at_its_word_only_when_the_words_come() -> None:
     """hiredis would make room for two milliards of words at once, and again for each piece."""
     tracemalloc.start()
-    parser = RespParser()
+    parser = RespParser(LIMITS)
     for piece in in_bytes(b"*2147483647\r\n$1\r\na\r\n$1\r\nb"):
         assert list(parser.feed(piece)) == []
     for kind in b"*~>%|":
@@ -162,14 +166,14 @@ def test_a_header_is_taken_at_its_word_only_when_the_words_come() -> None:
 
 def test_a_long_request_in_small_pieces_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
-    length = resp._length
+    length = exact._length
 
     def counted(digits: bytes) -> int | None:
         nonlocal read
         read += 1
         return length(digits)
 
-    monkeypatch.setattr(resp, "_length", counted)
+    monkeypatch.setattr(exact, "_length", counted)
     words = [b"%d" % (number % 10) for number in range(2000)]
     assert fed(*in_bytes(array(*words))) == [words]
     assert read == 2001

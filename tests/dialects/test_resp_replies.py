@@ -12,6 +12,7 @@ from memdbd.dialects.resp_replies import ENCODERS
 from memdbd.dialects.streams import LONG, Stream
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.errors import CommandError, ProtocolError, WrongType
+from memdbd.limits import Limits
 from memdbd.pubsub import Registry
 from memdbd.replies import (
     NO_REPLY,
@@ -86,7 +87,7 @@ TABLE: list[tuple[Any, bytes, bytes | None]] = [
 @pytest.mark.parametrize(("reply", "resp2", "resp3"), TABLE, ids=[repr(row[0]) for row in TABLE])
 def test_each_kind_of_reply_has_its_bytes(reply: Any, resp2: bytes, resp3: bytes | None) -> None:
     session = Session(1, Registry(), lambda message: None, lambda push: None)
-    dialect = Dialects({}, {}, TextEncoder(0)).resp(session)
+    dialect = Dialects({}, {}, TextEncoder(0), Limits()).resp(session)
     assert session.resp == 2
     assert dialect.encode(reply) == ENCODERS[2].encode(reply) == resp2
     session.resp = 3

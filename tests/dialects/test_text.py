@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from helpers_pure import Comparable, fed, in_bytes
 
-from memdbd.dialects.text import MAX_JSON_LINE, MAX_LINE
 from memdbd.errors import CommandError, ProtocolError
+from memdbd.limits import Limits
+
+LIMITS = Limits()
 
 
 def words(line: bytes) -> Comparable:
@@ -217,7 +219,7 @@ def line_of_json(length: int) -> bytes:
 
 KINDS = pytest.mark.parametrize(
     ("line_of", "limit"),
-    [(line_of_words, MAX_LINE), (line_of_json, MAX_JSON_LINE)],
+    [(line_of_words, LIMITS.max_line), (line_of_json, LIMITS.max_json_line)],
     ids=["words", "JSON"],
 )
 
@@ -228,7 +230,7 @@ def in_pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 class TestLimits:
     def test_they_are_those_of_the_documentation(self) -> None:
-        assert (MAX_LINE, MAX_JSON_LINE) == (65_536, 1_048_576)
+        assert (LIMITS.max_line, LIMITS.max_json_line) == (65_536, 1_048_576)
 
     @KINDS
     def test_a_line_of_exactly_the_limit_is_read(self, line_of: Any, limit: int) -> None:
@@ -268,16 +270,16 @@ class TestLimits:
         assert fed(b"keys\n" * 300_000) == [[b"keys"]] * 300_000
 
     def test_a_line_of_words_that_is_fed_byte_by_byte_has_the_same_limit(self) -> None:
-        line = line_of_words(MAX_LINE)
+        line = line_of_words(LIMITS.max_line)
         assert fed(*in_bytes(line + b"\n")) == [[b"set", b"k", line[6:]]]
-        assert fed(*in_bytes(line + b"x")) == [overlong(MAX_LINE)]
+        assert fed(*in_bytes(line + b"x")) == [overlong(LIMITS.max_line)]
 
     def test_blanks_count(self) -> None:
-        assert fed(b" " * MAX_LINE + b"\n") == []
-        assert fed(b" " * (MAX_LINE + 1)) == [overlong(MAX_LINE)]
+        assert fed(b" " * LIMITS.max_line + b"\n") == []
+        assert fed(b" " * (LIMITS.max_line + 1)) == [overlong(LIMITS.max_line)]
 
     def test_a_line_of_brackets_is_read_up_to_the_limit_of_json(self) -> None:
-        request = words(b"[" * MAX_JSON_LINE)
+        request = words(b"[" * LIMITS.max_json_line)
         assert isinstance(request, tuple)
         assert request[0] is CommandError
-        assert fed(b"[" * (MAX_JSON_LINE + 1)) == [overlong(MAX_JSON_LINE)]
+        assert fed(b"[" * (LIMITS.max_json_line + 1)) == [overlong(LIMITS.max_json_line)]

@@ -11,8 +11,8 @@ from helpers_pure import RULES, comparable, fed, in_bytes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from memdbd.dialects import text
 from memdbd.dialects.text import TextParser
+from memdbd.limits import Limits
 
 # What people type, what machines send, and everything between.
 
@@ -35,10 +35,15 @@ def cut(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     return (data[start:end] for start, end in itertools.pairwise(places))
 
 
-def check_arrival_makes_no_difference(data: bytes, cuts: list[int]) -> None:
-    whole = fed(data)
-    assert fed(*in_bytes(data)) == whole
-    assert fed(*cut(data, cuts)) == whole
+USUAL = Limits()
+
+
+def check_arrival_makes_no_difference(
+    data: bytes, cuts: list[int], limits: Limits = USUAL, *, wary: bool = False
+) -> None:
+    whole = fed(data, limits=limits, wary=wary)
+    assert fed(*in_bytes(data), limits=limits, wary=wary) == whole
+    assert fed(*cut(data, cuts), limits=limits, wary=wary) == whole
 
 
 def check_each_line_is_one_request(data: bytes) -> None:
@@ -85,10 +90,26 @@ class TestGarbage:
     def test_over_a_limit_ends_at_the_same_place_however_it_arrives(
         self, data: bytes, cuts: list[int]
     ) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(text, "MAX_LINE", 10)
-            patch.setattr(text, "MAX_JSON_LINE", 14)
-            check_arrival_makes_no_difference(data + b"\n", cuts)
+        limits = Limits(max_line=10, max_json_line=14)
+        check_arrival_makes_no_difference(data + b"\n", cuts, limits)
+
+    @settings(max_examples=150, deadline=None)
+    @given(GARBAGE, CUTS)
+    @example(b"a b c\n", [])
+    def test_of_a_stranger_ends_at_the_same_place_too(self, data: bytes, cuts: list[int]) -> None:
+        limits = Limits(
+            unauthenticated_arguments=2,
+            unauthenticated_argument=7,
+            unauthenticated_buffer=12,
+            unauthenticated_requests=5,
+        )
+        check_arrival_makes_no_difference(data + b"\n", cuts, limits, wary=True)
+
+    @given(GARBAGE, CUTS)
+    def test_of_a_stranger_below_the_limits_is_as_of_anybody(
+        self, data: bytes, cuts: list[int]
+    ) -> None:
+        assert fed(*cut(data, cuts), wary=True) == fed(data)
 
     @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
     def test_of_strings_as_json_is_those_strings(self, strings: list[str]) -> None:

@@ -232,10 +232,15 @@ class TestARefusalToStart:
         assert said.startswith("--snapshot-interval must be a number ")
         assert said.endswith(", not 'soon'")
 
-    def test_with_a_key_that_is_none_shows_the_endpoint(self, tmp_path: Path) -> None:
-        (tmp_path / "key.pem").write_text("nonsense")
-        said = self.refused(tmp_path, "--listen=ssl:0:privateKey=key.pem")
-        assert said.startswith("listen: 'ssl:0:privateKey=key.pem' cannot be listened on (")
+    def test_with_a_certificate_that_is_none_names_the_file(self, data: Path) -> None:
+        (data.parent / "cert.pem").write_text("nonsense")
+        flags = ["--tls-listen=tcp:0:interface=127.0.0.1", "--tls-cert=cert.pem"]
+        said = self.refused(data.parent, "--port=0", f"--data-dir={data}", *flags)
+        assert said == "tls_listen needs tls_key: PEM files"
+        said = self.refused(
+            data.parent, "--port=0", f"--data-dir={data}", *flags, "--tls-key=key.pem"
+        )
+        assert said.startswith("tls_cert: cert.pem must have a certificate in PEM (BEGIN CERTIFI")
 
 
 def test_a_configuration_file_and_the_environment_are_followed(data: Path) -> None:

@@ -121,40 +121,6 @@ def test_a_host_by_its_name_or_in_ipv6(data: Path, host: str) -> None:
             assert caller.asks(b"ping") == PONG
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for localhost, its key beside it as ``key.pem``."""
-    path = tmp_path / "cert.pem"
-    subprocess.run(
-        [
-            *(tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(tmp_path / "key.pem"), "-out", str(path)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return path
-
-
-def test_tls(data: Path, certificate: Path) -> None:
-    key = certificate.with_name("key.pem")
-    listen = f"--listen=ssl:0:privateKey={key}:certKey={certificate}:interface=127.0.0.1"
-    with Daemon(data, listen) as daemon:
-        with daemon.connect_tls(certificate) as caller:
-            caller.sends(TYPED)
-            assert caller.rest() == SHOWN
-        with daemon.connect_tls(certificate) as caller:
-            # Two records that may well be decrypted in one turn, the first more than a slice.
-            for _ in range(50):
-                caller.sends(b"incr n\n" * 300)
-                caller.sends(b"incr n\n")
-                assert len(caller.lines(301)) == 301
-            assert caller.asks(b"get n") == b'{"result": "15050", "ttl_remaining": null}\n'
-        daemon.terminate()
-        assert daemon.errors() == ""
-
-
 def test_nc_gets_every_reply_and_the_end(data: Path) -> None:
     with Daemon(data) as daemon:
         requests = TYPED.replace(b"exit\n", b"") + b"incr n\n" * 2000

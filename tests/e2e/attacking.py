@@ -1,0 +1,323 @@
+"""Tools of those who attack a daemon, and of those who look at what it cost.
+
+* :class:`Watched` is a daemon with a ticker in its loop, which somebody who is logged in asks what
+  it knows of itself.
+* :func:`watching` tells what happened within: the longest hold of the loop, and the memory that it
+  took at the most.
+* The rest are sockets: many of them, that send what they are told to and end when they are cut.
+
+How long the loop was held is the processor's time that its thread used between two ticks of a
+millisecond: whatever else the machine does meanwhile is not in it. ``clock`` is the time of the
+clock between two, and only shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import select
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import PATIENCE, Caller, Daemon
+from pki import Keys
+
+from benchmarks.ticking import SOCKET, Pauses
+
+KIB = 1024
+MIB = 1024 * KIB
+HOLD = 50.0  # milliseconds that nobody who has not logged in may hold the loop
+EACH = 128 * KIB  # bytes of memory that he may cost
+
+PASSWORD = "correct-horse-battery-staple"
+_TICKED = Path(__file__).with_name("ticked.py")
+_GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
+
+
+def request(*words: bytes) -> bytes:
+    """A request in RESP."""
+    bulks = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    return b"*%d\r\n%b" % (len(words), bulks)
+
+
+class Watched(Daemon):
+    """A daemon that asks everybody for the password, except where ``open``; with ``keys``, its
+    second listener speaks TLS."""
+
+    def __init__(
+        self, directory: Path, *flags: str, open: bool = False, keys: Keys | None = None
+    ) -> None:
+        tls = () if keys is None else keys.flags()
+        directory.mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            directory / "data",
+            *tls,
+            *flags,
+            command=(sys.executable, str(_TICKED), "--nodaemon", "--pidfile=", "memdb"),
+            env={} if open else {"MEMDB_PASSWORD": PASSWORD},
+            listeners=1 + bool(tls),
+        )
+        self.pauses = Pauses(str(directory / SOCKET))
+        self.observer = self.connect()
+        if not open:
+            assert self.observer.asks(b"auth " + PASSWORD.encode()) == b'{"result": "OK"}\n'
+
+    @property
+    def tls_port(self) -> int:
+        return int(self.where[1].rpartition(":")[2])
+
+    # What it tells of itself
+
+    def tells(self, line: bytes) -> Any:
+        """The result of a command of the observer's."""
+        reply = json.loads(self.observer.asks(line))
+        assert "result" in reply, reply
+        return reply["result"]
+
+    def fired(self, name: str) -> int:
+        """How often a limit was met."""
+        try:
+            found: int = self.tells(b"info limits")["limits"][name]
+        except AssertionError:
+            return sum(name in line for line in self.log)  # TODO
+        return found
+
+    def clients(self) -> int:
+        """How many are connected, the observer among them."""
+        found: int = self.tells(b"stats")["connections"]
+        return found
+
+    def turns(self, count: int = 3) -> None:
+        """Wait for so many turns of its loop."""
+        for _ in range(count):
+            assert self.observer.asks(b"ping") == b'{"result": "PONG"}\n'
+
+    def until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Wait, by turns of its loop, until something is so."""
+        end = time.monotonic() + PATIENCE
+        while not is_so():
+            assert time.monotonic() < end, f"never: {what}"
+            self.turns()
+
+    def settle(self) -> None:
+        """Wait until it has read all that it is going to read."""
+        before: object = None
+        while (now := self.unread()) != before:
+            before = now
+            self.turns(5)
+
+    def unread(self) -> dict[str, str]:
+        """What waits at its ports in the system's buffers, by the peer's address."""
+        ports = {f":{int(where.rpartition(':')[2]):04X}" for where in self.where}
+        found = {}
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, ours, theirs, state, queues, *_ = line.split()
+            if ours[-5:] in ports and state != "06":  # TIME_WAIT
+                found[theirs] = queues.partition(":")[2] + state
+        return found
+
+    # Its memory
+
+    def forget_peak(self) -> None:
+        """Begin anew with what ``peak`` is of."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        """The most bytes of memory that it has had."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * KIB
+
+    # What is done to it
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It does nothing meanwhile, so that all that is sent to it comes at once."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        for each in ("observer", "pauses"):
+            if (it := getattr(self, each, None)) is not None:
+                it.close() if isinstance(it, Caller) else it._socket.close()
+        super().end()
+
+
+@dataclass
+class Seen:
+    """What was seen of a daemon while ``what`` was done to it: milliseconds, bytes."""
+
+    what: str = ""
+    hold: float = 0.0
+    clock: float = 0.0
+    growth: int = 0
+
+    def each(self, connections: int) -> int:
+        """Bytes for each of so many connections."""
+        return self.growth // connections
+
+    def __str__(self) -> str:
+        return f"{self.held}, {self.grown}"
+
+    @property
+    def held(self) -> str:
+        return f"loop held {self.hold:.1f} ms{self._by}"
+
+    @property
+    def grown(self) -> str:
+        return f"memory +{self.growth / MIB:.2f} MiB{self._by}"
+
+    @property
+    def _by(self) -> str:
+        return f" ({self.what})" if self.what else ""
+
+
+class Rows(list[Seen]):
+    """What was seen of one thing after another."""
+
+    @property
+    def longest(self) -> Seen:
+        return max(self, key=lambda seen: seen.hold)
+
+    @property
+    def largest(self) -> Seen:
+        return max(self, key=lambda seen: seen.growth)
+
+    def __str__(self) -> str:
+        return f"{self.longest.held}, {self.largest.grown}"
+
+
+@contextlib.contextmanager
+def watching(daemon: Watched, what: str = "", rows: list[Seen] | None = None) -> Iterator[Seen]:
+    """See what a daemon spends on what is done within, and on what follows from it at once."""
+    seen = Seen(what)
+    daemon.settle()
+    daemon.pauses.take()
+    before = daemon.resident()
+    daemon.forget_peak()
+    yield seen
+    daemon.settle()
+    seen.clock, seen.hold, _, _ = daemon.pauses.take()
+    seen.growth = max(daemon.peak() - before, 0)
+    if rows is not None:
+        rows.append(seen)
+
+
+# Sockets
+
+
+def sockets(port: int, count: int, *, small: bool = False, host: str = "") -> list[socket.socket]:
+    """So many connections; ``small``: that take little when they do not read; from ``host``."""
+    found = []
+    for _ in range(count):
+        sock = socket.socket()
+        if small:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+        if host:
+            sock.bind((host, 0))
+        sock.settimeout(PATIENCE)
+        sock.connect(("127.0.0.1", port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found.append(sock)
+    return found
+
+
+def close(them: Iterable[socket.socket]) -> None:
+    for each in them:
+        each.close()
+
+
+def send(sock: socket.socket, data: bytes, size: int = 0) -> bool:
+    """Send it, in pieces of ``size`` if that is given; False where the connection was cut."""
+    try:
+        for at in range(0, len(data), size or len(data) or 1):
+            sock.sendall(data[at : at + size] if size else data)
+    except ConnectionError:
+        return False
+    return True
+
+
+def send_what_it_takes(sock: socket.socket, data: bytes) -> int:
+    """Send as much of it as is taken at once; gives how much that was."""
+    sock.setblocking(False)
+    sent = 0
+    with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError, ConnectionError):
+        while sent < len(data):
+            sent += sock.send(data[sent:])
+    return sent
+
+
+def rest(sock: socket.socket) -> bytes:
+    """All that comes until the end, which may be a reset."""
+    sock.settimeout(PATIENCE)
+    found = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while data := sock.recv(MIB):
+            found += data
+    return bytes(found)
+
+
+def is_gone(sock: socket.socket) -> bool:
+    """Whether the other end has closed, whatever of it is not read."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
+
+
+def ends(
+    them: Mapping[Any, socket.socket], meanwhile: Callable[[], object] = lambda: None
+) -> dict[Any, float]:
+    """Wait until all of them are closed by the other end; gives the seconds that each took.
+
+    ``meanwhile`` is called ten times a second.
+    """
+    poll = select.poll()
+    names = {}
+    for name, sock in them.items():
+        poll.register(sock, select.POLLRDHUP)
+        names[sock.fileno()] = name
+    begun = time.monotonic()
+    found: dict[Any, float] = {}
+    due = begun
+    while len(found) < len(them):
+        now = time.monotonic()
+        assert now < begun + PATIENCE, f"still there: {set(them) - set(found)}"
+        if now >= due:
+            meanwhile()
+            due += 0.1
+        for descriptor, events in poll.poll(max(due - now, 0) * 1000):
+            if events & _GONE:
+                poll.unregister(descriptor)
+                found[names[descriptor]] = time.monotonic() - begun
+    return found
+
+
+# TLS
+
+
+def hello(keys: Keys) -> bytes:
+    """The first message of a client's handshake."""
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context(cafile=str(keys.ca_path))
+    half = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        half.do_handshake()
+    return outgoing.read()
+
+
+def with_tls(them: Sequence[socket.socket], keys: Keys) -> list[socket.socket]:
+    """The same connections, with the handshake done."""
+    context = ssl.create_default_context(cafile=str(keys.ca_path))
+    return [context.wrap_socket(each, server_hostname="localhost") for each in them]
