@@ -40,7 +40,7 @@ from memdbd.sockets import below, prepare
 from memdbd.tls import HANDSHAKE, common_name, reason_of
 
 # Bytes that are read at once from a stranger, and that wait for one before no more is read.
-LITTLE = 16 * 1024
+LITTLE = 4 * 1024
 MUCH = 64 * 1024  # bytes that are read at once from others, as Twisted does it
 
 

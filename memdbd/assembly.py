@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from memdbd import __version__
-from memdbd.auth import checkers
+from memdbd.auth import checkers, hashing_of
 from memdbd.clients import Clients
 from memdbd.clock import Clock
 from memdbd.commands.table import COMMANDS, CONTAINERS, TYPES
@@ -35,7 +35,7 @@ from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
 from memdbd.factory import MemDBFactory
 from memdbd.figures import Figures
-from memdbd.gate import Gate, hashing_of
+from memdbd.gate import Gate
 from memdbd.glob import bound_by
 from memdbd.hashing import InThread as HashInThread
 from memdbd.limits import Alarms, Limits
@@ -60,6 +60,7 @@ from memdbd.structs.pool import Random
 from memdbd.tls import Credentials
 from memdbd.tracking import Trackers
 from memdbd.tuning import connect, tell_limits
+from memdbd.useradmin import UserAdmin
 from memdbd.users import Users
 
 
@@ -123,11 +124,13 @@ def assemble(
         alarms,
         random_bytes,
         others=others,
-        file=users_file,
     )
-    gate.open(settings.password)
+    useradmin = UserAdmin(
+        gate, hashing, random_bytes, file=users_file, asks_others=bool(others)
+    )
+    useradmin.open(settings.password)
     settings = settings.without_secrets()  # they are not kept
-    daemon.gate = gate
+    daemon.gate, daemon.useradmin = gate, useradmin
     engine.denied = lambda context, denied: gate.denied(
         context.session, denied, nested=not context.may_wait
     )
@@ -226,12 +229,13 @@ def assemble(
         engine=engine,
         factory=factory,
         gate=gate,
+        useradmin=useradmin,
         notifier=daemon.notifier,
         storage=storage,
         watch=Watch(daemon.slowlog, daemon.latency, clients, clock.wall_ms),
     )
     reloader = Reloader(
-        settings, gate, listeners, credentials if settings.tls_listen else None, hashes
+        settings, gate, useradmin, listeners, credentials if settings.tls_listen else None, hashes
     )
     follow(
         reloader,

@@ -25,7 +25,8 @@ from zope.interface import Interface, implementer
 
 from memdbd import passwords
 from memdbd.errors import ConfigError
-from memdbd.hashing import Hashing
+from memdbd.hashing import CallLater, Hashing, InThread
+from memdbd.limits import Alarms
 from memdbd.passwords import SALT_BYTES, Verdict
 from memdbd.persistence.fs import FileSystem
 from memdbd.users import User, Users
@@ -83,8 +84,9 @@ class UsersChecker:
         user = self._users.get(name)
         if user is not None and user.is_open:
             return succeed(name)
-        # So that nothing that looks like a password is kept longer than it has to.
-        alike = hmac.digest(self._secret, b"%d:%b%b" % (len(name), name, password), "sha256")
+        # Alike is an attempt that would be judged alike. A key is no place for a password.
+        digest = hmac.digest(self._secret, password, "sha256")
+        alike = name, digest, self._users.version_of(name)
         asked = self._hashing.ask(
             alike, getattr(credentials, "host", "?"), partial(self._begin, name, password)
         )
@@ -98,10 +100,10 @@ class UsersChecker:
 
     def _judge(self, verdict: Verdict, name: bytes) -> bytes:
         user = self._users.get(name)
-        # It may have changed since.
-        if user is None or not user.enabled or verdict.hash not in user.hashes:
+        # It may have changed since; also by the same log-in on another connection.
+        if user is None or not user.enabled or {*verdict}.isdisjoint(user.hashes):
             raise UnauthorizedLogin
-        if verdict.better is not None:
+        if verdict.better is not None and verdict.hash in user.hashes:
             self._users.replace_hash(user, verdict.hash, verdict.better)
             self.upgraded(user, verdict.hash, verdict.better)
         return name
@@ -139,7 +141,8 @@ class Realm:
     ) -> tuple[Any, User, Callable[[], None]]:
         if IUser not in interfaces:
             raise NotImplementedError("there is no avatar but a user")
-        user = self._users.get(avatarId)
+        # Of Twisted's own checkers, one for the users of the system gives a text.
+        user = self._users.get(avatarId.encode() if isinstance(avatarId, str) else avatarId)
         if user is None:
             return IUser, self._users.default, _nothing
         if not user.enabled:
@@ -170,6 +173,11 @@ def checkers(wanted: Sequence[str], fs: FileSystem) -> tuple[list[Any], UsersFil
 
 
 def _checker(text: str) -> Any:
+    if text.startswith("memory:"):
+        raise ConfigError(
+            "auth: memory: passwords are no part of a command line, which every user of the "
+            f"machine can read; {USERS}:PATH has them in a file"
+        )
     try:
         checker = makeChecker(text)
     except InvalidAuthType:
@@ -182,3 +190,14 @@ def _checker(text: str) -> Any:
     if IUsernamePassword not in checker.credentialInterfaces:
         raise ConfigError(f"auth: {text.partition(':')[0]!r} does not look at passwords")
     return checker
+
+
+def hashing_of(
+    in_thread: InThread, call_later: CallLater, alarms: Alarms, seconds: Callable[[], float]
+) -> Hashing:
+    """The queue of passwords that are tried and made."""
+    return Hashing(in_thread, call_later, alarms, seconds, _has_failed)
+
+
+def _has_failed(result: object) -> bool:
+    return isinstance(result, Verdict) and result.hash is None

@@ -11,7 +11,7 @@ from typing import Any
 
 from memdbd.clients import Clients
 from memdbd.clock import Clock
-from memdbd.commands.context import Figures, Gate
+from memdbd.commands.context import Figures, Gate, UserAdmin
 from memdbd.commands.spec import Command, Container
 from memdbd.commands.suggest import Suggestions
 from memdbd.commands.types import DataType
@@ -47,6 +47,7 @@ class Daemon:
     figures: Figures
     clients: Clients
     gate: Gate
+    useradmin: UserAdmin
     monitors: Monitors
     notifier: Notifier
     pause: Pause

@@ -27,7 +27,7 @@ from memdbd.dialects.streams import Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.limits import Alarms
-from memdbd.permissions import STRANGER, not_logged_in
+from memdbd.permissions import STRANGER, NotPermitted, not_logged_in
 from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Several
 from memdbd.session import Session
 
@@ -311,10 +311,7 @@ class Dispatcher:
                     return reply
             return None
         except CommandError as error:
-            session.refused()
-            if command.name == "exec" and not isinstance(error, Discarded):
-                raise Discarded(f"Transaction discarded because of: {error}") from None
-            raise
+            raise _spoilt(session, command, error) from None
 
     def _run_or_queue(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
         session = context.session
@@ -327,6 +324,8 @@ class Dispatcher:
         """The reply to a request that was held back; an error is one too."""
         try:
             return self._run_or_queue(context, command, request)
+        except NotPermitted as denied:
+            return self._refusal(context, _spoilt(context.session, command, denied).bare())
         except CommandError as error:
             return self._refusal(context, error.bare())
         except Exception:
@@ -343,8 +342,12 @@ class Dispatcher:
     ) -> Reply:
         """Run a request, count it and tell the attendants."""
         before = self._seconds()
+        was_run = True
         try:
             return run(context, command, request)
+        except NotPermitted:
+            was_run = False  # it is nobody's business what it would have been
+            raise
         except CommandError:
             raise
         except Exception:
@@ -353,8 +356,9 @@ class Dispatcher:
             return self._failed(request)  # of this one alone: what is run beside it goes on
         finally:
             self._tally(context.session, command, request, self._seconds() - before)
-            for attendant in self.attendants.members:
-                attendant.saw(context.session, command, request, nested=nested)
+            if was_run:
+                for attendant in self.attendants.members:
+                    attendant.saw(context.session, command, request, nested=nested)
 
     def _refusal(self, context: Context, error: CommandError) -> Reply:
         """The reply that an error is."""
@@ -399,6 +403,15 @@ class Dispatcher:
             "errors": sum(self.errors.values()),
             "internal_errors": self.failures,
         }
+
+
+def _spoilt(session: Session, command: Command, error: CommandError) -> CommandError:
+    """The error for a request that is neither run nor queued; a transaction does not survive it."""
+    session.refused()
+    if command.name != "exec" or isinstance(error, Discarded):
+        return error
+    code = "" if error.code == "ERR" else f"{error.code} "
+    return Discarded(f"Transaction discarded because of: {code}{error}")
 
 
 def _without_reply(pending: Pending) -> Pending:

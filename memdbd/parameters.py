@@ -238,6 +238,9 @@ _FIXED: tuple[tuple[str, str], ...] = (
 # What is set of them is added to what they are.
 _ADDED_TO = frozenset({"client-output-buffer-limit"})
 
+# What it was cannot be told of what is shown, so it is changed when all else has been.
+_LAST = frozenset({"requirepass"})
+
 # Two names of one parameter: one follows the other.
 _ALIASES = {
     "hash-max-ziplist-entries": "hash-max-listpack-entries",
@@ -307,7 +310,7 @@ class Parameters:
 
     def _apply(self, values: Mapping[str, str]) -> None:
         done: dict[str, str] = {}
-        for name, value in values.items():
+        for name, value in sorted(values.items(), key=lambda item: item[0] in _LAST):
             before = self[name]
             try:
                 self._act(name, value)

@@ -24,17 +24,18 @@ from typing import NamedTuple
 
 SALT_BYTES = 16
 COST = 14  # log2 of the rounds
-_LEAST_COST, _MOST_COST = 10, 17  # what an imported hash may have: 1 to 128 MiB
+MOST_WORK = 4  # hashes that it may take to try a password of one user: everybody has to wait for it
 _BLOCK, _PARALLEL, _LENGTH = 8, 1, 32
 
-_SCRYPT = re.compile(r"\$scrypt\$ln=([0-9]{2}),r=8,p=1\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43})")
+_SCRYPT = re.compile(
+    r"\$scrypt\$ln=([0-9]{2}),r=8,p=1\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43})"
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class _Scrypt(NamedTuple):
     """A hash, taken apart."""
 
-    cost: int
     salt: bytes
     digest: bytes
 
@@ -50,11 +51,11 @@ class Verdict(NamedTuple):
 def make(password: bytes, salt: bytes) -> str:
     """The hash of a password. ``salt``: SALT_BYTES random bytes, or those of another password of
     the same user."""
-    return _text(salt, _digest(password, COST, salt))
+    return _text(salt, _digest(password, salt))
 
 
 def is_hash(text: str) -> bool:
-    """Whether it is a hash of either kind, with a cost that we would pay."""
+    """Whether it is a hash of either kind."""
     return _SHA256.fullmatch(text) is not None or _parse(text) is not None
 
 
@@ -65,16 +66,16 @@ def salt_of(hashes: Sequence[str]) -> bytes | None:
 
 def work(hashes: Sequence[str]) -> int:
     """How many hashes are made at most to try one password."""
-    return _salts(hashes) + any(map(_is_outdated, hashes))
+    return _salts(hashes) + any(_parse(text) is None for text in hashes)
 
 
 def _salts(hashes: Sequence[str]) -> int:
-    return len({(found.cost, found.salt) for found in map(_parse, hashes) if found})
+    return len({found.salt for found in map(_parse, hashes) if found})
 
 
 def hashes_of(password: bytes, hashes: Sequence[str]) -> set[str]:
     """Those of ``hashes`` that the password has."""
-    digests: dict[tuple[int, bytes], bytes] = {}
+    digests: dict[bytes, bytes] = {}
     sha256 = hashlib.sha256(password).hexdigest()
     found = set()
     for text in hashes:
@@ -83,10 +84,10 @@ def hashes_of(password: bytes, hashes: Sequence[str]) -> set[str]:
             if hmac.compare_digest(text.encode(), sha256.encode()):
                 found.add(text)
             continue
-        place = parsed.cost, parsed.salt
-        if place not in digests:
-            digests[place] = _digest(password, *place)
-        if hmac.compare_digest(digests[place], parsed.digest):
+        salt = parsed.salt
+        if salt not in digests:
+            digests[salt] = _digest(password, salt)
+        if hmac.compare_digest(digests[salt], parsed.digest):
             found.add(text)
     return found
 
@@ -100,26 +101,22 @@ def verify(password: bytes, hashes: Sequence[str], fresh_salt: bytes, at_least: 
     found = hashes_of(password, hashes)
     made = _salts(hashes)
     better = None
-    outdated = next((text for text in found if _is_outdated(text)), None)
+    outdated = next((text for text in found if _parse(text) is None), None)
     if outdated is not None:
         better = make(password, salt_of(hashes) or fresh_salt)
         made += 1
     for _ in range(made, at_least):
-        _digest(password, COST, fresh_salt)
+        _digest(password, fresh_salt)
     return Verdict(outdated or next(iter(found), None), better)
-
-
-def _is_outdated(text: str) -> bool:
-    parsed = _parse(text)
-    return parsed is None or parsed.cost < COST
 
 
 def _parse(text: str) -> _Scrypt | None:
     match = _SCRYPT.fullmatch(text)
-    if match is None or not _LEAST_COST <= int(match[1]) <= _MOST_COST:
+    # Of one cost only: a user whose hash took another time to try could be told by that.
+    if match is None or int(match[1]) != COST:
         return None
     try:
-        return _Scrypt(int(match[1]), _decoded(match[2]), _decoded(match[3]))
+        return _Scrypt(_decoded(match[2]), _decoded(match[3]))
     except binascii.Error:  # a length that no bytes have
         return None
 
@@ -128,8 +125,8 @@ def _text(salt: bytes, digest: bytes) -> str:
     return f"$scrypt$ln={COST},r=8,p=1${_encoded(salt)}${_encoded(digest)}"
 
 
-def _digest(password: bytes, cost: int, salt: bytes) -> bytes:
-    rounds = 1 << cost
+def _digest(password: bytes, salt: bytes) -> bytes:
+    rounds = 1 << COST
     return hashlib.scrypt(
         password,
         salt=salt,

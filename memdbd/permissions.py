@@ -27,12 +27,16 @@ from memdbd.glob import matcher
 Check = Callable[[Sequence[bytes]], None]
 
 
-class Denied(CommandError):
+class NotPermitted(CommandError):
+    """A request that its user may not make."""
+
+    code = "NOPERM"
+
+
+class Denied(NotPermitted):
     """A request that its user may not make. ``reason`` and ``object`` are as ACL LOG has them: a
     command by its full name, or the first key or channel that it may not have, which is the
     ``place``-th of them."""
-
-    code = "NOPERM"
 
     def __init__(self, reason: str, object: bytes, message: str, dry: str, place: int = 0) -> None:
         super().__init__(f"this user has no permissions to {message}")
@@ -41,13 +45,11 @@ class Denied(CommandError):
         self.place = place
         self.dry = f"This user has no permissions to {dry}"  # what ACL DRYRUN says
 
-    def within_transaction(self) -> CommandError:
+    def within_transaction(self) -> NotPermitted:
         """The same, of a request that was allowed when it was queued."""
-        return CommandError(
+        return NotPermitted(
             "ACLs rules changed between the moment the transaction was accumulated and the EXEC "
-            "call. This command is no longer allowed for the following reason: "
-            + _WHY[self.reason],
-            code=self.code,
+            "call. This command is no longer allowed for the following reason: " + _WHY[self.reason]
         )
 
 
@@ -120,7 +122,7 @@ class Selector(NamedTuple):
             keys = command.keys_of(argv)
             accesses = command.access_of(argv, keys)
             for place, (key, access) in enumerate(zip(keys, accesses, strict=True)):
-                if not self._may_have(key, access):
+                if not self.may_have(key, access):
                     return _denied_key(key, place)
         if self.channels is not None and command.find_channels is not None:
             for place, channel in enumerate(command.find_channels(argv)):
@@ -137,9 +139,12 @@ class Selector(NamedTuple):
             access in key.access and key.text == b"*" for key in self.keys
         )
 
-    def _may_have(self, key: bytes, access: Access) -> bool:
+    def may_have(self, key: bytes, access: Access) -> bool:
+        """Whether there is this right to a key; NONE: any right."""
+        if self.keys is None:
+            return True
         bits = access.value
-        return any(each.bits & bits == bits and each.matches(key) for each in self.keys or ())
+        return any(each.bits & bits == bits and each.matches(key) for each in self.keys)
 
     def may_hear(self, channel: bytes, *, is_pattern: bool) -> bool:
         """Whether a channel, or all that match a pattern, may be listened to and published on.
@@ -204,6 +209,10 @@ class Permissions(dict[Command, Check | None]):
     def may_run(self, name: str) -> bool:
         """Whether the command of this full name may be run, on some keys at least."""
         return any(name in each.commands for each in self.selectors)
+
+    def may_have(self, key: bytes) -> bool:
+        """Whether there is any right to a key."""
+        return any(each.may_have(key, Access.NONE) for each in self.selectors)
 
     def may_have_every_key(self, command: Command, argv: Sequence[bytes], access: Access) -> bool:
         """Whether the request may be made by a selector that allows whatever key there is: SORT

@@ -28,13 +28,14 @@ from memdbd.daemon import Daemon
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import ConfigError
-from memdbd.gate import Gate, Prepared
+from memdbd.gate import Gate
 from memdbd.hashing import InThread
 from memdbd.limits import Limits
 from memdbd.listeners import Listeners
 from memdbd.services import Sweeper
 from memdbd.storage import Storage
 from memdbd.tls import Credentials
+from memdbd.useradmin import Prepared, UserAdmin
 
 TLS = ("tls_cert", "tls_key", "tls_ca", "tls_clients", "tls_user")
 
@@ -56,6 +57,7 @@ class Reloader(Service):
         self,
         settings: Config,
         gate: Gate,
+        useradmin: UserAdmin,
         listeners: Listeners,
         credentials: Credentials | None,
         in_thread: InThread,
@@ -65,6 +67,7 @@ class Reloader(Service):
         self.began: Callable[[], object] = lambda: None
         self.ended: Callable[[str], object] = lambda outcome: None
         self._gate = gate
+        self._useradmin = useradmin
         self._listeners = listeners
         self._credentials = credentials
         self._in_thread = in_thread
@@ -93,10 +96,10 @@ class Reloader(Service):
     async def _reload(self) -> str:
         source = self.source
         wanted = self.settings if source is None else source.load()
-        password = self._gate.password
+        password = self._useradmin.password
         if source is not None and not source.kept.intersection(SECRET):
             if wanted.password:
-                hashed = partial(_hashed, wanted.password, password, self._gate.hashed)
+                hashed = partial(_hashed, wanted.password, password, self._useradmin.hashed)
                 password = await self._in_thread(hashed)
             else:
                 password = None
@@ -119,23 +122,23 @@ class Reloader(Service):
         settings = replace(before, **now)
 
         use = None if self._credentials is None else self._credentials.prepare(settings)
-        is_new = password != self._gate.password
+        is_new = password != self._useradmin.password
         users = None
-        if is_new or self._gate.file is not None:
-            users = self._gate.prepare(password)
+        if is_new or self._useradmin.file is not None:
+            users = self._useradmin.prepare(password)
         self._check_open(settings, users)
 
         told = [*now, *(["password"] if is_new else [])]
         self.settings = settings
         if users is not None:
-            if self._gate.users.unsaved and self._gate.file is not None:
+            if self._gate.users.unsaved and self._useradmin.file is not None:
                 self._log.warn(
                     "the users are those of {path} again; what was changed since it was read, and "
                     "not saved with ACL SAVE, is gone",
-                    path=self._gate.file.path,
+                    path=self._useradmin.file.path,
                 )
             users.take()
-        if self._gate.file is not None and users is not None:
+        if self._useradmin.file is not None and users is not None:
             told.append(f"users ({users.count})")
         if use is not None and self._credentials is not None:
             use()

@@ -21,7 +21,7 @@ from memdbd.commands.access import Access
 from memdbd.commands.categories import CATEGORIES, categories
 from memdbd.commands.spec import Command, Container
 from memdbd.errors import CommandError, shown
-from memdbd.passwords import is_hash
+from memdbd.passwords import MOST_WORK, is_hash, work
 from memdbd.permissions import Pattern, Selector
 
 _ACCESS = {"R": Access.READ, "W": Access.WRITE}
@@ -295,6 +295,11 @@ class Draft:
         if rule[:1] == b"#":
             self.nopass = False
             if text not in self.hashes:
+                if work((*self.hashes, text)) > MOST_WORK:
+                    raise RuleError(
+                        "A user has hashes with four salts at most; those of one user have the "
+                        "same where they are made by ACL SETUSER, or by `memdb passwd --file`"
+                    )
                 self.hashes += (text,)
         elif text in self.hashes:
             self.hashes = tuple(each for each in self.hashes if each != text)

@@ -168,9 +168,10 @@ class Trackers:
 
     def _tell(self, session: Session, tracking: Tracking, keys: list[bytes] | None) -> None:
         """Tell a client, or who is told in its place, of keys that are not what they were; None: of
-        all there are."""
+        all there are. Of keys to which they have no right, they hear nothing."""
+        keys = _known(session, keys)
         if not tracking.redirect:
-            if session.resp != 2:
+            if session.resp != 2 and keys != []:
                 session.push(Push(b"invalidate", keys))
             return
         client = self._clients.get(tracking.redirect)
@@ -178,7 +179,11 @@ class Trackers:
             tracking.broken = True
             if session.resp != 2:
                 session.push(Push(b"tracking-redir-broken", tracking.redirect))
-        elif client.session.resp != 2:
+            return
+        keys = _known(client.session, keys)
+        if keys == []:
+            return
+        if client.session.resp != 2:
             client.session.push(Push(b"invalidate", keys))
         elif client.session.is_subscriber:
             client.session.push(Push(b"message", CHANNEL, keys))
@@ -204,6 +209,13 @@ def _caches(tracking: Tracking) -> bool:
             return not tracking.caching
         case _:
             return False
+
+
+def _known(session: Session, keys: list[bytes] | None) -> list[bytes] | None:
+    """Those of the keys to which a client has any right."""
+    if keys is None or session.permissions is None:
+        return keys
+    return [key for key in keys if session.permissions.may_have(key)]
 
 
 def _is_own(tracking: Tracking, session: Session, author: Session | None) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from twisted.logger import Logger
 
+from memdbd.commands.secrets import REDACTED
 from memdbd.config import Config
 from memdbd.dispatch import Dispatcher
 from memdbd.durability import Durability
@@ -25,6 +26,7 @@ from memdbd.notifications import Notifier, canonical, parse
 from memdbd.parameters import Parameters
 from memdbd.slowlog import Watch
 from memdbd.storage import Storage
+from memdbd.useradmin import UserAdmin
 
 # Files that the daemon itself has open or may open: journal and snapshot, listeners, its threads'.
 FILES = 64
@@ -40,6 +42,7 @@ def connect(
     engine: LocalEngine,
     factory: MemDBFactory,
     gate: Gate,
+    useradmin: UserAdmin,
     notifier: Notifier,
     storage: Storage,
     watch: Watch,
@@ -47,9 +50,10 @@ def connect(
     """Have each part follow its parameters; ``settings`` is what they are now."""
     interval = int(settings.snapshot_interval)
     parameters.tell(
-        aclfile=gate.file.path if gate.file is not None else "",
+        aclfile=useradmin.file.path if useradmin.file is not None else "",
         dbfilename=settings.storage_file,
         dir=settings.data_dir,
+        requirepass=REDACTED.decode() if useradmin.password is not None else "",
         enable_debug_command="local" if settings.enable_debug_command else "no",
         maxmemory=settings.max_memory,
         maxmemory_policy=settings.eviction,
@@ -75,7 +79,7 @@ def connect(
     parameters.on("maxmemory", lambda size: _bound(engine, max_memory=int(size)))
     parameters.on("maxmemory-policy", partial(_evict_by, engine))
     parameters.on("notify-keyspace-events", partial(_notify, notifier))
-    parameters.on("requirepass", gate.require)
+    parameters.on("requirepass", useradmin.require)
     parameters.on("acllog-max-len", lambda length: gate.denials.resize(int(length)))
     parameters.on("appendfsync", lambda policy: storage.follow(cast(Durability, policy)))
     parameters.on("auto-aof-rewrite-min-size", lambda size: _save_after(storage, int(size)))

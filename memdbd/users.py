@@ -12,7 +12,9 @@ May import: errors, passwords, permissions, rules.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from memdbd import passwords
 from memdbd.errors import CommandError, ConfigError
@@ -26,7 +28,9 @@ EVERYTHING = (b"~*", b"&*", b"+@all")
 class User:
     """A user as it is now. ``permissions`` is None for one who may do everything."""
 
-    __slots__ = ("_draft", "name", "permissions", "work")
+    __slots__ = ("_draft", "name", "permissions", "version", "work")
+
+    _versions = itertools.count()
 
     def __init__(self, name: bytes, draft: Draft, names: Names) -> None:
         self.name = name
@@ -38,6 +42,7 @@ class User:
     def follow(self, draft: Draft, names: Names) -> None:
         """Be what these rules say."""
         self._draft = draft
+        self.version = next(self._versions)
         self.work = passwords.work(draft.hashes)
         selectors = [each.made() for each in self.selectors]
         all_may = any(
@@ -86,9 +91,18 @@ class User:
         return " ".join(words)
 
 
-# Called with a user whose rules have changed, and with one that is gone.
-Changed = Callable[[User], object]
+class Changed(Protocol):
+    """Called with a user whose rules have changed, and whether it was enabled before."""
+
+    def __call__(self, user: User, *, was_enabled: bool) -> object: ...
+
+
+# Called with a user that is gone.
 Gone = Callable[[User], object]
+
+
+def _nobody(user: User, *, was_enabled: bool = True) -> None:
+    """Where it is nobody's business."""
 
 
 class Users:
@@ -96,8 +110,8 @@ class Users:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self.changed: Changed = lambda user: None
-        self.gone: Gone = lambda user: None
+        self.changed: Changed = _nobody
+        self.gone: Gone = _nobody
         self._users: dict[bytes, User] = {}
         self.unsaved = False  # they are not what the file says
         self.set(DEFAULT, (b"on", b"nopass", *EVERYTHING))
@@ -112,6 +126,12 @@ class Users:
 
     def get(self, name: bytes) -> User | None:
         return self._users.get(name)
+
+    def version_of(self, name: bytes) -> int | None:
+        """A number that no user has had before, nor this one before its last change; None where
+        there is none of this name."""
+        user = self._users.get(name)
+        return None if user is None else user.version
 
     @property
     def default(self) -> User:
@@ -134,8 +154,12 @@ class Users:
         if user is None:
             self._users[name] = User(name, draft, self.names)
         else:
-            user.follow(draft, self.names)
-            self.changed(user)
+            self._change(user, draft)
+
+    def _change(self, user: User, draft: Draft) -> None:
+        was_enabled = user.enabled
+        user.follow(draft, self.names)
+        self.changed(user, was_enabled=was_enabled)
 
     def delete(self, names: Iterable[bytes]) -> int:
         """Delete users; gives how many there were. Raises CommandError for the default one."""
@@ -165,8 +189,7 @@ class Users:
             if user is None:
                 self._users[name] = User(name, draft, self.names)
             else:
-                user.follow(draft, self.names)
-                self.changed(user)
+                self._change(user, draft)
         for user in gone:
             self.gone(user)
 

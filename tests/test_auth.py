@@ -11,14 +11,22 @@ from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import Clock
 
 from memdbd import passwords
-from memdbd.auth import CertificateName, InTurn, IUser, Password, Realm, UsersChecker, checkers
+from memdbd.auth import (
+    CertificateName,
+    InTurn,
+    IUser,
+    Password,
+    Realm,
+    UsersChecker,
+    checkers,
+    hashing_of,
+)
 from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.errors import ConfigError
-from memdbd.gate import hashing_of
 from memdbd.limits import Alarms
 from memdbd.passwords import Verdict
 from memdbd.persistence.fs import FileSystem
@@ -135,11 +143,37 @@ def test_an_old_hash_is_replaced_when_its_password_is_seen(door: Door) -> None:
     assert len(upgraded) == 1
 
 
-def test_a_password_is_not_kept_as_it_is_while_it_waits(door: Door) -> None:
+def test_a_password_is_no_key_of_the_queue(door: Door) -> None:
     door.checker._hashing._in_thread = lambda work: Deferred()
     for name in (b"ann", b"bob"):
         door.portal.login(Password(name, b"very secret", "here"), None, IUser)
     assert b"very secret" not in repr([*door.checker._hashing._jobs]).encode()
+
+
+def test_attempts_that_are_alike_all_come_in_though_the_first_replaces_the_hash() -> None:
+    door = Door()
+    held: list[Any] = []
+
+    def later(work: Any) -> Deferred[Any]:
+        held.append((work, Deferred()))
+        done: Deferred[Any] = held[-1][1]
+        return done
+
+    door.checker._hashing._in_thread = later
+    door.users.set(b"old", [b"on", b"#" + SHA256.encode()])
+    asked = [door.portal.login(Password(b"old", b"secret", "here"), None, IUser) for _ in range(3)]
+    work, done = held[0]
+    done.callback(work())
+    assert [outcome(each)[1].name for each in asked] == [b"old"] * 3
+    assert len(held) == 1
+
+
+def test_an_attempt_is_not_judged_by_one_from_before_a_change(door: Door) -> None:
+    door.checker._hashing._in_thread = lambda work: Deferred()
+    door.portal.login(Password(b"ann", b"new", "here"), None, IUser)
+    door.users.set(b"ann", [b"#" + passwords.make(b"new", SALT).encode()])
+    door.portal.login(Password(b"ann", b"new", "here"), None, IUser)
+    assert len(door.checker._hashing) == 1  # waits for a hash of its own
 
 
 def test_a_certificate_names_a_user_who_is_there_and_on(door: Door) -> None:
@@ -173,6 +207,30 @@ def test_whom_we_do_not_know_another_checker_may_know(door: Door) -> None:
     assert door.lets_in(b"carl", b"wrong") is None
 
 
+def test_a_file_of_twisted_s_does_as_another_checker(door: Door, tmp_path: Path) -> None:
+    path = tmp_path / "passwords"
+    path.write_text("carl:his\nann:also\n")
+    others, _ = checkers([f"file:{path}"], FileSystem())
+    in_turn(door, *others)
+    assert door.lets_in(b"carl", b"his") == b"default"
+    assert door.lets_in(b"ann", b"also") == b"ann"
+    assert door.lets_in(b"carl", b"also") is None
+
+
+class Text:
+    """A checker that gives the name as a text, as Twisted's for the users of the system does."""
+
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
+        return succeed(credentials.username.decode())
+
+
+def test_a_name_may_be_a_text(door: Door) -> None:
+    in_turn(door, Text())
+    assert door.lets_in(b"ann", b"whatever") == b"ann"
+    door.users.set(b"ann", [b"off"])
+    assert door.lets_in(b"ann", b"whatever") is None
+
+
 def test_a_checker_that_fails_lets_nobody_in_and_says_why(door: Door) -> None:
     in_turn(door, Broken())
     came = outcome(door.portal.login(Password(b"bob", b"x", "here"), None, IUser))
@@ -191,7 +249,7 @@ def test_other_credentials_of_twisted_do_too(door: Door) -> None:
 
 class TestTheSetting:
     def test_names_our_file_and_others(self, tmp_path: Path) -> None:
-        others, file = checkers(["users:/etc/users", "memory:ann:secret"], FileSystem())
+        others, file = checkers(["users:/etc/users", f"file:{tmp_path}/passwords"], FileSystem())
         assert file is not None
         assert file.path == "/etc/users"
         assert len(others) == 1
@@ -207,7 +265,8 @@ class TestTheSetting:
             (["users:a", "users:b"], "auth: 'users:b' is not one file of users"),
             (["nonsense:x"], "auth: there is no checker 'nonsense'; those are "),
             (["anonymous:x"], "auth: 'anonymous' does not look at passwords"),
-            (["memory:odd"], "auth: memory: "),
+            (["memory:ann:secret"], "auth: memory: passwords are no part of a command line"),
+            (["file:"], "auth: file: "),
         ],
     )
     def test_of_something_else_says_what_would_be_right(

@@ -65,7 +65,8 @@ class Queue:
         """Have all that waits done."""
         while self.thread.works:
             self.thread.works_once()
-            self.clock.advance(Hashing.LEAST_REST)
+            while self.clock.getDelayedCalls() and not self.thread.works:
+                self.clock.advance(Hashing.LEAST_REST)
 
 
 @pytest.fixture
@@ -144,11 +145,61 @@ def test_a_host_that_has_most_gives_way_when_the_queue_is_full(queue: Queue) -> 
 
 def test_a_host_does_not_wait_behind_all_of_another(queue: Queue) -> None:
     for number in range(4):
-        queue.asks(number, "guesser")
+        queue.asks(number, "guesser", result=None)
     for name in ("mine", "also mine"):
         queue.asks(name, "home")
     queue.works()
-    assert [key for key, _ in queue.got] == [0, "mine", 1, "also mine", 2, 3]
+    # Who came in once goes before those who did not.
+    assert [key for key, _ in queue.got] == [0, "mine", "also mine", 1, 2, 3]
+
+
+def test_networks_that_fail_take_turns(queue: Queue) -> None:
+    for network in ("one", "one", "other", "other"):
+        queue.asks(object(), network, result=None)
+    served = []
+    while queue.thread.works:
+        served.append(queue.hashing._running.network if queue.hashing._running else "")
+        queue.thread.works_once()
+        queue.clock.advance(Hashing.LEAST_REST)
+    assert served == ["one", "other", "one", "other"]
+
+
+def test_who_came_in_of_late_has_room_though_as_many_others_wait(queue: Queue) -> None:
+    queue.asks("in", "home")
+    queue.works()
+    queue.asks("running", "elsewhere")
+    for number in range(Hashing.MOST):
+        queue.asks(number, f"host {number}")
+    queue.asks("again", "home")
+    assert len([key for key, got in queue.got if got is CommandError]) == 1
+    queue.works()
+    assert ("again", True) in queue.got
+
+
+def test_who_failed_since_is_known_no_more(queue: Queue) -> None:
+    queue.asks("in", "home")
+    queue.works()
+    queue.asks("wrong", "home", result=None)
+    queue.works()
+    queue.asks("running", "elsewhere")
+    for number in range(Hashing.MOST):
+        queue.asks(number, f"host {number}")
+    queue.asks("again", "home")
+    assert ("again", CommandError) in queue.got
+
+
+def test_a_thread_that_cannot_be_had_is_asked_again(queue: Queue) -> None:
+    def no_thread(work: object) -> Deferred[Any]:
+        raise RuntimeError("can't start new thread")
+
+    queue.hashing._in_thread = no_thread
+    queue.asks("a")
+    assert queue.got == [("a", RuntimeError)]
+    queue.hashing._in_thread = queue.thread
+    queue.clock.advance(Hashing.LEAST_REST)
+    queue.asks("b")
+    queue.works()
+    assert queue.got[1:] == [("b", True)]
 
 
 def test_whoever_has_most_himself_is_refused(queue: Queue) -> None:

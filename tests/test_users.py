@@ -36,7 +36,9 @@ class Followed:
 
     def __init__(self, users: Users) -> None:
         self.heard: list[str] = []
-        users.changed = lambda user: self.heard.append(f"{user.name.decode()} has changed")
+        users.changed = lambda user, was_enabled: self.heard.append(
+            f"{user.name.decode()} has changed"
+        )
         users.gone = lambda user: self.heard.append(f"{user.name.decode()} is gone")
 
     def news(self) -> list[str]:
@@ -273,7 +275,7 @@ class TestFile:
             b"u", words(f"on #{HASH} ~a* %R~b (+get ~c) &news.* +@read -config|set +select|0")
         )
         text = users.text()
-        outcomes = set()
+        outcomes: set[object] = set()
         for end in range(len(text)):
             try:
                 outcomes.add(len(read(text[:end], "file", NAMES)))

@@ -47,7 +47,7 @@ def acl_setuser(ctx: Context, name: bytes, *rules: bytes) -> Reply:
             "a password cannot be hashed inside a transaction",
             "`memdb passwd` gives its hash, for the rule #<hash>",
         )
-    return ctx.server.gate.set_user(ctx.session, name, rules)
+    return ctx.server.useradmin.set_user(ctx.session, name, rules)
 
 
 @command(
@@ -89,7 +89,7 @@ def _described(draft: SelectorDraft) -> dict[str, Reply]:
     complexity="O(n), n being the clients",
 )
 def acl_deluser(ctx: Context, *names: bytes) -> int:
-    return ctx.server.gate.delete_users(ctx.session, names)
+    return ctx.server.useradmin.delete_users(ctx.session, names)
 
 
 @command(
@@ -217,7 +217,7 @@ def acl_genpass(ctx: Context, bits: int = USUAL_BITS) -> str:
             "ACL GENPASS argument must be the number of bits for the output password, a positive "
             f"number up to {MOST_BITS}"
         )
-    return ctx.server.gate.generated(bits)
+    return ctx.server.useradmin.generated(bits)
 
 
 def _count_or_reset(raw: bytes) -> int:
@@ -234,7 +234,8 @@ _RESET = INT64_MIN
     summary="Show what was refused of late for lack of permission, and log-ins that failed; or "
     "forget it",
     complexity="O(n), n being the entries shown",
-    differs=f"Of keys, channels and user names, at most {MAX_OBJECT} bytes are kept.",
+    differs=f"Of keys, channels and user names, at most {MAX_OBJECT} bytes are kept; the object of "
+    "a log-in is AUTH, however it was written.",
 )
 def acl_log(ctx: Context, count: int = USUAL_COUNT) -> list[Reply] | Status:
     denials = ctx.server.gate.denials
@@ -265,7 +266,7 @@ def _logged(denial: Denial, now: float) -> dict[str, Reply]:
     differs="Says itself why the file cannot be written.",
 )
 def acl_save(ctx: Context) -> Status:
-    return _done(ctx.server.gate.save)
+    return _done(ctx.server.useradmin.save)
 
 
 @command(
@@ -277,7 +278,7 @@ def acl_save(ctx: Context) -> Status:
     "connections.",
 )
 def acl_load(ctx: Context) -> Status:
-    return _done(lambda: ctx.server.gate.load(ctx.session))
+    return _done(lambda: ctx.server.useradmin.load(ctx.session))
 
 
 def _done(work: Callable[[], object]) -> Status:

@@ -159,10 +159,11 @@ class Line:
         if not self._wary:
             words = split_words(line)
         else:
-            words = split_words(line, limits.unauthenticated_arguments)
-            if words and max(map(len, words)) > limits.unauthenticated_argument:
+            most, longest = limits.unauthenticated_arguments, limits.unauthenticated_argument
+            words = split_words(line, most, longest)
+            if words and max(map(len, words)) > longest:
                 raise LimitMet("unauthenticated_argument", "unauthenticated bulk length")
-            if words and len(words) > limits.unauthenticated_arguments:
+            if words and len(words) > most:
                 raise LimitMet("unauthenticated_arguments", "unauthenticated multibulk length")
         if words is None:
             raise ProtocolError("Protocol error: unbalanced quotes in request")
@@ -181,9 +182,11 @@ _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
-def split_words(line: bytes, most: int = _ANY_NUMBER) -> list[bytes] | None:
+def split_words(
+    line: bytes, most: int = _ANY_NUMBER, longest: int = _ANY_NUMBER
+) -> list[bytes] | None:
     """The words of an inline command, quoted as for redis-cli; None where quotes do not match.
-    Those behind ``most`` may be missing.
+    Those behind ``most`` or behind one longer than ``longest`` may be missing.
 
     A quoted piece ends its word: a blank or the end must follow it. It may begin inside a word.
     """
@@ -199,6 +202,8 @@ def split_words(line: bytes, most: int = _ANY_NUMBER) -> list[bytes] | None:
             piece = _WORD.match(line, at)
             if piece is None:
                 return None
+            if piece.end() - at > longest + 2:  # with its quotes; escapes are not worth the time
+                return [*words, piece[0]]
             at = piece.end()
             if piece["double"] is not None:
                 word += _ESCAPE.sub(_unescaped, piece["double"])

@@ -2,8 +2,7 @@
 
 Strategy: orjson only does the strings. Bytes are text where all of them are UTF-8; otherwise all
 are base64, and a mark says so. So a long or large reply is looked through before any of it is
-written. What it is to be, and whether Large is raised before much is made, is the function that
-makes a text of bytes.
+written.
 
 May import: errors, replies, streams.
 """
@@ -11,8 +10,7 @@ May import: errors, replies, streams.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice
 from math import isfinite
 from typing import Any
@@ -65,8 +63,8 @@ def _base64(data: bytes) -> str:
     return b64encode(data).decode()
 
 
-# The same two, as those with which Large is raised.
-_SMALL: dict[Text, partial[str]] = {bytes.decode: partial(bytes.decode), _base64: partial(_base64)}
+# For ``most``, the bytes of a string from which Large is raised: for none.
+ANY = 1 << 62
 
 
 def error_text(error: Exception) -> bytes:
@@ -86,12 +84,11 @@ def marked(mark: str, reply: Reply, *, only_small: bool = False) -> bytes:
 
     ``only_small``: raises Large where it may be larger than is good to be made at once.
     """
-    text: Text = bytes.decode
+    most = BULK if only_small else ANY
     try:
-        return _json(reply, _SMALL[text] if only_small else text)
+        return _json(reply, bytes.decode, most)
     except UnicodeDecodeError:
-        text = _SMALL[_base64] if only_small else _base64
-        return b'%s, "%s": "base64"' % (_json(reply, text), mark.encode())
+        return b'%s, "%s": "base64"' % (_json(reply, _base64, most), mark.encode())
 
 
 def pieces(reply: Reply) -> Iterator[bytes]:
@@ -114,7 +111,7 @@ def _marked(reply: Reply) -> Iterator[bytes]:
 def _pieces(reply: Reply, text: Text) -> Iterator[bytes]:
     try:
         if not is_streamed(reply):
-            yield _json(reply, _SMALL[text])
+            yield _json(reply, text, BULK)
             return
     except Large:
         pass
@@ -160,7 +157,7 @@ def _pieces_of_items(reply: Reply, text: Text) -> Iterator[bytes]:
         yield between
         between = b", "
         try:
-            yield _json(kind(part), _SMALL[text])[1:-1]
+            yield _json(kind(part), text, BULK)[1:-1]
         except Large:
             yield from in_chunks(_one_by_one(part, kind, text))
     yield end
@@ -180,51 +177,54 @@ def _one_by_one(part: Sequence[Any], kind: Any, text: Text) -> Iterator[bytes]:
         yield end
 
 
-def _json_strings(items: Sequence[bytes], text: Text) -> bytes:
+def _json_strings(items: Sequence[bytes], text: Text, most: int) -> bytes:
     """Strings alone, as nearly all lists are: a tenth of the time. Raises TypeError for others.
 
     By the thousand, since each result of orjson holds 4 KiB until it is joined.
     """
-    if isinstance(text, partial):
-        if sum(map(len, items)) >= LARGE:
-            raise Large
-        text = text.func
+    if most is not ANY and sum(map(len, items)) >= LARGE:
+        raise Large
     return b", ".join(
         b", ".join(map(orjson.dumps, map(text, items[at : at + 1000])))
         for at in range(0, len(items), 1000)
     )
 
 
-def _json(reply: Reply, text: Text) -> bytes:
+def _json(reply: Reply, text: Text, most: int = ANY) -> bytes:
     match reply:
         case bytes():
-            if len(reply) >= BULK and isinstance(text, partial):
+            if len(reply) >= most:
                 raise Large
             return orjson.dumps(text(reply))
         case str():  # ours; half a character may be in it, of a file's name that is not UTF-8
             return orjson.dumps(reply.encode("utf-8", "backslashreplace").decode())
         case Page():  # the cursor is ours, and never base64
-            return b'{"cursor": "%s", "found": %s}' % (reply.cursor, _json(reply.found, text))
+            return b'{"cursor": "%s", "found": %s}' % (reply.cursor, _json(reply.found, text, most))
         case list() | tuple():
             try:
-                return b"[%s]" % _json_strings(reply, text)
+                return b"[%s]" % _json_strings(reply, text, most)
             except TypeError:
-                return b"[%s]" % _all_of((_json(item, text) for item in reply), text)
+                return b"[%s]" % _all_of((_json(item, text, most) for item in reply), most)
         case dict():
-            return b"{%s}" % _of_pairs(reply.items(), dict, text)
+            return b"{%s}" % _of_pairs(reply.items(), dict, text, most)
         case float():
             return orjson.dumps(reply) if isfinite(reply) else orjson.dumps(str(reply))
         case _:
-            return _rarely(reply, text)
+            return _rarely(reply, text, most)
 
 
-def _of_pairs(pairs: Iterable[tuple[Reply, Reply]], kind: Any, text: Text) -> bytes:
+def _of_pairs(pairs: Collection[tuple[Reply, Reply]], kind: Any, text: Text, most: int) -> bytes:
     pair = _PAIR[kind]
-    return _all_of((pair % (_json(one, text), _json(other, text)) for one, other in pairs), text)
+    if len(pairs) <= SOME:
+        return b", ".join(
+            [pair % (_json(one, text, most), _json(other, text, most)) for one, other in pairs]
+        )
+    made = (pair % (_json(one, text, most), _json(other, text, most)) for one, other in pairs)
+    return _all_of(made, most)
 
 
-def _all_of(items: Iterator[bytes], text: Text) -> bytes:
-    if not isinstance(text, partial):
+def _all_of(items: Iterator[bytes], most: int) -> bytes:
+    if most is ANY:
         return b", ".join(items)
     parts: list[bytes] = []
     size = 0
@@ -236,25 +236,25 @@ def _all_of(items: Iterator[bytes], text: Text) -> bytes:
     return b", ".join(parts)
 
 
-def _rarely(reply: Reply, text: Text) -> bytes:
+def _rarely(reply: Reply, text: Text, most: int) -> bytes:
     """The same for what is not most of all replies."""
     match reply:
         case Status() | Verbatim():
             return orjson.dumps(reply.text)
         case Pairs():
-            return b"[%s]" % _of_pairs(reply.items, reply.__class__, text)
+            return b"[%s]" % _of_pairs(reply.items, reply.__class__, text, most)
         case Record():
-            return _json(_flat(reply), text)
+            return _json(_flat(reply), text, most)
         case Members() | Push():
-            return _json(list(reply.items), text)
+            return _json(list(reply.items), text, most)
         case Several():
-            return _json(reply.replies, text)
+            return _json(reply.replies, text, most)
         case Double():
             return reply.digits.encode()
         case NullArray():
             return b"null"
         case Fields() | Found():
-            return _json(reply.result if isinstance(reply, Fields) else reply.value, text)
+            return _json(reply.result if isinstance(reply, Fields) else reply.value, text, most)
         case Exception():
             return b'{"error": %s}' % error_text(reply)
         case _:

@@ -175,7 +175,10 @@ class RespEncoder:
         return b"%%%d\r\n%b" % (len(reply), self._joined(reply.items()))
 
     def _joined(self, pairs: Any) -> bytes:
-        return self._all_of([one for pair in pairs for one in pair])
+        if len(pairs) > SOME:
+            return self._all_of([one for pair in pairs for one in pair])
+        encode = self.encode
+        return b"".join([encode(one) for pair in pairs for one in pair])
 
     # Piece by piece
 

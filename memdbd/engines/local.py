@@ -24,7 +24,7 @@ from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError
 from memdbd.eviction import BoundedKeyspace, Bounds, Eviction
 from memdbd.keyspace import Contents, Keyspace
-from memdbd.permissions import Denied
+from memdbd.permissions import STRANGER, Denied
 from memdbd.persistence.snapshot import Entry, entries
 from memdbd.pubsub import Registry
 from memdbd.replies import Reply
@@ -136,8 +136,16 @@ class LocalEngine:
                 self.waiting.serve()
 
     def _run(self, context: Context, command: Command, argv: Sequence[bytes]) -> Reply:
-        arguments = command.arguments(argv)
         permissions = context.session.permissions
+        try:
+            arguments = command.arguments(argv)
+        except CommandError:
+            # Whether it is any of its business comes before what is wrong with an argument; but
+            # for a stranger, not before whether there are enough of them.
+            if permissions is not STRANGER:
+                command.check(argv)
+            self.permit(context, command, argv)
+            raise
         if permissions is not None:
             check = permissions[command]
             if check is not None:

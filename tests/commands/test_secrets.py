@@ -72,8 +72,7 @@ def test_monitor_and_the_slow_log_show_no_password(line: str) -> None:
     seen.append(party.heard())
     party.house.passes(1)
     seen += [party.heard(), {"s": party.says("s", "SLOWLOG GET -1")}]
-    word = line.split(" ")[0].lower()
-    assert f'"{word}", "(redacted)"' in str(seen[-1]).lower() or "(redacted)" in str(seen[-1])
+    assert "(redacted)" in str(seen[-1])
     assert "secret" not in str(seen)
 
 

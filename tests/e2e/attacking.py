@@ -200,13 +200,20 @@ class Rows(list[Seen]):
 
 
 @contextlib.contextmanager
-def watching(daemon: Watched, what: str = "", rows: list[Seen] | None = None) -> Iterator[Seen]:
-    """See what a daemon spends on what is done within, and on what follows from it at once."""
+def watching(
+    daemon: Watched, what: str = "", rows: list[Seen] | None = None, *, hashes: bool = False
+) -> Iterator[Seen]:
+    """See what a daemon spends on what is done within, and on what follows from it at once;
+    ``hashes``: beside the 16 MiB of a password that is tried, one at a time, for whomever."""
     seen = Seen(what)
     daemon.settle()
-    daemon.pauses.take()
     before = daemon.resident()
     daemon.forget_peak()
+    if hashes:
+        with daemon.connect() as guesser:
+            guesser.asks(b"auth wrong")
+        before = daemon.peak()
+    daemon.pauses.take()
     yield seen
     daemon.settle()
     seen.clock, seen.hold, _, _ = daemon.pauses.take()

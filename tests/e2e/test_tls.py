@@ -213,6 +213,26 @@ class TestAClientRefuses:
             daemon.logs(f"refused: it does not accept this server's certificate.* {said}")
 
 
+@pytest.mark.parametrize(
+    ("name", "user", "is_in"),
+    [("default", "cn", True), ("somebody else", "cn", False), ("default", "none", False)],
+)
+def test_a_certificate_logs_its_owner_in_where_names_are_asked_for(
+    data: Path, keys: Keys, name: str, user: str, is_in: bool
+) -> None:
+    own = keys.client(name)
+    context = ssl.create_default_context(cafile=str(keys.ca_path))
+    context.load_cert_chain(own.certificate, own.key)
+    flags = [*keys.flags("required"), f"--tls-user={user}"]
+    with Daemon(data, *flags, listeners=2, env={"MEMDB_PASSWORD": "secret"}) as daemon:
+        with call(daemon, context) as caller:
+            said = caller.asks(b"ping")
+            assert said == PONG if is_in else b"NOAUTH" in said
+        # Who has logged in so far is one thing, and what the certificate said another.
+        with daemon.connect() as caller:
+            assert b"NOAUTH" in caller.asks(b"ping")
+
+
 def test_records_that_are_decrypted_in_one_turn_are_answered_in_slices(
     data: Path, keys: Keys
 ) -> None:
