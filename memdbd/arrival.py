@@ -173,12 +173,18 @@ class Arrival(Sender):
         if is_stranger == self._is_stranger or self._lost:
             return
         self._is_stranger = is_stranger
-        self._dialect.trust(not is_stranger)
+        self._dialect.be_wary(self._wary)
         self._socket.bufferSize = LITTLE if is_stranger else MUCH
         if is_stranger:
             self.factory.admission.is_stranger(self)
         else:
             self.factory.admission.leaves(self)
+
+    @property
+    def _wary(self) -> int:
+        """How wary the dialect is to be: OpenSSL keeps up to 70 KiB for one who keeps it waiting in
+        the middle of a record, which is half of what a stranger may cost."""
+        return self._is_stranger + (self._is_stranger and self.is_tls)
 
     @property
     def _pause_from(self) -> int:

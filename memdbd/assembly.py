@@ -209,6 +209,7 @@ def assemble(
         credentials=credentials,
         is_open=lambda: gate.is_open,
         allow_open=settings.allow_open,
+        backlog=settings.backlog,
     )
     listeners.heard = lambda port: daemon.parameters.tell(port=port)
     daemon.figures = Figures(
@@ -239,10 +240,10 @@ def assemble(
     )
     follow(
         reloader,
-        limits=limits,
         daemon=daemon,
         engine=engine,
         encoder=encoder,
+        factory=factory,
         storage=storage,
         sweeper=sweeper,
     )

@@ -69,7 +69,7 @@ class Config:
         "tcp:6379:interface=127.0.0.1; may be given several times",
     )
     backlog: int = _setting(
-        1024, parsing.number(1, 65535), "connections that may wait to be accepted, at host and port"
+        1024, parsing.number(1, 65535), "connections that may wait to be accepted, where the endpoint says nothing"
     )
     auth: tuple[str, ...] = _setting(
         (),

@@ -81,6 +81,7 @@ class MemDBFactory(ServerFactory):
         """A connection is gone; called by it."""
         self.connections.pop(connection, None)
         if not self.connections:
+            self.admission.watch_idle()  # nobody
             waiting, self._wait_for_none = self._wait_for_none, []
             for none_left in waiting:
                 none_left.callback(None)

@@ -37,7 +37,7 @@ class Limits:
     max_pattern: int = KIB
     unauthenticated_arguments: int = 10
     unauthenticated_argument: int = 16 * KIB
-    unauthenticated_buffer: int = 64 * KIB  # of a request that is not complete
+    unauthenticated_buffer: int = 64 * KIB  # of a request that is not complete; half with TLS
     unauthenticated_requests: int = 64  # after which a client that has not logged in is cut
 
     # What may wait for them.

@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from twisted.application.service import Service
@@ -65,7 +66,21 @@ def _with_mode(description: str) -> str:
     return f"{description}:mode=600"
 
 
-def endpoint(reactor: object, description: str, setting: str = "listen") -> IStreamServerEndpoint:
+def _with_backlog(description: str, backlog: int) -> str:
+    """The endpoint string with a backlog, if it is of a kind that has one and names none: Twisted's
+    is 50, and what is beyond it waits for a second."""
+    kind, parts = _split(description)
+    named = [_NAME.match(part) for part in parts]
+    # tcp:PORT:INTERFACE:BACKLOG and unix:PATH:MODE:BACKLOG are said without names.
+    is_said = "backlog" in [found[1] for found in named if found] or named.count(None) > 2
+    if is_said or kind not in ("tcp", "tcp4", "tcp6", "unix"):
+        return description
+    return f"{description}:backlog={backlog}"
+
+
+def endpoint(
+    reactor: object, description: str, setting: str = "listen", backlog: int = 1024
+) -> IStreamServerEndpoint:
     """The endpoint that a string describes. Raises ConfigError where it describes none."""
     if _split(description)[0] == "ssl":
         where = "and tcp: in place of ssl:" if setting == "tls_listen" else "in tls_listen"
@@ -75,6 +90,7 @@ def endpoint(reactor: object, description: str, setting: str = "listen") -> IStr
             '["tcp:65433:interface=127.0.0.1"], with tls_cert and tls_key'
         )
     complete = _with_mode(description) if _is_unix(description) else description
+    complete = _with_backlog(complete, backlog)
     try:
         found: IStreamServerEndpoint = serverFromString(reactor, complete)
     except LookupError as error:  # of a systemd socket that was not handed over
@@ -130,6 +146,7 @@ class Listeners(Service):
         credentials: Credentials | None = None,
         is_open: Callable[[], bool] = lambda: True,
         allow_open: bool = False,
+        backlog: int = 1024,
     ) -> None:
         self._reactor = reactor
         self._factory = factory
@@ -137,18 +154,15 @@ class Listeners(Service):
         self._is_open = is_open
         self.allow_open = allow_open
         only_resp = RespFactory(factory)
+        made = partial(endpoint, reactor, backlog=backlog)
         self._listeners = [
-            *(_Listener(text, endpoint(reactor, text), factory) for text in descriptions),
-            *(
-                _Listener(text, endpoint(reactor, text, "resp"), only_resp, " for RESP only")
-                for text in resp
-            ),
+            *(_Listener(text, made(text, "listen"), factory) for text in descriptions),
+            *(_Listener(text, made(text, "resp"), only_resp, " for RESP only") for text in resp),
         ]
         if tls and credentials is not None:
             behind_tls = TLSFactory(credentials, factory, reactor)
             self._listeners += [
-                _Listener(text, endpoint(reactor, text, "tls_listen"), behind_tls, " with TLS")
-                for text in tls
+                _Listener(text, made(text, "tls_listen"), behind_tls, " with TLS") for text in tls
             ]
         self._ports: list[tuple[IListeningPort, _Listener]] = []
         self._bound = False

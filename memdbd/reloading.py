@@ -6,8 +6,8 @@ daemon runs is named, and stays what it is. A setting of which the file says wha
 left alone: it may have been set with CONFIG SET since. Of a password nothing is kept but its hash,
 which is made in a thread, while all goes on.
 
-May import: config, daemon, dialects, engines, errors, gate, limits, listeners, passwords, services,
-storage, tls, Twisted.
+May import: commands.secrets, config, daemon, dialects, engines, errors, factory, gate, hashing,
+limits, listeners, passwords, services, storage, tls, tuning, useradmin, Twisted.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from memdbd import passwords
+from memdbd.commands.secrets import REDACTED
 from memdbd.config import SECRET, SETTINGS, Config, Source
 from memdbd.daemon import Daemon
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import ConfigError
+from memdbd.factory import MemDBFactory
 from memdbd.gate import Gate
 from memdbd.hashing import InThread
 from memdbd.limits import Limits
@@ -35,6 +37,7 @@ from memdbd.listeners import Listeners
 from memdbd.services import Sweeper
 from memdbd.storage import Storage
 from memdbd.tls import Credentials
+from memdbd.tuning import tell_limits
 from memdbd.useradmin import Prepared, UserAdmin
 
 TLS = ("tls_cert", "tls_key", "tls_ca", "tls_clients", "tls_user")
@@ -71,6 +74,8 @@ class Reloader(Service):
         self._listeners = listeners
         self._credentials = credentials
         self._in_thread = in_thread
+        # The hash of the password that is a setting. CONFIG SET may have given the users another.
+        self._password = useradmin.password
         self._follow: list[tuple[frozenset[str], Follow]] = []
         self._busy = self._again = False
         self.on(self._expose, "allow_open")
@@ -78,7 +83,8 @@ class Reloader(Service):
             self.on(lambda changed: None, *TLS)  # they are followed with their files
 
     def on(self, follow: Follow, *names: str) -> None:
-        """Have ``follow`` called when some of these settings have changed."""
+        """Have ``follow`` called when some of these settings have changed. Of a secret it is told
+        whether there is one."""
         self._follow.append((frozenset(names), follow))
 
     def reload(self) -> None:
@@ -96,7 +102,7 @@ class Reloader(Service):
     async def _reload(self) -> str:
         source = self.source
         wanted = self.settings if source is None else source.load()
-        password = self._useradmin.password
+        password = self._password
         if source is not None and not source.kept.intersection(SECRET):
             if wanted.password:
                 hashed = partial(_hashed, wanted.password, password, self._useradmin.hashed)
@@ -107,9 +113,9 @@ class Reloader(Service):
             return "not reloaded, since it stops"
         return self._apply(wanted.without_secrets(), password)
 
-    def _apply(self, wanted: Config, password: str | None) -> str:
-        """Check all, then follow all; gives what there is to be told. Raises ConfigError, and has
-        changed nothing then."""
+    def _apply(self, wanted: Config, said: str | None) -> str:
+        """Check all, then follow all; gives what there is to be told. ``said`` is the hash of the
+        password that is a setting now. Raises ConfigError, and has changed nothing then."""
         before = self.settings
         changed = {
             name: getattr(wanted, name)
@@ -122,14 +128,17 @@ class Reloader(Service):
         settings = replace(before, **now)
 
         use = None if self._credentials is None else self._credentials.prepare(settings)
-        is_new = password != self._useradmin.password
+        is_new = said != self._password
+        password = said if is_new else self._useradmin.password
         users = None
         if is_new or self._useradmin.file is not None:
             users = self._useradmin.prepare(password)
         self._check_open(settings, users)
 
-        told = [*now, *(["password"] if is_new else [])]
-        self.settings = settings
+        self.settings, self._password = settings, said
+        if is_new:
+            now["password"] = said is not None  # whether there is one, and not which
+        told = [*now]
         if users is not None:
             if self._gate.users.unsaved and self._useradmin.file is not None:
                 self._log.warn(
@@ -197,10 +206,10 @@ def _hashed(password: str, known: str | None, make: Callable[[str], str]) -> str
 def follow(
     reloader: Reloader,
     *,
-    limits: Limits,
     daemon: Daemon,
     engine: LocalEngine,
     encoder: TextEncoder,
+    factory: MemDBFactory,
     storage: Storage,
     sweeper: Sweeper,
 ) -> None:
@@ -209,7 +218,8 @@ def follow(
 
     def limit(changed: Mapping[str, Any]) -> None:
         for name, value in changed.items():
-            setattr(limits, name, value)
+            setattr(factory.limits, name, value)
+        tell_limits(parameters, factory)
 
     def bound(changed: Mapping[str, Any]) -> None:
         # The others as they are, which CONFIG SET may have changed.
@@ -229,6 +239,9 @@ def follow(
     def debug(enabled: bool) -> None:
         parameters.tell(enable_debug_command="local" if enabled else "no")
 
+    def password(is_there: bool) -> None:
+        parameters.tell(requirepass=REDACTED.decode() if is_there else "")
+
     reloader.on(limit, *(field.name for field in fields(Limits)))
     reloader.on(bound, "max_keys", "max_memory", "eviction")
     alone: dict[str, Callable[[Any], object]] = {
@@ -239,6 +252,7 @@ def follow(
         "default_ttl": default_ttl,
         "cache_capacity": encoder.cache,
         "enable_debug_command": debug,
+        "password": password,
     }
     for name, action in alone.items():
         reloader.on(partial(_alone, name, action), name)

@@ -98,7 +98,8 @@ class Systemd:
 
         self._group = _cgroups() / f"memdbd-test-{os.getpid()}"
         self._group.mkdir()
-        join = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+        # Nothing of it outlives us.
+        join = 'echo $$ >"$0/cgroup.procs" && exec setpriv --pdeathsig KILL -- "$@"'
         apart = ["--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net"]
         arguments = [str(scratch), sys.base_prefix, sysconfig.get_paths()["purelib"]]
         self._process = subprocess.Popen(
@@ -184,12 +185,9 @@ def _check() -> None:
     """Skip the test where it cannot be run."""
     if os.geteuid():
         pytest.skip("only root can make the namespaces")
-    for name, package in {
-        "unshare": "util-linux",
-        "nsenter": "util-linux",
-        "ip": "iproute2",
-    }.items():
-        tool(name, package)
+    for name in ("unshare", "nsenter", "setpriv"):
+        tool(name, "util-linux")
+    tool("ip", "iproute2")
     if not Path("/lib/systemd/systemd").exists():
         tool("systemd")
 

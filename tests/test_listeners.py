@@ -122,6 +122,26 @@ class TestListening:
         assert reactor.unixServers == []
         assert listeners.info() == {"listening_on": ["127.0.0.1:65432"]}
 
+    @pytest.mark.parametrize(
+        ("description", "backlog"),
+        [
+            ("tcp:65432", 9),
+            ("tcp:65432:127.0.0.1", 9),
+            ("tcp:65432:127.0.0.1:7", 7),
+            ("tcp:backlog=7:port=65432", 7),
+            (r"tcp6:65432:interface=\:\:1", 9),
+            ("haproxy:tcp:65432", 9),
+            ("unix:/run/s", 9),
+            ("unix:/run/s:mode=660:backlog=7", 7),
+        ],
+    )
+    def test_with_the_backlog_that_is_set_unless_it_names_one(
+        self, house: House, description: str, backlog: int
+    ) -> None:
+        reactor = Reactor()
+        started(reactor, house, description, backlog=9)
+        assert [each[2] for each in reactor.tcpServers + reactor.unixServers] == [backlog]
+
     def test_on_ipv6(self, house: House) -> None:
         listeners = started(Reactor(), house, r"tcp:65432:interface=\:\:1")
         assert listeners.info() == {"listening_on": ["[::1]:65432"]}

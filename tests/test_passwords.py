@@ -62,7 +62,7 @@ GOOD = "$scrypt$ln=14,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$" + "A" * 43
 
 
 class TestIsHash:
-    @pytest.mark.parametrize("text", [SHA256, GOOD, GOOD.replace("14", "10"), "0" * 64])
+    @pytest.mark.parametrize("text", [SHA256, GOOD, "0" * 64])
     def test_knows_those_that_there_are(self, text: str) -> None:
         assert passwords.is_hash(text)
 
@@ -74,8 +74,8 @@ class TestIsHash:
             GOOD + "\n", GOOD[:-1], GOOD + "A", GOOD.replace("r=8", "r=9"),
             GOOD.replace("p=1", "p=2"),
             GOOD.replace("$scrypt", "$scrypt$scrypt"), GOOD.replace("14", "014"),
-            # It would cost nothing to guess, or too much to look.
-            GOOD.replace("14", "9"), GOOD.replace("14", "18"), GOOD.replace("14", "99"),
+            # To try it would take another time than others do.
+            GOOD.replace("14", "13"), GOOD.replace("14", "15"), GOOD.replace("14", "99"),
             GOOD.replace("14", "1٤"),
             # Base64 of no number of bytes, or with what it does not have
             GOOD.replace("ODw$", "ODwxxx$"), GOOD.replace("AAEC", "AA-C"),

@@ -11,7 +11,7 @@ from harness import House, Peer, Wire, pieces
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from parties import shown
+from parties import request, shown
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.logger import capturedLogs
 
@@ -95,11 +95,110 @@ class TestAPeerThatDoesNotRead:
         peer.asks(*[ECHO] * 10)
         assert other.asks(b"ping\n") == b'{"result": "PONG"}\n'
 
+    @pytest.mark.parametrize("pause", [300, 20_000])
+    def test_is_full_at_as_many_bytes_as_is_said(self, house: House, pause: int) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(b"ping\n")
+        house.factory.limits.pause_output = pause
+        peer.asks(b"echo " + b"x" * (pause - 100) + b"\n")
+        assert peer.wire.producerState == "producing"
+        assert house.factory.alarms.counts == {}
+        peer.asks(b"echo " + b"x" * 200 + b"\n")
+        assert peer.wire.producerState == "paused"
+        assert house.factory.alarms.counts == {"pause_output": 1}
+
     def test_costs_the_daemon_no_turns(self, house: House) -> None:
         peer = house.connect()
         peer.reads = False
         peer.asks(ECHO * 50)
         assert house.clock.getDelayedCalls() == []
+
+
+MIB = 1 << 20
+
+
+class TestALargeReply:
+    @pytest.fixture
+    def house(self) -> House:
+        house = House(output_limit=20 * MIB)
+        house.engine.databases[0].set(b"large", b"x" * (10 * MIB))
+        return house
+
+    REQUESTS = pytest.mark.parametrize(
+        ("requests", "size"),
+        [
+            (request(b"GET", b"large"), 10 * MIB),
+            (request(b"MGET", *[b"large"] * 50), 500 * MIB),
+            (request(b"MULTI") + request(b"GET", b"large") * 50 + request(b"EXEC"), 500 * MIB),
+            (b"get large\n", 10 * MIB),
+            (b"mget" + b" large" * 20 + b"\n", 200 * MIB),
+        ],
+        ids=["get", "mget", "exec", "get in text", "mget in text"],
+    )
+
+    @REQUESTS
+    def test_is_made_as_it_is_taken(self, house: House, requests: bytes, size: int) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(requests)
+        taken = 0
+        while taken < size:
+            assert held(peer) < 2 * PIECE
+            assert len(peer.wire.untaken) > 0
+            taken += len(peer.wire.untaken)
+            peer.wire.take(MIB)
+            peer.wire.taken.clear()
+            house.settle()
+        assert taken < size + 4000
+        peer.reads = True
+        assert b"PONG" in peer.asks(b"ping\r\n")
+
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_up_to_the_limit_waits_for_ever(self, house: House, count: int) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(request(b"MGET", *[b"large"] * count))
+        house.passes(10 * LINGER)
+        assert not peer.closed
+        assert house.clock.getDelayedCalls() == []
+
+    def test_over_it_does_not(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(request(b"MGET", *[b"large"] * 3))
+        house.passes(LINGER - 0.1)
+        assert not peer.closed
+        peer.wire.take(MIB)  # but does for one who reads, however slowly
+        house.passes(LINGER - 0.1)
+        assert not peer.closed
+        with capturedLogs() as events:
+            house.passes(0.1)
+        assert peer.wire.closed is ConnectionAborted
+        assert [event["sentence"] for event in events] == [
+            f"client 1 at 127.0.0.1:50000 is cut: it does not read, {30 * MIB} bytes wait for it "
+            f"(output_limit is {20 * MIB})"
+        ]
+        assert house.factory.alarms.counts["output_limit"] == 1
+        assert house.clock.getDelayedCalls() == []
+
+    def test_is_forgotten_with_its_peer(self, house: House) -> None:
+        peer = house.connect()
+        peer.reads = False
+        peer.asks(request(b"MGET", *[b"large"] * 3))
+        peer.vanishes()
+        house.settle()
+        assert house.clock.getDelayedCalls() == []
+
+    def test_comes_in_front_of_what_is_delivered_meanwhile(self, house: House) -> None:
+        peer = house.connect()
+        peer.asks(b"subscribe ch\n")
+        peer.reads = False
+        peer.asks(b"get large\n")
+        house.connect().asks(b"publish ch hello\n")
+        peer.reads = True
+        kinds = [b'"message"' in line for line in peer.hears().splitlines()]
+        assert kinds == [False, True]
 
 
 class TestAPeerThatHasSaidAll:
@@ -184,6 +283,57 @@ class TestASlowSubscriber:
         assert int(found[1]) <= self.BOUND + len(LONG) + 100
         assert house.factory.stats()["subscribers_cut"] == 1
         assert publisher.asks(b"list_channels\n") == b'{"result": []}\n'
+
+    def test_over_the_soft_bound_is_cut_after_some_time(self, house: House, slow: Peer) -> None:
+        limits = house.factory.limits
+        limits.subscriber_soft, limits.subscriber_seconds = 60_000, 7
+        publisher = house.connect()
+        self.publish(publisher, 4)
+        assert slow.protocol.unsent > 60_000
+        house.passes(6.9)
+        assert not slow.closed
+        with capturedLogs() as events:
+            house.passes(0.1)
+        assert slow.wire.closed is ConnectionAborted
+        assert "(subscriber_soft is 60000)" in events[0]["sentence"]
+        assert house.factory.alarms.counts["subscriber_soft"] == 1
+        assert house.clock.getDelayedCalls() == []
+
+    def test_below_it_again_in_time_is_not(self, house: House, slow: Peer) -> None:
+        limits = house.factory.limits
+        limits.subscriber_soft, limits.subscriber_seconds = 60_000, 7
+        publisher = house.connect()
+        self.publish(publisher, 4)
+        house.passes(6.9)
+        slow.reads = True
+        house.settle()
+        slow.reads = False
+        self.publish(publisher, 2)
+        house.passes(100)
+        assert not slow.closed
+        assert house.clock.getDelayedCalls() == []
+
+    def test_that_reads_and_is_over_it_all_the_time_is_cut(self, house: House, slow: Peer) -> None:
+        limits = house.factory.limits
+        limits.subscriber_buffer, limits.subscriber_soft, limits.subscriber_seconds = MIB, 60_000, 7
+        publisher = house.connect()
+        self.publish(publisher, 16)
+        with capturedLogs():
+            for _ in range(8):
+                house.passes(1)
+                slow.wire.take(len(slow.wire.untaken))
+                self.publish(publisher, 6)
+        assert slow.closed
+        assert house.factory.alarms.counts["subscriber_soft"] == 1
+
+    @pytest.mark.parametrize("name", ["subscriber_buffer", "subscriber_soft"])
+    def test_of_0_is_no_bound(self, house: House, slow: Peer, name: str) -> None:
+        limits = house.factory.limits
+        limits.subscriber_buffer, limits.subscriber_soft = MIB, MIB
+        setattr(limits, name, 0)
+        self.publish(house.connect(), 15)
+        house.passes(30)
+        assert not slow.closed
 
     def test_that_is_cut_is_not_noticed_by_the_others(self, house: House, slow: Peer) -> None:
         before, after = house.connect(), house.connect()

@@ -72,6 +72,15 @@ class TestLoggingIn:
         assert draft(f"#{text}").hashes == (text,)
         assert draft(f"#{text} !{text}").hashes == ()
 
+    def test_hashes_have_few_salts_so_that_a_try_takes_no_longer(self) -> None:
+        salts = ["AAECAwQFBgcICQoLDA0O" + end for end in ("Aw", "Bw", "Cw", "Dw", "Ew")]
+        hashes = [f"#$scrypt$ln=14,r=8,p=1${salt}${'A' * 43}" for salt in salts]
+        alike = hashes[0][:-1] + "E"
+        assert len(draft(" ".join([*hashes[:4], alike])).hashes) == 5
+        assert len(draft(" ".join([*hashes[:3], f"#{HASH}", f"#{OTHER}"])).hashes) == 5
+        for one_more in hashes[4], f"#{HASH}":
+            assert "four salts at most" in refusal(*map(str.encode, [*hashes[:4], one_more]))
+
     @pytest.mark.parametrize("rule", [b"#", b"#x", b"!x", b"#" + HASH.upper().encode(), b"#\xff"])
     def test_what_is_no_hash_is_refused_and_not_repeated(self, rule: bytes) -> None:
         assert refusal(rule).startswith("'(redacted)': The password hash must be exactly 64")

@@ -1,7 +1,8 @@
 """The daemon's words to systemd, and the units that systemd reads.
 
 In rising order of cost: the notifier on a real datagram socket, the service on a Clock, the units
-under systemd's own checker, and a daemon started by systemd's own socket activation.
+under systemd's own checker, and a daemon started by systemd's own socket activation. What a real
+systemd makes of the units is in ``e2e/test_sandbox.py``.
 """
 
 from __future__ import annotations
@@ -242,12 +243,21 @@ def test_without_a_service_manager_no_timer_runs() -> None:
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    for unit in UNITS.iterdir():
-        # Only the directory of the program is another here: systemd wants the program to exist.
-        text = unit.read_text().replace("/opt/memdbd/bin/twistd", str(TWISTD))
-        (tmp_path / unit.name).write_text(text)
+    for file in UNITS.rglob("*.*"):
+        if file.is_file():
+            # Only the directory of the program is another: systemd wants the program to exist.
+            text = file.read_text().replace("/opt/memdbd/bin/twistd", str(TWISTD))
+            place = tmp_path / file.relative_to(UNITS)
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(text)
+    units = sorted(path for path in tmp_path.iterdir() if path.is_file())
+    assert [unit.name for unit in units] == [
+        "memdbd-tls.socket",
+        "memdbd.service",
+        "memdbd.socket",
+    ]
     verified = subprocess.run(
-        [tool("systemd-analyze", "systemd"), "verify", *sorted(tmp_path.iterdir())],
+        [tool("systemd-analyze", "systemd"), "verify", *units],
         capture_output=True,
         text=True,
         check=False,
@@ -267,11 +277,23 @@ def test_the_service_is_exposed_by_at_most_one_and_a_half_points_of_ten() -> Non
     assert review.returncode == 0, review.stdout + review.stderr
 
 
-def test_the_service_listens_on_the_socket_by_its_name() -> None:
-    name = re.search(r"^FileDescriptorName=(.+)$", (UNITS / "memdbd.socket").read_text(), re.M)
+@pytest.mark.parametrize(
+    ("socket_unit", "unit", "setting"),
+    [
+        ("memdbd.socket", "memdbd.service", " --listen="),
+        ("memdbd-tls.socket", "memdbd.service.d/tls.conf", "Environment=MEMDB_TLS_LISTEN="),
+    ],
+)
+def test_the_service_listens_on_the_socket_by_its_name(
+    socket_unit: str, unit: str, setting: str
+) -> None:
+    name = re.search(r"^FileDescriptorName=(.+)$", (UNITS / socket_unit).read_text(), re.M)
     assert name is not None
-    service = (UNITS / "memdbd.service").read_text()
-    assert f" --listen=systemd:domain=INET:name={name[1]}\n" in service
+    assert f"{setting}systemd:domain=INET:name={name[1]}\n" in (UNITS / unit).read_text()
+
+
+def test_a_reload_is_the_signal_that_the_daemon_takes_for_one() -> None:
+    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in (UNITS / "memdbd.service").read_text()
 
 
 @pytest.mark.slow

@@ -34,15 +34,15 @@ class LimitMet(ProtocolError):
 
 
 class Array:
-    """The exact reader of one array, which may come in any number of pieces; ``wary`` for a
-    stranger's.
+    """The exact reader of one array, which may come in any number of pieces.
 
+    ``wary`` for a stranger's: 1, or 2 if of the bytes it may have only half are for us; else 0.
     ``feed(data, at)`` gives where it ends in ``data``, or None if it does not yet.
     """
 
     __slots__ = ("_at", "_buffer", "_count", "_length", "_limits", "_read_before", "_wary", "words")
 
-    def __init__(self, limits: Limits, *, wary: bool) -> None:
+    def __init__(self, limits: Limits, wary: int) -> None:
         self.words: list[bytes] = []
         self._limits = limits
         self._wary = wary
@@ -70,7 +70,7 @@ class Array:
 
     def _check(self, size: int) -> None:
         """Raise ProtocolError where a request may not have so many bytes."""
-        if self._wary and size > self._limits.unauthenticated_buffer:
+        if size * self._wary > self._limits.unauthenticated_buffer:
             raise LimitMet("unauthenticated_buffer", "unauthenticated request is too long")
         if size > self._limits.max_request:
             raise LimitMet("max_request", "request is too long")
@@ -139,7 +139,7 @@ class Line:
 
     __slots__ = ("_begun", "_limits", "_wary", "words")
 
-    def __init__(self, limits: Limits, *, wary: bool) -> None:
+    def __init__(self, limits: Limits, wary: int) -> None:
         self.words: list[bytes] = []
         self._begun = bytearray()
         self._limits = limits
@@ -149,7 +149,7 @@ class Line:
         limits = self._limits
         end = data.find(b"\n", at)
         self._begun += data[at : end if end >= 0 else None]
-        if self._wary and len(self._begun) > limits.unauthenticated_buffer:
+        if len(self._begun) * self._wary > limits.unauthenticated_buffer:
             raise LimitMet("unauthenticated_buffer", "unauthenticated request is too long")
         if len(self._begun) > limits.max_line:
             raise LimitMet("max_line", "too big inline request")

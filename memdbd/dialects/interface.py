@@ -40,9 +40,10 @@ class Dialect(Protocol):
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes; a ProtocolError is the last."""
 
-    def trust(self, trusted: bool) -> None:
-        """From now on, the peer is a client that has logged in, or a stranger, who may send less.
-        It is one that may send much until something else is said."""
+    def be_wary(self, wary: int) -> None:
+        """From now on, the peer is a stranger, who may send less: ``wary`` is 1, or 2 if something
+        else needs half of what it may have; or it is a client that has logged in: 0, as it is until
+        something else is said."""
 
     def encode(self, reply: Reply) -> bytes | Stream:
         """The bytes of a reply, or how they are made piece by piece."""
@@ -80,9 +81,9 @@ class TextDialect:
     def met(self) -> str:
         return self._parser.met
 
-    def trust(self, trusted: bool) -> None:
-        self._parser.trusted = trusted
-        self.feed = self._parser.feed if trusted else self._parser.feed_warily
+    def be_wary(self, wary: int) -> None:
+        self._parser.wary = wary
+        self.feed = self._parser.feed_warily if wary else self._parser.feed
 
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
@@ -111,9 +112,9 @@ class RespDialect:
     def met(self) -> str:
         return self._parser.met
 
-    def trust(self, trusted: bool) -> None:
-        self._parser.trusted = trusted
-        self.feed = self._parser.feed if trusted else self._parser.feed_warily
+    def be_wary(self, wary: int) -> None:
+        self._parser.wary = wary
+        self.feed = self._parser.feed_warily if wary else self._parser.feed
 
     def encode(self, reply: Reply) -> bytes | Stream:
         kind = reply.__class__

@@ -42,11 +42,12 @@ _SENTINEL, _SENTINEL_SEEN = b"+!\r\n", b"!"
 class RespParser:
     """Makes requests of the bytes of one connection.
 
-    ``met`` is the limit that one has met, if one has. ``trusted`` is whether ``feed_warily``, once
-    it has been called, may go on as ``feed``.
+    ``met`` is the limit that one has met, if one has. ``wary`` is 0 where ``feed_warily``, once it
+    has been called, may go on as ``feed``; else 1, or 2 if only half of the bytes that a stranger
+    may have are for us.
     """
 
-    __slots__ = ("_limits", "_reader", "_seen", "_unfinished", "met", "trusted")
+    __slots__ = ("_limits", "_reader", "_seen", "_unfinished", "met", "wary")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -54,7 +55,7 @@ class RespParser:
         self._unfinished: Array | Line | None = None
         self._seen = 0  # requests of a stranger
         self.met = ""
-        self.trusted = True
+        self.wary = 0
 
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes.
@@ -77,7 +78,7 @@ class RespParser:
     def feed_warily(self, data: bytes) -> Iterator[Request]:
         """The same for a stranger, who may send less, and not often."""
         limits, at = self._limits, 0
-        while not self.trusted:
+        while self.wary:
             requests: list[Request] = []
             try:
                 if self._unfinished is None and at < len(data):
@@ -97,7 +98,7 @@ class RespParser:
     def _begin(self, first: int) -> None:
         """Begin to read a request exactly."""
         kind = Array if first == _STAR else Line
-        self._unfinished = kind(self._limits, wary=not self.trusted)
+        self._unfinished = kind(self._limits, self.wary)
 
     def _noted(self, fault: ProtocolError) -> ProtocolError:
         if isinstance(fault, LimitMet):

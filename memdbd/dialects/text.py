@@ -84,11 +84,12 @@ class LineRules:
 class TextParser:
     """Makes requests of the bytes of one connection.
 
-    ``met`` is the limit that one has met, if one has. ``trusted`` is whether ``feed_warily``, once
-    it has been called, may go on as ``feed``.
+    ``met`` is the limit that one has met, if one has. ``wary`` is 0 where ``feed_warily``, once it
+    has been called, may go on as ``feed``; else 1, or 2 if only half of the bytes that a stranger
+    may have are for us.
     """
 
-    __slots__ = ("_limits", "_rules", "_seen", "_tail", "met", "refusals", "trusted")
+    __slots__ = ("_limits", "_rules", "_seen", "_tail", "met", "refusals", "wary")
 
     def __init__(self, rules: LineRules, limits: Limits = _USUAL) -> None:
         self._rules = rules
@@ -96,7 +97,7 @@ class TextParser:
         self._tail = bytearray()
         self._seen = 0  # lines of a stranger
         self.met = ""
-        self.trusted = True
+        self.wary = 0
         # What is to be sent to a telnet client that wants to talk of options: its interrupt
         # (Ctrl-C) asks for one, and it shows nothing more before it has an answer.
         self.refusals = bytearray()
@@ -134,11 +135,11 @@ class TextParser:
 
     def _one_by_one(self, data: bytes) -> Iterator[Request]:
         limits, at = self._limits, 0
-        while not self.trusted:
+        while self.wary:
             end = data.find(b"\n", at)
             self._tail += data[at : end if end >= 0 else None]
-            if len(self._tail) > limits.unauthenticated_buffer:
-                most = limits.unauthenticated_buffer
+            if len(self._tail) * self.wary > limits.unauthenticated_buffer:
+                most = limits.unauthenticated_buffer // self.wary
                 yield self._fault("unauthenticated_buffer", f"a line has at most {most} bytes")
                 return
             if end < 0:

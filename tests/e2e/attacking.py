@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +39,12 @@ HOLD = 50.0  # milliseconds that nobody who has not logged in may hold the loop
 EACH = 128 * KIB  # bytes of memory that he may cost
 
 PASSWORD = "correct-horse-battery-staple"
+# Has malloc give back at once what one hash took. Otherwise it keeps it, in pieces, and the next one
+# takes as much again: not memory of the connections, but as much as that of all of them.
+GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(MIB)}
+
 _TICKED = Path(__file__).with_name("ticked.py")
+_CUT = (ConnectionError, ssl.SSLError)
 _GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 
 
@@ -53,16 +59,26 @@ class Watched(Daemon):
     second listener speaks TLS."""
 
     def __init__(
-        self, directory: Path, *flags: str, open: bool = False, keys: Keys | None = None
+        self,
+        directory: Path,
+        *flags: str,
+        open: bool = False,
+        keys: Keys | None = None,
+        env: Mapping[str, str] | None = None,
+        files: int = 0,
     ) -> None:
+        """``files``: how many it may have open."""
         tls = () if keys is None else keys.flags()
+        few = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh") if files else ()
+        self._keys = keys
+        self._theirs: list[socket.socket] = []
         directory.mkdir(parents=True, exist_ok=True)
         super().__init__(
             directory / "data",
             *tls,
             *flags,
-            command=(sys.executable, str(_TICKED), "--nodaemon", "--pidfile=", "memdb"),
-            env={} if open else {"MEMDB_PASSWORD": PASSWORD},
+            command=(*few, sys.executable, str(_TICKED), "--nodaemon", "--pidfile=", "memdb"),
+            env=({} if open else {"MEMDB_PASSWORD": PASSWORD}) | dict(env or {}),
             listeners=1 + bool(tls),
         )
         self.pauses = Pauses(str(directory / SOCKET))
@@ -74,6 +90,37 @@ class Watched(Daemon):
     def tls_port(self) -> int:
         return int(self.where[1].rpartition(":")[2])
 
+    # Connections, which are closed with it
+
+    def strangers(
+        self, count: int, *, small: bool = False, host: str = "", tls: bool = False
+    ) -> list[socket.socket]:
+        """So many connections; ``small``: with little room for what they do not read; ``host``:
+        from there; ``tls``: to the listener with TLS."""
+        found = []
+        for _ in range(count):
+            sock = socket.socket()
+            self._theirs.append(sock)
+            if small:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+            if host:
+                sock.bind((host, 0))
+            sock.settimeout(PATIENCE)
+            sock.connect(("127.0.0.1", self.tls_port if tls else self.port))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            found.append(sock)
+        return found
+
+    def behind_tls(self, them: Sequence[socket.socket]) -> list[socket.socket]:
+        """The same connections, with the handshake done."""
+        assert self._keys is not None
+        context = ssl.create_default_context(cafile=str(self._keys.ca_path))
+        found = []
+        for sock in them:
+            found.append(context.wrap_socket(sock, server_hostname="localhost"))
+            self._theirs.append(found[-1])
+        return found
+
     # What it tells of itself
 
     def tells(self, line: bytes) -> Any:
@@ -84,10 +131,7 @@ class Watched(Daemon):
 
     def fired(self, name: str) -> int:
         """How often a limit was met."""
-        try:
-            found: int = self.tells(b"info limits")["limits"][name]
-        except AssertionError:
-            return sum(name in line for line in self.log)  # TODO
+        found: int = self.tells(b"info limits")["limits"][f"limit_{name}"]
         return found
 
     def clients(self) -> int:
@@ -124,6 +168,18 @@ class Watched(Daemon):
                 found[theirs] = queues.partition(":")[2] + state
         return found
 
+    def publish(self, size: int) -> int:
+        """Have something published, and written, of so many bytes; gives these."""
+        value = b"x" * size
+        assert self.observer.asks(b'["publish", "news", "%b"]' % value).startswith(b'{"result"')
+        assert self.observer.asks(b'["set", "%b", "x"]' % value[:16000]).startswith(b'{"result"')
+        return size
+
+    def owes(self, size: int) -> bool:
+        """Whether somebody is owed so much."""
+        waiting = [client["omem"] for client in self.tells(b"client list")]
+        return max(waiting) > size
+
     # Its memory
 
     def forget_peak(self) -> None:
@@ -149,6 +205,7 @@ class Watched(Daemon):
             self.signal(signal.SIGCONT)
 
     def end(self) -> None:
+        close(self._theirs)
         for each in ("observer", "pauses"):
             if (it := getattr(self, each, None)) is not None:
                 it.close() if isinstance(it, Caller) else it._socket.close()
@@ -200,19 +257,12 @@ class Rows(list[Seen]):
 
 
 @contextlib.contextmanager
-def watching(
-    daemon: Watched, what: str = "", rows: list[Seen] | None = None, *, hashes: bool = False
-) -> Iterator[Seen]:
-    """See what a daemon spends on what is done within, and on what follows from it at once;
-    ``hashes``: beside the 16 MiB of a password that is tried, one at a time, for whomever."""
+def watching(daemon: Watched, what: str = "", rows: list[Seen] | None = None) -> Iterator[Seen]:
+    """See what a daemon spends on what is done within, and on what follows from it at once."""
     seen = Seen(what)
     daemon.settle()
     before = daemon.resident()
     daemon.forget_peak()
-    if hashes:
-        with daemon.connect() as guesser:
-            guesser.asks(b"auth wrong")
-        before = daemon.peak()
     daemon.pauses.take()
     yield seen
     daemon.settle()
@@ -225,22 +275,6 @@ def watching(
 # Sockets
 
 
-def sockets(port: int, count: int, *, small: bool = False, host: str = "") -> list[socket.socket]:
-    """So many connections; ``small``: that take little when they do not read; from ``host``."""
-    found = []
-    for _ in range(count):
-        sock = socket.socket()
-        if small:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
-        if host:
-            sock.bind((host, 0))
-        sock.settimeout(PATIENCE)
-        sock.connect(("127.0.0.1", port))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        found.append(sock)
-    return found
-
-
 def close(them: Iterable[socket.socket]) -> None:
     for each in them:
         each.close()
@@ -251,7 +285,7 @@ def send(sock: socket.socket, data: bytes, size: int = 0) -> bool:
     try:
         for at in range(0, len(data), size or len(data) or 1):
             sock.sendall(data[at : at + size] if size else data)
-    except ConnectionError:
+    except _CUT:
         return False
     return True
 
@@ -260,7 +294,7 @@ def send_what_it_takes(sock: socket.socket, data: bytes) -> int:
     """Send as much of it as is taken at once; gives how much that was."""
     sock.setblocking(False)
     sent = 0
-    with contextlib.suppress(BlockingIOError, ssl.SSLWantWriteError, ConnectionError):
+    with contextlib.suppress(BlockingIOError, *_CUT):
         while sent < len(data):
             sent += sock.send(data[sent:])
     return sent
@@ -270,7 +304,7 @@ def rest(sock: socket.socket) -> bytes:
     """All that comes until the end, which may be a reset."""
     sock.settimeout(PATIENCE)
     found = bytearray()
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(*_CUT):
         while data := sock.recv(MIB):
             found += data
     return bytes(found)
@@ -311,6 +345,46 @@ def ends(
     return found
 
 
+_SILENT = """
+import itertools, selectors, socket, sys
+port, count, many = map(int, sys.argv[1:])
+ready = selectors.DefaultSelector()
+numbers = itertools.count()
+
+def come():
+    number = next(numbers)
+    sock = socket.socket()
+    if many:
+        sock.bind((f"127.{1 + number // 62500 % 250}.{number // 250 % 250}.{number % 250 + 1}", 0))
+    try:
+        sock.connect(("127.0.0.1", port))
+    except OSError:
+        sys.exit()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+    ready.register(sock, selectors.EVENT_READ)
+
+for _ in range(count):
+    come()
+while True:
+    for key, _ in ready.select():
+        ready.unregister(key.fileobj)
+        key.fileobj.close()
+        come()
+"""
+
+
+@contextlib.contextmanager
+def silence(port: int, count: int, *, many: bool) -> Iterator[None]:
+    """A process with so many connections that say nothing, each of which comes back as soon as it
+    is cut; ``many``: each from another address."""
+    arguments = [str(port), str(count), str(int(many))]
+    with subprocess.Popen([sys.executable, "-c", _SILENT, *arguments]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
 # TLS
 
 
@@ -322,9 +396,3 @@ def hello(keys: Keys) -> bytes:
     with contextlib.suppress(ssl.SSLWantReadError):
         half.do_handshake()
     return outgoing.read()
-
-
-def with_tls(them: Sequence[socket.socket], keys: Keys) -> list[socket.socket]:
-    """The same connections, with the handshake done."""
-    context = ssl.create_default_context(cafile=str(keys.ca_path))
-    return [context.wrap_socket(each, server_hostname="localhost") for each in them]

@@ -20,11 +20,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hiredis
 import pytest
 from e2e.attacking import (
     EACH,
+    GIVEN_BACK,
     HOLD,
     KIB,
     MIB,
@@ -40,9 +42,7 @@ from e2e.attacking import (
     rest,
     send,
     send_what_it_takes,
-    sockets,
     watching,
-    with_tls,
 )
 from harness import PATIENCE, Caller
 from pki import Keys
@@ -58,11 +58,11 @@ Make = Callable[..., Watched]
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
     """Makes daemons, by their flags."""
+    numbers = itertools.count()
     with contextlib.ExitStack() as stack:
 
-        def made(*flags: str, open: bool = False, keys: Keys | None = None) -> Watched:
-            name = f"house-{len(stack._exit_callbacks)}"
-            return stack.enter_context(Watched(tmp_path / name, *flags, open=open, keys=keys))
+        def made(*flags: str, **more: Any) -> Watched:
+            return stack.enter_context(Watched(tmp_path / f"{next(numbers)}", *flags, **more))
 
         yield made
 
@@ -130,7 +130,7 @@ class TestHugeLengthsAndEndlessLines:
         rows = Rows()
         for name, data in STRANGE.items():
             with watching(daemon, name, rows):
-                (sock,) = sockets(daemon.port, 1)
+                (sock,) = daemon.strangers(1)
                 with sock:
                     send(sock, data, PIECES[way])
                     assert is_refused(rest(sock)), name
@@ -146,7 +146,7 @@ class TestHugeLengthsAndEndlessLines:
         steps = [*range(KIB), *range(KIB, 63 * KIB, KIB), *range(63 * KIB, 66 * KIB)]
         steps += range(66 * KIB, 256 * KIB, KIB)
         with watching(daemon) as seen:
-            theirs = dict(zip(STRANGE, sockets(daemon.port, len(STRANGE)), strict=True))
+            theirs = dict(zip(STRANGE, daemon.strangers(len(STRANGE)), strict=True))
             for at, end in itertools.pairwise(steps):
                 for name, sock in tuple(theirs.items()):
                     if not send(sock, STRANGE[name][at:end]):
@@ -164,7 +164,7 @@ class TestHugeLengthsAndEndlessLines:
         daemon = make()
         rows = Rows()
         for name, data in STRANGE.items():
-            theirs = sockets(daemon.port, 250)
+            theirs = daemon.strangers(250)
             with watching(daemon, name, rows), daemon.stopped():
                 for sock in theirs:
                     send_what_it_takes(sock, data[: 128 * KIB])
@@ -210,7 +210,7 @@ class TestHugeLengthsOfAUser:
         daemon = make(open=True)
         rows = Rows()
         for name, (data, replies) in OF_USER.items():
-            (sock,) = sockets(daemon.port, 1)
+            (sock,) = daemon.strangers(1)
             with sock, watching(daemon, name, rows):
                 sending = threading.Thread(target=send, args=(sock, data, PIECES[way]))
                 sending.start()
@@ -225,7 +225,7 @@ class TestHugeLengthsOfAUser:
         request counts."""
         daemon = make("--max-value=1mb", "--max-request=4mb", open=True)
         words = b"*100\r\n" + b"$1000000\r\n%b\r\n" % bytes(1_000_000) * 10
-        (sock,) = sockets(daemon.port, 1)
+        (sock,) = daemon.strangers(1)
         with sock, watching(daemon, "10 words of 1 MB") as seen:
             send(sock, words)
             assert is_refused(rest(sock))
@@ -249,14 +249,18 @@ LOGIN = request(b"AUTH", b"default", b"wrong" + WORD[5:])
 NASTY = {
     "a silent one": b"",
     "63 KiB of a request": b"*2\r\n$4\r\nAUTH\r\n$%d\r\n" % len(WORD) + WORD,
-    "63 KiB of a request of 10 words": b"*10\r\n" + (b"$%d\r\n%b\r\n" % (len(WORD), WORD) * 10)[:HALF],
+    "63 KiB of a request of 10 words": b"*10\r\n"
+    + (b"$%d\r\n%b\r\n" % (len(WORD), WORD) * 10)[:HALF],
     "63 KiB of a count": b"*1\r\n$" + b"1" * HALF,
     "63 KiB of a line": b"x" * HALF,
     "63 KiB of a line of JSON": b'["' + b"x" * HALF,
     "10 words of 16 KiB less a byte": request(*[WORD] * 10),
     "errors that are not read": request(b"GET", b"x") * 64,
     "errors that are not read, of lines": b"get x\n" * 64,
-    "half a request behind errors": request(b"GET", b"x") * 60 + b"*2\r\n$16383\r\n" + WORD + b"$16383\r\n",
+    "half a request behind errors": request(b"GET", b"x") * 60
+    + b"*2\r\n$16383\r\n"
+    + WORD
+    + b"$16383\r\n",
     "log-ins, and 1 MiB behind each": LOGIN + request(b"GET", WORD) * 64,
     "telnet options": b"\xff\xfb\x01" * 21 * KIB,
     "errors with what it sent": request(b"HELLO", b"3", b"x" * 16 * KIB) * 64,
@@ -291,41 +295,423 @@ BEHIND_A_HANDSHAKE = {
 class TestAStrangerCosts:
     """128 KiB at most, whatever he does."""
 
-    COUNT = 250
-
     @pytest.mark.parametrize("name", NASTY)
     def test_no_more_than_that(self, make: Make, name: str) -> None:
-        daemon = make("--login-timeout=60")
-        with watching(daemon, hashes="log-ins" in name) as seen:
-            theirs = sockets(daemon.port, self.COUNT, small=True)
+        daemon, count = self._daemon(make, name)
+        with watching(daemon) as seen:
+            theirs = daemon.strangers(count, small=True)
             for sock in theirs:
                 send_what_it_takes(sock, NASTY[name])
         close(theirs)
-        self._look_at(name, seen)
+        self._look_at(name, seen, count)
 
     @pytest.mark.parametrize("name", HALF_HANDSHAKES)
     def test_no_more_before_a_handshake_is_done(self, make: Make, keys: Keys, name: str) -> None:
-        daemon = make("--login-timeout=60", keys=keys)
+        daemon, count = self._daemon(make, name, keys)
         data = HALF_HANDSHAKES[name](hello(keys))
         with watching(daemon) as seen:
-            theirs = sockets(daemon.tls_port, self.COUNT, small=True)
+            theirs = daemon.strangers(count, small=True, tls=True)
             with daemon.stopped():
                 for sock in theirs:
                     send_what_it_takes(sock, data)
         close(theirs)
-        self._look_at(f"TLS, {name}", seen)
+        self._look_at(f"TLS, {name}", seen, count)
 
     @pytest.mark.parametrize("name", BEHIND_A_HANDSHAKE)
     def test_no_more_behind_it(self, make: Make, keys: Keys, name: str) -> None:
-        daemon = make("--login-timeout=60", keys=keys)
-        with watching(daemon, hashes="log-ins" in name) as seen:
-            theirs = with_tls(sockets(daemon.tls_port, self.COUNT, small=True), keys)
+        daemon, count = self._daemon(make, name, keys)
+        with watching(daemon) as seen:
+            theirs = daemon.behind_tls(daemon.strangers(count, small=True, tls=True))
             for sock in theirs:
                 send_what_it_takes(sock, BEHIND_A_HANDSHAKE[name])
         close(theirs)
-        self._look_at(f"TLS, a handshake and {name}", seen)
+        self._look_at(f"TLS, a handshake and {name}", seen, count)
 
-    def _look_at(self, name: str, seen: Seen) -> None:
-        show(name, f"{seen.each(self.COUNT) / KIB:.0f} KiB each", seen)
-        assert seen.each(self.COUNT) <= EACH
+    def _daemon(self, make: Make, name: str, keys: Keys | None = None) -> tuple[Watched, int]:
+        """One, and how many are to connect to it."""
+        flags = ["--login-timeout=60"]
+        if "log-ins" not in name:
+            return make(*flags, keys=keys), 250
+        # A hash takes 16 MiB, one at a time: for so many that it is no more than a part.
+        flags.append("--max-unauthenticated=501")
+        return make(*flags, keys=keys, env=GIVEN_BACK), 500
+
+    def _look_at(self, name: str, seen: Seen, count: int) -> None:
+        show(name, f"{seen.each(count) / KIB:.0f} KiB each", seen)
+        assert seen.each(count) <= EACH
+        assert seen.hold <= HOLD
+
+
+# Sending, and never reading
+
+KEY, VALUE = b"k" * 1000, b"v" * 1000
+TOLD = b'{"result": "%b", "ttl_remaining": null}\n' % VALUE
+ASKING = {
+    "text": (b"get %b\n" % KEY, TOLD),
+    "text, short": (b"get k\n", TOLD),
+    "RESP": (request(b"GET", KEY), b"$1000\r\n%b\r\n" % VALUE),
+    "RESP, short": (request(b"GET", b"k"), b"$1000\r\n%b\r\n" % VALUE),
+}
+
+
+class TestWhoSendsAndNeverReads:
+    COUNT = 20
+
+    @pytest.mark.parametrize("dialect", ASKING)
+    def test_is_not_read_any_more_and_gets_it_all_when_it_does(
+        self, make: Make, dialect: str
+    ) -> None:
+        daemon = make(open=True)
+        for key in KEY, b"k":
+            daemon.observer.asks(b"set %b %b" % (key, VALUE))
+        ask, reply = ASKING[dialect]
+        asking = ask * (8 * MIB // len(ask))
+        theirs = daemon.strangers(self.COUNT, small=True)
+        sent = dict.fromkeys(theirs, 0)
+        with watching(daemon) as seen:
+            for sock in theirs:
+                more = -1
+                while more:  # until it takes no more
+                    more = send_what_it_takes(sock, asking[sent[sock] % len(ask) :])
+                    sent[sock] += more
+                    daemon.turns()
+        each = sum(sent.values()) / self.COUNT
+        show(
+            f"sends and never reads, {dialect}",
+            f"{seen.each(self.COUNT) / KIB:.0f} KiB each, of {each / KIB:.0f} KiB sent, most of "
+            "them in the system's buffers",
+            seen,
+        )
+        assert daemon.fired("pause_output") >= self.COUNT
+        assert seen.each(self.COUNT) <= MIB
+        assert seen.hold <= HOLD
+        assert daemon.clients() == self.COUNT + 1
+        # Nothing is lost, as far as is looked.
+        sock, size = next(iter(sent.items()))
+        replies = min(size // len(ask), 8 * KIB)
+        sock.settimeout(PATIENCE)
+        with sock.makefile("rb") as heard:
+            assert heard.read(replies * len(reply)) == reply * replies
+        close(theirs)
+
+    def test_is_cut_with_32_mib_of_messages(self, make: Make) -> None:
+        daemon = make(open=True)
+        published, seen = self._subscribe(daemon, b"subscribe news\n", MIB // 2)
+        show("a subscriber that never reads", f"cut with {published / MIB:.0f} MiB", seen)
+        assert 32 * MIB <= published <= 40 * MIB
+        assert seen.growth <= 40 * MIB
+        assert daemon.fired("subscriber_buffer") == 1
+
+    @pytest.mark.parametrize(
+        "listen",
+        [
+            b"subscribe news\n",
+            request(b"SUBSCRIBE", b"news"),
+            request(b"HELLO", b"3") + request(b"PSUBSCRIBE", b"*"),
+            request(b"MONITOR"),
+            request(b"HELLO", b"3") + request(b"CLIENT", b"TRACKING", b"ON", b"BCAST"),
+        ],
+    )
+    def test_is_cut_with_more_messages_than_a_setting_allows(
+        self, make: Make, listen: bytes
+    ) -> None:
+        daemon = make("--subscriber-buffer=1mb", open=True)
+        published, seen = self._subscribe(daemon, listen, 10 * KIB)
+        show(f"the same with 1 MiB, {listen[:14]!r}", f"cut with {published / MIB:.1f} MiB", seen)
+        assert published <= 8 * MIB  # the system has buffers too
+        assert seen.growth <= 4 * MIB
+        assert daemon.fired("subscriber_buffer") == 1
+
+    def test_is_cut_with_fewer_of_them_after_a_while(self, make: Make) -> None:
+        soft = ["--subscriber-soft=256kb", "--subscriber-seconds=1"]
+        daemon = make(*soft, open=True)
+        (sock,) = daemon.strangers(1, small=True)
+        with sock:
+            send(sock, b"subscribe news\n")
+            daemon.until(lambda: daemon.tells(b"list_subscribers news") == 1, "listens")
+            published = 0
+            while not daemon.owes(256 * KIB):
+                published += daemon.publish(10 * KIB)
+            seconds = ends({"subscriber": sock})["subscriber"]
+        show("a subscriber over subscriber_soft", f"cut after {seconds:.1f} s of 1 s")
+        assert seconds >= 0.9
+        assert daemon.fired("subscriber_soft") == 1
+
+    def _subscribe(self, daemon: Watched, listen: bytes, size: int) -> tuple[int, Seen]:
+        """Have somebody listen who never reads; gives the bytes that were published by the time
+        that he was cut."""
+        (sock,) = daemon.strangers(1, small=True)
+        with sock:
+            send(sock, listen)
+            daemon.turns()
+            published = 0
+            with watching(daemon) as seen:
+                while not is_gone(sock):
+                    published += daemon.publish(size)
+        return published, seen
+
+
+# Patterns that explode
+
+LONG = b"a" * 60_000
+STARS = b"*a" * 511 + b"*b"  # what took fnmatch 55 s, on this text
+PATTERNS = {
+    "many stars": STARS,
+    "a star and a long end": b"*" + b"a" * 1022 + b"b",
+    "a star and many sets": b"*" + b"[ab]" * 255 + b"c",
+    "a set of a thousand": b"*[" + bytes(range(98, 123)) * 40 + b"]b",
+    "questions and stars": b"*?" * 511 + b"b",
+}
+
+
+def uses(pattern: bytes) -> dict[str, list[bytes]]:
+    """Requests that match a pattern, by what they are."""
+    return {
+        "KEYS": [request(b"KEYS", pattern)],
+        "SCAN": [request(b"SCAN", b"0", b"MATCH", pattern, b"COUNT", b"10")],
+        "HSCAN": [request(b"HSCAN", b"hash", b"0", b"MATCH", pattern)],
+        "SSCAN": [request(b"SSCAN", b"set", b"0", b"MATCH", pattern)],
+        "ZSCAN": [request(b"ZSCAN", b"zset", b"0", b"MATCH", pattern)],
+        "PSUBSCRIBE": [request(b"PSUBSCRIBE", pattern), request(b"PUBLISH", LONG, b"x")],
+        "PUBSUB CHANNELS": [request(b"PUBSUB", b"CHANNELS", pattern)],
+        "CONFIG GET": [request(b"CONFIG", b"GET", pattern)],
+        "COMMAND LIST": [request(b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", pattern)],
+        "ACL, keys": [
+            request(b"ACL", b"SETUSER", b"u", b"on", b"nopass", b"+@all", b"~" + pattern),
+            request(b"ACL", b"DRYRUN", b"u", b"GET", LONG),
+        ],
+        "ACL, channels": [
+            request(b"ACL", b"SETUSER", b"v", b"on", b"nopass", b"+@all", b"&" + pattern),
+            request(b"ACL", b"DRYRUN", b"v", b"PUBLISH", LONG, b"x"),
+        ],
+        "ACL, both": [
+            request(b"ACL", b"SETUSER", b"w", b"on", b"nopass", b"+@all", b"%RW~" + pattern),
+            request(b"ACL", b"DRYRUN", b"w", b"SET", LONG, b"x"),
+        ],
+    }
+
+
+class TestPatternsThatExplode:
+    @pytest.mark.parametrize("name", PATTERNS)
+    def test_take_no_longer_than_pattern_times_text(self, make: Make, name: str) -> None:
+        daemon = make(open=True)
+        assert len(PATTERNS[name]) <= KIB
+        rows = Rows()
+        with self._filled(daemon) as sock:
+            for use, requests in uses(PATTERNS[name]).items():
+                with watching(daemon, use, rows):
+                    for each in requests:
+                        send(sock, each)
+                        daemon.turns()
+                    assert not [it for it in replies_of(sock) if isinstance(it, Exception)], use
+        show(f"patterns that explode: {name}", rows)
+        assert rows.longest.hold <= 10 * HOLD
+
+    def test_are_refused_from_1_kib_on(self, make: Make) -> None:
+        daemon = make(open=True)
+        with self._filled(daemon) as sock, watching(daemon) as seen:
+            for use, requests in uses(b"*a" * 513).items():
+                send(sock, requests[0])
+                daemon.turns()
+                assert "too long" in str(replies_of(sock)), use
+        show("patterns of over 1 KiB", seen)
+        assert seen.hold <= HOLD
+        assert daemon.fired("max_pattern") == len([use for use in uses(b"") if "ACL" not in use])
+
+    @contextlib.contextmanager
+    def _filled(self, daemon: Watched) -> Iterator[socket.socket]:
+        """A connection to a daemon that has something long of each kind."""
+        listener, sock = daemon.strangers(2)
+        with listener, sock:
+            send(listener, request(b"SUBSCRIBE", LONG))
+            for words in (
+                (b"HELLO", b"3"),
+                (b"SET", LONG, b"1"),
+                (b"HSET", b"hash", LONG, b"1"),
+                (b"SADD", b"set", LONG),
+                (b"ZADD", b"zset", b"1", LONG),
+            ):
+                send(sock, request(*words))
+            daemon.settle()
+            assert len(replies_of(sock)) == 5
+            yield sock
+
+
+def replies_of(sock: socket.socket) -> list[Any]:
+    """What has come, in RESP."""
+    reader = hiredis.Reader()
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while data := sock.recv(MIB):
+            reader.feed(data)
+    sock.settimeout(PATIENCE)
+    found = []
+    while (reply := reader.gets()) is not False:
+        found.append(reply)
+    return found
+
+
+# Those who take their time
+
+TRICKLES: dict[str, Callable[[int], bytes]] = {
+    "silent": lambda at: b"",
+    "bytes of a line": lambda at: b"x",
+    "bytes of a request": lambda at: request(b"AUTH", b"x" * 1000)[at : at + 1],
+    "bytes of a password": lambda at: b"auth default "[at : at + 1] or b"x",
+    "refused requests": lambda at: b"ping\n",
+    "empty lines": lambda at: b"\n",
+    "failing log-ins": lambda at: b"auth wrong\n" if at % 4 == 0 else b"",
+    "telnet options": lambda at: b"\xff\xfb\x01",
+}
+
+
+class TestWhoTakesTheirTime:
+    def test_is_cut_after_login_timeout_however_they_trickle(self, make: Make, keys: Keys) -> None:
+        """login_timeout=1; a piece ten times a second, over TCP and behind TLS."""
+        daemon = make("--login-timeout=1", keys=keys)
+        first = hello(keys)
+        theirs: dict[str, socket.socket] = {}
+        sends: dict[str, Callable[[int], bytes]] = {}
+        for name, trickle in TRICKLES.items():
+            (theirs[name],) = daemon.strangers(1)
+            (theirs[f"TLS, {name}"],) = daemon.behind_tls(daemon.strangers(1, tls=True))
+            sends[name] = sends[f"TLS, {name}"] = trickle
+        for name in "TLS, no handshake", "TLS, bytes of a handshake", "TLS, half a handshake":
+            (theirs[name],) = daemon.strangers(1, tls=True)
+        sends["TLS, no handshake"] = lambda at: b""
+        sends["TLS, bytes of a handshake"] = lambda at: first[at : at + 1]
+        sends["TLS, half a handshake"] = lambda at: first if at == 0 else b""
+        numbers = itertools.count()
+
+        def trickle_on() -> None:
+            at = next(numbers)
+            for name, sock in theirs.items():
+                send(sock, sends[name](at))
+
+        seconds = ends(theirs, trickle_on)
+        late = max(seconds, key=lambda name: seconds[name])
+        show(
+            "slowloris, login_timeout=1",
+            f"{len(theirs)} kinds ended after {min(seconds.values()):.1f} to "
+            f"{seconds[late]:.1f} s ({late})",
+        )
+        close(theirs.values())
+        assert daemon.fired("login_attempts") == 2
+        assert daemon.fired("login_timeout") == len(theirs) - 2
+        assert daemon.clients() == 1
+
+    def test_is_not_who_has_logged_in(self, make: Make) -> None:
+        daemon = make("--login-timeout=1")
+        (sock,) = daemon.strangers(1)
+        daemon.turns()
+        with sock, daemon.connect() as user:
+            assert user.asks(b"auth " + PASSWORD.encode()) == b'{"result": "OK"}\n'
+            ends({"stranger": sock})
+            assert user.asks(b"ping") == b'{"result": "PONG"}\n'
+
+
+# Floods
+
+PONG = b'{"result": "PONG"}\n'
+WELCOME = b'{"result": "OK"}\n'
+LOGIN_LINE = b"auth " + PASSWORD.encode()
+
+
+class TestAFlood:
+    COUNT = 2000
+
+    @pytest.mark.parametrize("tls", [False, True], ids=["TCP", "TLS"])
+    def test_leaves_256_of_them_and_those_who_are_in(
+        self, make: Make, keys: Keys, *, tls: bool
+    ) -> None:
+        """2,000 connections, of which each sends something, come as fast as one process can."""
+        daemon = make(keys=keys)
+        something = hello(keys) if tls else b"ping\n"
+        begun = time.monotonic()
+        with watching(daemon) as seen:
+            for _ in range(self.COUNT):
+                send(daemon.strangers(1, tls=tls)[0], something)
+        seconds = time.monotonic() - begun
+        count, growth = daemon.clients() - 1, seen.growth // 256
+        show(
+            f"a flood of {self.COUNT} over {'TLS' if tls else 'TCP'}",
+            f"{count} are left after {seconds:.1f} s",
+            f"{growth / KIB:.0f} KiB for each of them",
+            seen,
+        )
+        assert count == 256
+        assert daemon.fired("max_unauthenticated") == self.COUNT - 256
+        assert growth <= EACH
+        assert seen.hold <= HOLD
+        with daemon.connect() as late:
+            assert late.asks(LOGIN_LINE) == WELCOME
+
+    def test_that_comes_at_once_is_taken_in_turns(self, make: Make) -> None:
+        """As many as the system lets wait for a daemon that is busy, with 16 KiB of each."""
+        daemon = make()
+        with watching(daemon) as seen, daemon.stopped():
+            for sock in daemon.strangers(1000):
+                send_what_it_takes(sock, b"x\n" * 8 * KIB)
+        show("1,000 that come at once", seen)
+        assert seen.hold <= HOLD
+        assert seen.growth // 256 <= EACH
+
+    def test_is_refused_beyond_max_clients(self, make: Make) -> None:
+        daemon = make("--max-clients=101", open=True)
+        daemon.strangers(100)
+        daemon.turns()
+        late = daemon.strangers(100)
+        assert {rest(sock) for sock in late} == {b"-ERR max number of clients reached\r\n"}
+        assert daemon.clients() == 101
+        assert daemon.fired("max_clients") == 100
+        assert len([line for line in daemon.log if "101 already" in line]) == 1
+
+    def test_does_not_use_up_the_files(self, make: Make) -> None:
+        """With a limit of 200 of them, all who come beyond are told so, and what the daemon needs
+        for itself is there."""
+        daemon = make(open=True, files=200)
+        for sock in daemon.strangers(250):
+            send_what_it_takes(sock, b"ping\n")
+        daemon.settle()
+        assert 100 <= daemon.clients() < 200
+        assert daemon.tells(b"save") == "OK"
+        show("a flood with a limit of 200 files", f"{daemon.clients()} clients, and a snapshot")
+        assert not [line for line in daemon.log if "Traceback" in line or "Too many" in line]
+
+
+class TestSilentConnectionsKeepNobodyOut:
+    @pytest.mark.parametrize("many", [False, True], ids=["one address", "256 addresses"])
+    def test_where_there_are_256_of_them(self, make: Make, *, many: bool) -> None:
+        daemon = make("--login-timeout=60")
+        for number in range(256):
+            daemon.strangers(1, host=f"127.0.1.{number}" if many else "")
+        daemon.until(lambda: daemon.clients() == 257, "all are there")
+        with watching(daemon) as seen:
+            begun = time.monotonic()
+            with daemon.connect() as user:
+                assert user.asks(LOGIN_LINE) == WELCOME
+                seconds = time.monotonic() - begun
+        show("256 silent ones, and one who logs in", f"in after {seconds * 1000:.0f} ms", seen)
+        assert daemon.clients() == 256
+        assert daemon.fired("max_unauthenticated") == 1
+
+    @pytest.mark.parametrize("many", [False, True], ids=["one address", "many addresses"])
+    def test_where_they_come_back_as_fast_as_they_can(self, make: Make, *, many: bool) -> None:
+        daemon = make("--login-timeout=60")
+        with silence(daemon.port, 300, many=many):
+            daemon.until(lambda: daemon.fired("max_unauthenticated") > 300, "they come back")
+            times = []
+            with watching(daemon) as seen:
+                for _ in range(10):
+                    begun = time.monotonic()
+                    with daemon.connect() as user:
+                        assert user.asks(LOGIN_LINE) == WELCOME
+                        times.append(time.monotonic() - begun)
+            driven_out = daemon.fired("max_unauthenticated")
+        show(
+            f"300 silent ones that come back, {'many addresses' if many else 'one address'}",
+            f"10 log-ins, each within {max(times) * 1000:.0f} ms",
+            f"{driven_out} were driven out",
+            seen,
+        )
         assert seen.hold <= HOLD
