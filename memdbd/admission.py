@@ -4,8 +4,8 @@ Theory of operation. A STRANGER is a connection of which nobody knows yet who it
 logged in where that is needed, or not finished its TLS handshake. There are few, and they have
 little time. When there is one more than there may be, the oldest of that network goes from which
 most have come, so that whoever keeps silent by the hundred only drives out himself; one whose
-password is being looked at goes last. They leave when they are known or lost, and not before, so
-that one who is sent away and does not go is still counted.
+password is being looked at goes last, wherever it is from. They leave when they are known or lost,
+and not before, so that one who is sent away and does not go is still counted.
 
 Strategy. One timer for all strangers, and one for all clients without requests, each set to when
 the first of them may be due. Limits may change meanwhile, so neither looks farther ahead than a
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from ipaddress import IPv6Address
+from itertools import chain
 from typing import Any, Protocol
 
 from memdbd.limits import Alarms, Limits
@@ -131,7 +132,8 @@ class Admission:
             return len(network), -next(iter(network)).session.number
 
         candidates = max(self._networks.values(), key=many_and_old)
-        idle = (each for each in candidates if not each.session.logging_in)
+        others = chain(candidates, self._strangers)
+        idle = (each for each in others if not each.session.logging_in)
         victim = next(idle, next(iter(candidates)))
         self.leaves(victim)
         victim.turn_away(limit, why)
@@ -164,6 +166,12 @@ class Admission:
             self._look_at_strangers.cancel()
             self._look_at_strangers = None
 
+    def begins_anew(self, connection: Connection) -> None:
+        """A stranger has finished its handshake: now it has its time to log in."""
+        stay = self._strangers.get(connection)
+        if stay is not None:
+            stay.since = self._seconds()
+
     def waits(self, connection: Connection) -> None:
         """A stranger waits for us: its time stands still."""
         stay = self._strangers.get(connection)
@@ -179,7 +187,7 @@ class Admission:
 
     def _watch_strangers(self) -> None:
         running = (stay.since for stay in self._strangers.values() if stay.stopped is None)
-        due = next(running, self._seconds()) + self._limits.login_timeout
+        due = min(running, default=self._seconds()) + self._limits.login_timeout
         wait = min(max(due - self._seconds(), 0.0), STEP)
         self._look_at_strangers = self._call_later(wait, self._send_late_ones_away)
 

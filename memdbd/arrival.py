@@ -16,7 +16,7 @@ is above.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import (
@@ -32,7 +32,7 @@ from memdbd.addresses import is_loopback, shown_to_redis
 from memdbd.admission import Admission
 from memdbd.clients import Clients
 from memdbd.gate import Gate
-from memdbd.permissions import STRANGER
+from memdbd.permissions import STRANGER, not_logged_in
 from memdbd.pubsub import Registry
 from memdbd.sending import Office, Sender
 from memdbd.session import Session
@@ -69,6 +69,7 @@ class Arrival(Sender):
     _is_stranger = False
     _handshake: Callable[[bytes], object] | None = None  # goes on with the handshake, until it is
     _hello = b""  # what has come of it, and waits for its turn
+    _has_begun = False  # something has come of it
     _named = ""  # who it is to the log if it comes to nothing: a lost socket has no address
 
     def __init__(self, number: int, factory: Hall) -> None:
@@ -145,6 +146,7 @@ class Arrival(Sender):
         self._handshake = None
         del self.transport.dataReceived  # which is that of its class again
         self.factory.gate.admit(self.session, common_name(self.transport))
+        self.factory.admission.begins_anew(self)
 
     def _pace_handshake(self) -> None:
         """Have what comes for the handshake wait where this turn has no time for it."""
@@ -152,6 +154,7 @@ class Arrival(Sender):
         self._named = self.factory.clients.named(self.session)
 
         def came(data: bytes) -> None:
+            self._has_begun = True
             self._hello += data
             if self.factory.turn.is_late() and len(self._hello) <= HANDSHAKE:
                 self.factory.turn.unfinished(self)
@@ -194,19 +197,28 @@ class Arrival(Sender):
 
     def turn_away(self, limit: str, why: str) -> None:
         """End it at once: it has met a limit."""
-        if limit == "login_timeout" and self._handshake is not None:
-            patience = self.factory.limits.login_timeout
+        is_late = limit == "login_timeout"
+        patience = self.factory.limits.login_timeout
+        if is_late and self._handshake is not None:
             why = f"it has not done its TLS handshake within {patience:g} s"
         if not self._ending:
             self._alarm(limit, why)
-        self.fail()
+        if is_late and self._handshake is None and not (self._ending or self._full):
+            # A person may have wondered what to type. So short a line leaves at once.
+            error = not_logged_in()
+            error.hint = f"nobody has done so within {patience:g} s"
+            self._put(cast(bytes, self._dialect.encode(error)))
+            self.end()
+        else:
+            self.fail()
 
     def _alarm(self, limit: str, why: str) -> None:
         self.factory.alarms.fire(limit, f"{self.factory.clients.named(self.session)} is cut: {why}")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._handshake is not None:
-            if not self._lost:
+            # Whoever looks whether there is somebody, and leaves, is no matter.
+            if self._has_begun and not self._lost:
                 why = reason_of(reason)
                 self.factory.alarms.fire("handshake", f"{self._named} is refused: {why}")
             self._handshake = None

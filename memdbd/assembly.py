@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -38,7 +38,7 @@ from memdbd.figures import Figures
 from memdbd.gate import Gate
 from memdbd.glob import bound_by
 from memdbd.hashing import InThread as HashInThread
-from memdbd.limits import Alarms, Limits
+from memdbd.limits import Alarms
 from memdbd.listeners import Listeners
 from memdbd.monitoring import Monitors
 from memdbd.notifications import Notifier
@@ -59,7 +59,7 @@ from memdbd.structs.graveyard import Graveyard
 from memdbd.structs.pool import Random
 from memdbd.tls import Credentials
 from memdbd.tracking import Trackers
-from memdbd.tuning import connect, tell_limits
+from memdbd.tuning import connect
 from memdbd.useradmin import UserAdmin
 from memdbd.users import Users
 
@@ -125,9 +125,7 @@ def assemble(
         random_bytes,
         others=others,
     )
-    useradmin = UserAdmin(
-        gate, hashing, random_bytes, file=users_file, asks_others=bool(others)
-    )
+    useradmin = UserAdmin(gate, hashing, random_bytes, file=users_file, asks_others=bool(others))
     useradmin.open(settings.password)
     settings = settings.without_secrets()  # they are not kept
     daemon.gate, daemon.useradmin = gate, useradmin
@@ -246,10 +244,6 @@ def assemble(
         factory=factory,
         storage=storage,
         sweeper=sweeper,
-    )
-    reloader.on(
-        lambda changed: tell_limits(daemon.parameters, factory),
-        *(field.name for field in fields(Limits)),
     )
     started = clock.ms()
 

@@ -58,7 +58,7 @@ class FileChecker:
         self._random_bytes = random_bytes
         read(file.read(), file.path, names)
 
-    def requestAvatarId(self, credentials: Any) -> Deferred[bytes]:
+    def requestAvatarId(self, credentials: Any) -> Deferred[Any]:
         """The name of the user whose credentials they are; fails with UnauthorizedLogin."""
         name, password = _bytes(credentials.username), _bytes(credentials.password)
         return self._in_thread(partial(self._find, name, password))

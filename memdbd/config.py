@@ -69,7 +69,9 @@ class Config:
         "tcp:6379:interface=127.0.0.1; may be given several times",
     )
     backlog: int = _setting(
-        1024, parsing.number(1, 65535), "connections that may wait to be accepted, where the endpoint says nothing"
+        1024,
+        parsing.number(1, 65535),
+        "connections that may wait to be accepted, where the endpoint says nothing",
     )
     auth: tuple[str, ...] = _setting(
         (),

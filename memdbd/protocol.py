@@ -159,8 +159,9 @@ class MemDBProtocol(Arrival):
         if self._lost:
             return
         if self._pending is not None:
-            # Not to read at all would be not to notice that the peer is gone.
-            busy = len(self._unparsed) >= (1 if self._is_stranger else READ_AHEAD)
+            # Not to read at all would be not to notice that the peer is gone, which matters little
+            # of a stranger, who waits no longer than a password takes.
+            busy = self._is_stranger or len(self._unparsed) >= READ_AHEAD
         else:
             busy = self._requests is not None
         # What is done now waits for the disk: no more of it until that has done its part.
@@ -268,6 +269,8 @@ class MemDBProtocol(Arrival):
             return  # it goes on when that is released
         if self._stream is not None:
             self._put_pieces(self._stream)
+        elif self.session.over:  # since a reply that was pending: what is behind is not even read
+            self.end()
         else:
             self._answer(self._requests)
 

@@ -189,9 +189,11 @@ def makeService(options: Options) -> IService:
     except ConfigError as error:
         raise SystemExit(f"memdbd: {error}") from None
     parts.daemon.stopper = reactor.stop
-    if files is not None:
-        limit_clients(parts.daemon.parameters, parts.factory, files)
     reloader = parts.reloader
+    if files is not None:
+        stay_below = partial(limit_clients, parts.daemon.parameters, parts.factory, files)
+        stay_below()
+        reloader.on(lambda changed: stay_below(), "max_clients")
     # Nobody needs the secrets any more, least of all the processes that are started from here.
     for name in SECRET:
         os.environ.pop(variable_of(name), None)
@@ -230,13 +232,18 @@ def makeService(options: Options) -> IService:
 
 
 class _Gentle(threading.Thread):
-    """A thread that has what the others leave of the processors, where the system can say that of
-    one thread."""
+    """A thread that lets the others go first, where the system can say that of one thread.
+
+    It has a tenth of a core that is busy otherwise, and a log-in then takes half a second. At 19,
+    the most, it would be 2 to 3 s, of the 5 that there are to log in.
+    """
+
+    NICENESS = 10
 
     def run(self) -> None:
         if sys.platform == "linux":  # elsewhere it would be the whole process
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.NICENESS)
         super().run()
 
 

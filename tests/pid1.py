@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,8 +97,7 @@ class Systemd:
             shutil.copytree(HOME / part, self._given / "opt/memdbd/src" / part)
         scratch.mkdir()
 
-        self._group = _cgroups() / f"memdbd-test-{os.getpid()}"
-        self._group.mkdir()
+        self._group = Path(tempfile.mkdtemp(prefix="memdbd-test-", dir=_cgroups()))
         # Nothing of it outlives us.
         join = 'echo $$ >"$0/cgroup.procs" && exec setpriv --pdeathsig KILL -- "$@"'
         apart = ["--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--net"]

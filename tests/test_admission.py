@@ -88,6 +88,12 @@ class TestAStrangerTooMany:
         guests += [hall.arrives()]
         assert gone(guests) == [0, 2]
 
+    def test_drives_out_another_wherever_it_is_from(self, hall: Hall) -> None:
+        guests = [hall.arrives(f"10.0.0.{number}") for number in range(4)]
+        guests[0].session.logging_in = True
+        guests += [hall.arrives("10.0.0.9")]
+        assert gone(guests) == [1]
+
     def test_is_none_where_one_has_been_known_or_lost(self, hall: Hall) -> None:
         guests = [hall.arrives() for _ in range(4)]
         hall.admission.leaves(guests[2])

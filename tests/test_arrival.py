@@ -13,6 +13,7 @@ from harness import House, Wire
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import ISSLTransport
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -52,6 +53,9 @@ class Guest:
 
     def asks(self, data: bytes) -> bytes:
         self.wire.dataReceived(data)
+        return self.hears()
+
+    def hears(self) -> bytes:
         self.house.settle()
         self.wire.take(1 << 20)
         said = bytes(self.wire.taken)
@@ -99,6 +103,7 @@ class TestBeforeTheHandshakeIsDone:
         self, house: House, told: list[str], how: Exception, reason: str
     ) -> None:
         guest = Guest(house)
+        guest.wire.dataReceived(b"he")
         guest.protocol.connectionLost(Failure(how))
         (sentence,) = told
         assert sentence.startswith(f"client 1 at 127.0.0.1:50000 is refused: {reason}")
@@ -109,9 +114,15 @@ class TestBeforeTheHandshakeIsDone:
         self, house: House, told: list[str]
     ) -> None:
         guest = Guest(house)
+        guest.wire.dataReceived(b"he")
         del guest.wire.hostAddr  # as of a TCP socket that was lost
         guest.protocol.connectionLost(Failure(ConnectionDone()))
         assert "127.0.0.1:50000" in told[0]
+
+    def test_its_end_is_not_told_where_it_has_not_begun(self, house: House) -> None:
+        """As of whoever only looks whether there is somebody."""
+        Guest(house).protocol.connectionLost(Failure(ConnectionDone()))
+        assert house.factory.alarms.counts == {}
 
 
 class TestTheHandshake:
@@ -131,6 +142,18 @@ class TestTheHandshake:
         assert len(house.factory.admission) == 1
         assert guest.asks(b"auth secret\n") == b'{"result": "OK"}\n'
         assert len(house.factory.admission) == 0
+
+    def test_leaves_a_stranger_its_time_to_log_in(self) -> None:
+        house = House(password="secret")
+        guest, other = Guest(house), house.connect()
+        house.passes(4)
+        guest.asks(b"hello")
+        with capturedLogs():
+            house.passes(4.9)
+            assert not guest.wire.disconnecting
+            assert other.closed
+            house.passes(0.2)
+        assert b"nobody has done so within 5 s" in guest.hears()
 
     def test_leaves_a_stranger_half_of_the_bytes(self) -> None:
         house = House(password="secret")

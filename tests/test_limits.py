@@ -272,12 +272,14 @@ class TestOfAStranger:
         peer.asks(b"auth secret\n")
         assert peer.wire.bufferSize == 65_536
 
-    def test_whose_password_is_looked_at_is_hardly_read(self) -> None:
-        peer = SlowThread().house.connect()
-        peer.asks(b"auth secret\nping\n")
-        assert peer.wire.producerState == "producing"  # to hear when it goes
-        peer.asks(b"x")
+    def test_whose_password_is_looked_at_is_not_read_meanwhile(self) -> None:
+        thread = SlowThread()
+        peer = thread.house.connect()
+        peer.asks(b"auth secret\nping\n", b"echo x\n")
         assert peer.wire.producerState == "paused"
+        thread.works()
+        assert peer.hears() == OK + b'{"result": "PONG"}\n{"result": "x"}\n'
+        assert peer.wire.producerState == "producing"
 
 
 class SlowThread:
@@ -300,6 +302,16 @@ class SlowThread:
 
 
 class TestTheEndOfAStranger:
+    @pytest.mark.parametrize("guess", [b"auth guess\n", request(b"AUTH", b"guess")])
+    def test_that_guesses_is_the_end_of_all_behind_it(self, told: Told, guess: bytes) -> None:
+        peer = told.house.connect()
+        peer.asks(guess * 100)
+        told.house.passes(1)
+        assert bytes(peer.wire.taken).count(b"WRONGPASS") == 3
+        assert bytes(peer.wire.taken).count(b"\n") == 3
+        assert peer.closed
+        assert told.met("login_attempts") == 1
+
     def test_that_does_not_read_its_last_reply_is_that_of_its_time(self, told: Told) -> None:
         peer = told.house.connect()
         peer.reads = False
@@ -364,7 +376,10 @@ class TestOfClients:
         late = told.house.connect()
         assert not peer.closed
         told.house.passes(0.1)
-        assert peer.wire.closed is ConnectionAborted
+        assert peer.hears() == (
+            b'{"error": "NOAUTH Authentication required.; nobody has done so within 5 s"}\n'
+        )
+        assert peer.wire.closed is ConnectionDone
         assert told.lines == ["client 1 at 127.0.0.1:50000 is cut: it has not logged in within 5 s"]
         told.house.passes(4.8)
         assert not late.closed
@@ -372,6 +387,14 @@ class TestOfClients:
         assert late.closed
         assert not client.closed
         assert told.house.clock.getDelayedCalls() == []
+
+    def test_and_none_to_be_told_so_if_it_does_not_read(self, told: Told) -> None:
+        told.limits.pause_output = 300
+        peer = told.house.connect()
+        peer.reads = False
+        peer.asks(b"ping\n" * 10)
+        told.house.passes(5)
+        assert peer.wire.closed is ConnectionAborted
 
     def test_whatever_it_says_meanwhile(self, told: Told) -> None:
         peer = told.house.connect()

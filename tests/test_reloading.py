@@ -158,8 +158,8 @@ class TestTheSettings:
         followed = frozenset[str]().union(
             *(names for names, _ in Started(tmp_path).reloader._follow)
         )
-        assert followed | OF_TAP | LATE | TLS | {"password"} == set(SETTINGS)
-        assert not followed & (OF_TAP | LATE | TLS | {"password"})
+        assert followed | OF_TAP | LATE | TLS == set(SETTINGS)
+        assert not followed & (OF_TAP | LATE | TLS)
 
     def test_without_a_source_stay_what_they_are(self, tmp_path: Path) -> None:
         started = Started(tmp_path, "max_keys = 5\n")
@@ -213,9 +213,25 @@ class TestEachPart:
 
     def test_keeps_the_limits(self, tmp_path: Path) -> None:
         started = Started(tmp_path)
-        limits = started.parts.factory.gate._limits
+        limits = started.parts.factory.limits
         started.reloads("".join(f"{field.name} = 5\n" for field in dataclasses.fields(Limits)))
         assert limits == Limits(**{field.name: 5 for field in dataclasses.fields(Limits)})
+
+    @pytest.mark.parametrize(
+        ("text", "parameter", "value"),
+        [
+            ("max_clients = 7\n", "maxclients", "7"),
+            ("idle_timeout = 7.5\n", "timeout", "7"),
+            ("tcp_keepalive = 7\n", "tcp-keepalive", "7"),
+            ("max_request = 700\n", "client-query-buffer-limit", "700"),
+        ],
+    )
+    def test_of_the_limits_tells_redis_s_parameters(
+        self, tmp_path: Path, text: str, parameter: str, value: str
+    ) -> None:
+        started = Started(tmp_path)
+        started.reloads(text)
+        assert started.house.server.parameters[parameter] == value
 
     def test_drops_what_the_read_cache_has_no_room_for_now(self, tmp_path: Path) -> None:
         started = Started(tmp_path, "cache_capacity = 5\n")
@@ -308,9 +324,24 @@ class TestThePassword:
 
     def test_that_is_the_same_keeps_its_hash(self, tmp_path: Path) -> None:
         started = Started(tmp_path, 'password = "sesame"\n')
-        before = started.parts.factory.gate.password
+        before = started.parts.reloader._useradmin.password
         assert started.reloads() == ["info: reloaded: nothing has changed"]
-        assert started.parts.factory.gate.password == before is not None
+        assert started.parts.reloader._useradmin.password == before is not None
+
+    def test_that_a_client_has_set_stays_while_the_file_says_nothing_new(
+        self, tmp_path: Path
+    ) -> None:
+        started = Started(tmp_path)
+        parameters = started.house.server.parameters
+        parameters.set([("requirepass", "of a client")])
+        assert started.reloads("max_keys = 5\n") == ["info: reloaded: max_keys"]
+        assert started.asks(b'auth "of a client"') == b'{"result": "OK"}\n'
+        assert started.reloads('password = "sesame"\n') == ["info: reloaded: max_keys, password"]
+        assert started.asks(b"auth sesame") == b'{"result": "OK"}\n'
+        assert parameters["requirepass"] != ""
+        assert "sesame" not in parameters["requirepass"]
+        started.reloads("")
+        assert parameters["requirepass"] == ""
 
     def test_of_a_variable_stays_and_wins_over_the_file(self, tmp_path: Path) -> None:
         started = Started(tmp_path, "", {"MEMDB_PASSWORD": "sesame"})
@@ -323,8 +354,8 @@ class TestThePassword:
         started = Started(tmp_path, 'password = "sesame"\n')
         assert started.reloads('password = "sesame2"\n') == ["info: reloaded: password"]
         assert started.reloader.settings.password == ""
-        assert started.parts.listeners._credentials is not None
-        assert started.parts.listeners._credentials._settings.password == ""
+        credentials: Any = started.parts.listeners._credentials
+        assert credentials._settings.password == ""
 
     def test_is_hashed_while_all_goes_on_and_nothing_changes_meanwhile(
         self, tmp_path: Path

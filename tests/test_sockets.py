@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from twisted.internet.interfaces import ITCPTransport
+from harness import Wire
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from zope.interface import implementer
 
 from memdbd.sockets import below, prepare
 
@@ -28,25 +28,15 @@ class Options:
         self.set[option] = value
 
 
-@implementer(ITCPTransport)
-class Transport(StringTransport):
+class Transport(Wire):
     """A transport of such a socket."""
 
-    no_delay: bool | None = None
-    keep_alive: bool | None = None
-
     def __init__(self, handle: Options) -> None:
-        super().__init__()
+        super().__init__(Clock(), 50_000)
         self._handle = handle
 
     def getHandle(self) -> Options:
         return self._handle
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        self.no_delay = enabled
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        self.keep_alive = enabled
 
 
 def prepared(transport: Any, keepalive: int) -> Any:

@@ -51,7 +51,7 @@ from memdbd.replies import (
 )
 
 _OK = b"+OK\r\n"
-_KINDS: dict[type, bytes] = {dict: b"%", Members: b"~"}  # those of RESP3 alone
+_KINDS: dict[type, bytes] = {dict: b"%", Members: b"~", Push: b">"}  # those of RESP3 alone
 # What may not stand in a line, for it would end it.
 _CONTROL = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 

@@ -19,12 +19,14 @@ from memdbd.limits import MIB, Limits
 LIMITS = Limits()
 
 
-def fed(*arriving: bytes) -> list[list[bytes] | str]:
-    """What a parser makes of pieces, an error as its text; nothing is fed after one."""
-    parser = RespParser(LIMITS)
+def fed(*arriving: bytes, limits: Limits = LIMITS, wary: int = 0) -> list[list[bytes] | str]:
+    """What a parser makes of pieces, an error as its text; nothing is fed after one. ``wary``: of a
+    stranger's pieces."""
+    parser = RespParser(limits)
+    parser.wary = wary
     requests: list[list[bytes] | str] = []
     for piece in arriving:
-        for request in parser.feed(piece):
+        for request in parser.feed_warily(piece) if wary else parser.feed(piece):
             if isinstance(request, ProtocolError):
                 return [*requests, str(request)]
             assert isinstance(request, list)
@@ -136,10 +138,10 @@ def test_a_fault_far_behind_is_found_too(size: int) -> None:
     assert requests[-1] == EXPECTED.format(":")
 
 
-def means_the_same(garbage: bytes, cuts: list[int]) -> None:
-    whole = fed(garbage)
-    assert fed(*in_bytes(garbage)) == whole
-    assert fed(*pieces(garbage, cuts)) == whole
+def means_the_same(garbage: bytes, cuts: list[int], limits: Limits = LIMITS, wary: int = 0) -> None:
+    whole = fed(garbage, limits=limits, wary=wary)
+    assert fed(*in_bytes(garbage), limits=limits, wary=wary) == whole
+    assert fed(*pieces(garbage, cuts), limits=limits, wary=wary) == whole
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3, 20, 100, 139])
@@ -202,6 +204,76 @@ def test_garbage_that_looks_like_resp_means_the_same_however_it_arrives(
     garbage: bytes, cuts: list[int]
 ) -> None:
     means_the_same(garbage, cuts)
+
+
+BOTH_BYTES = st.one_of(RESP_BYTES, st.binary(max_size=80))
+
+
+@given(garbage=BOTH_BYTES, cuts=st.lists(st.integers(0, 100), max_size=5))
+@example(garbage=array(b"a", b"b" * 8), cuts=[])
+@example(garbage=array(b"a") * 6, cuts=[])
+def test_over_a_limit_it_means_the_same_too(garbage: bytes, cuts: list[int]) -> None:
+    small = Limits(max_value=7, max_request=30, max_line=10)
+    means_the_same(garbage, cuts, small)
+    stranger = Limits(
+        unauthenticated_arguments=2,
+        unauthenticated_argument=5,
+        unauthenticated_buffer=30,
+        unauthenticated_requests=5,
+    )
+    means_the_same(garbage, cuts, stranger, 1)
+    means_the_same(garbage, cuts, stranger, 2)
+
+
+@given(garbage=BOTH_BYTES, cuts=st.lists(st.integers(0, 100), max_size=5))
+def test_of_a_stranger_below_the_limits_it_means_what_it_always_does(
+    garbage: bytes, cuts: list[int]
+) -> None:
+    wide = Limits(
+        unauthenticated_arguments=2**31,
+        unauthenticated_argument=LIMITS.max_value,
+        unauthenticated_buffer=LIMITS.max_request,
+    )
+    assert fed(*pieces(garbage, cuts), limits=wide, wary=1) == fed(garbage)
+
+
+@pytest.mark.parametrize(
+    ("data", "limit", "text"),
+    [
+        (array(b"a" * 11), "max_value", "Protocol error: invalid bulk length"),
+        (array(*[b"a" * 10] * 3), "max_request", "Protocol error: request is too long"),
+        (b"x" * 41 + b"\r\n", "max_line", "Protocol error: too big inline request"),
+    ],
+)
+def test_whole_requests_have_the_same_limits(data: bytes, limit: str, text: str) -> None:
+    """hiredis knows none of them."""
+    limits = Limits(max_value=10, max_request=50, max_line=40)
+    good = array(b"a" * 10)
+    parser = RespParser(limits)
+    *before, fault = parser.feed(good * 20 + data + good)
+    assert before == [[b"a" * 10]] * 20
+    assert str(fault) == text
+    assert parser.met == limit
+
+
+def test_a_request_is_too_long_as_soon_as_it_says_so() -> None:
+    parser = RespParser(Limits(max_value=10 * MIB, max_request=10 * MIB))
+    (fault,) = parser.feed(b"*3\r\n$1\r\na\r\n$10485760\r\n")
+    assert str(fault) == "Protocol error: request is too long"
+
+
+def test_what_has_become_a_word_is_not_kept_as_it_came() -> None:
+    parser = RespParser(LIMITS)
+    word = b"$%d\r\n%b\r\n" % (MIB, bytes(MIB))
+    tracemalloc.start()
+    try:
+        assert list(parser.feed(b"*30\r\n")) == []
+        for _ in range(20):
+            for at in range(0, len(word), 65_536):
+                assert list(parser.feed(word[at : at + 65_536])) == []
+        assert tracemalloc.get_traced_memory()[0] < 23 * MIB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

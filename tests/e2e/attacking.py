@@ -14,6 +14,7 @@ clock between two, and only shown.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import select
@@ -22,6 +23,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,11 +66,13 @@ class Watched(Daemon):
         *flags: str,
         open: bool = False,
         keys: Keys | None = None,
+        clients: str = "no",
         env: Mapping[str, str] | None = None,
         files: int = 0,
+        listeners: int = 1,
     ) -> None:
-        """``files``: how many it may have open."""
-        tls = () if keys is None else keys.flags()
+        """``clients``: as tls_clients; ``files``: how many it may have open; ``listeners``: how many there are in plain text."""
+        tls = () if keys is None else keys.flags(clients)
         few = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh") if files else ()
         self._keys = keys
         self._theirs: list[socket.socket] = []
@@ -79,7 +83,7 @@ class Watched(Daemon):
             *flags,
             command=(*few, sys.executable, str(_TICKED), "--nodaemon", "--pidfile=", "memdb"),
             env=({} if open else {"MEMDB_PASSWORD": PASSWORD}) | dict(env or {}),
-            listeners=1 + bool(tls),
+            listeners=listeners + bool(tls),
         )
         self.pauses = Pauses(str(directory / SOCKET))
         self.observer = self.connect()
@@ -145,11 +149,11 @@ class Watched(Daemon):
             assert self.observer.asks(b"ping") == b'{"result": "PONG"}\n'
 
     def until(self, is_so: Callable[[], bool], what: str) -> None:
-        """Wait, by turns of its loop, until something is so."""
+        """Wait until something is so."""
         end = time.monotonic() + PATIENCE
         while not is_so():
             assert time.monotonic() < end, f"never: {what}"
-            self.turns()
+            time.sleep(0.01)  # or it would have nothing else to do
 
     def settle(self) -> None:
         """Wait until it has read all that it is going to read."""
@@ -257,15 +261,19 @@ class Rows(list[Seen]):
 
 
 @contextlib.contextmanager
-def watching(daemon: Watched, what: str = "", rows: list[Seen] | None = None) -> Iterator[Seen]:
-    """See what a daemon spends on what is done within, and on what follows from it at once."""
+def watching(
+    daemon: Watched, what: str = "", rows: list[Seen] | None = None, *, ends: bool = True
+) -> Iterator[Seen]:
+    """See what a daemon spends on what is done within, and on what follows from it at once;
+    not ``ends``: that never does."""
+    settle = daemon.settle if ends else daemon.turns
     seen = Seen(what)
-    daemon.settle()
+    settle()
     before = daemon.resident()
     daemon.forget_peak()
     daemon.pauses.take()
     yield seen
-    daemon.settle()
+    settle()
     seen.clock, seen.hold, _, _ = daemon.pauses.take()
     seen.growth = max(daemon.peak() - before, 0)
     if rows is not None:
@@ -383,6 +391,35 @@ def silence(port: int, count: int, *, many: bool) -> Iterator[None]:
             yield
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def guessing(daemon: Watched, count: int, host: str) -> Iterator[list[bytes]]:
+    """So many who guess passwords from ``host``, in a thread each; gives the replies they get."""
+    over = threading.Event()
+    replies: list[bytes] = []
+
+    def guess(number: int) -> None:
+        for at in itertools.count():
+            if over.is_set():
+                return
+            with contextlib.suppress(OSError), socket.socket() as sock:
+                sock.settimeout(PATIENCE)
+                sock.bind((host, 0))
+                sock.connect(("127.0.0.1", daemon.port))
+                for word in range(3):
+                    sock.sendall(request(b"AUTH", b"%d-%d-%d" % (number, at, word)))
+                    replies.append(sock.recv(1000))
+
+    threads = [threading.Thread(target=guess, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield replies
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(PATIENCE)
 
 
 # TLS

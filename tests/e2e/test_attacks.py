@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import hiredis
@@ -36,16 +37,18 @@ from e2e.attacking import (
     Watched,
     close,
     ends,
+    guessing,
     hello,
     is_gone,
     request,
     rest,
     send,
     send_what_it_takes,
+    silence,
     watching,
 )
 from harness import PATIENCE, Caller
-from pki import Keys
+from pki import Authority, Keys
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,6 +73,43 @@ def make(tmp_path: Path) -> Iterator[Make]:
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     return Keys(tmp_path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+    """What takes half a minute, which begins before all else."""
+    directory = tmp_path_factory.mktemp("patient")
+    with Watched(directory, "--output-limit=1mb", keys=Keys(directory)) as daemon:
+        yield Patient(daemon)
+
+
+class Patient:
+    """Connections that are ended after a time that is no setting, or by its default."""
+
+    def __init__(self, daemon: Watched) -> None:
+        self.daemon = daemon
+        daemon.observer.asks(b'["set", "big", "%b"]' % bytes(b"x" * 1_000_000))
+        for _ in range(3):
+            assert daemon.tells(b'["append", "big", "%b"]' % bytes(b"x" * 1_000_000))
+        names = ["silent", "over output_limit", "QUIT", "BROKEN", "half closed"]
+        theirs = dict(zip(names, daemon.strangers(len(names), small=True), strict=True))
+        (theirs["TLS, silent"],) = daemon.strangers(1, tls=True)
+        # A message to itself that waits for it when the request behind it ends the connection.
+        login = request(b"HELLO", b"3", b"AUTH", b"default", PASSWORD.encode())
+        to_itself = login + request(b"SUBSCRIBE", b"me") + request(b"PUBLISH", b"me", bytes(8 * MIB))
+        send(theirs["over output_limit"], login + request(b"GET", b"big"))
+        send(theirs["QUIT"], to_itself + request(b"QUIT"))
+        send(theirs["BROKEN"], to_itself + b"*x\r\n")
+        send(theirs["half closed"], to_itself)
+        theirs["half closed"].shutdown(socket.SHUT_WR)
+        self._seconds: dict[str, float] = {}
+        self._waiting = threading.Thread(target=lambda: self._seconds.update(ends(theirs)))
+        self._waiting.start()
+
+    def seconds(self) -> dict[str, float]:
+        """Until each was ended; waits for that."""
+        self._waiting.join(PATIENCE)
+        return self._seconds
 
 
 def show(row: str, *figures: object) -> None:
@@ -701,7 +741,7 @@ class TestSilentConnectionsKeepNobodyOut:
         with silence(daemon.port, 300, many=many):
             daemon.until(lambda: daemon.fired("max_unauthenticated") > 300, "they come back")
             times = []
-            with watching(daemon) as seen:
+            with watching(daemon, ends=False) as seen:
                 for _ in range(10):
                     begun = time.monotonic()
                     with daemon.connect() as user:
@@ -715,3 +755,296 @@ class TestSilentConnectionsKeepNobodyOut:
             seen,
         )
         assert seen.hold <= HOLD
+
+
+# Guessing
+
+WRONG = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+
+
+class TestGuessing:
+    def test_ends_the_connection_after_three_failures(self, make: Make) -> None:
+        daemon = make()
+        guesses = request(b"AUTH", b"guess") * 100
+        (sock,) = daemon.strangers(1)
+        begun = time.monotonic()
+        send(sock, guesses)
+        assert rest(sock) == WRONG * 3
+        show("100 guesses at once", f"cut after 3, in {time.monotonic() - begun:.1f} s")
+        assert daemon.fired("login_attempts") == 1
+
+    def test_gets_nowhere_and_keeps_nobody_out(self, make: Make) -> None:
+        """10 clients guess as fast as they can, from another host; somebody with the right password
+        comes again and again, and one who is in asks on."""
+        daemon = make()
+        begun = time.monotonic()
+        with guessing(daemon, 10, "127.0.0.2") as replies:
+            daemon.until(lambda: len(replies) >= 5, "they guess")
+            logins, asks = [], []
+            with watching(daemon, ends=False) as seen:
+                for _ in range(5):
+                    start = time.monotonic()
+                    with daemon.connect() as user:
+                        assert user.asks(LOGIN_LINE) == WELCOME
+                        logins.append(time.monotonic() - start)
+                for _ in range(1000):
+                    start = time.monotonic()
+                    daemon.turns(1)
+                    asks.append(time.monotonic() - start)
+        seconds = time.monotonic() - begun
+        show(
+            "10 who guess",
+            f"{replies.count(WRONG) / seconds:.1f} guesses a second, none got in",
+            f"a log-in took {median(logins) * 1000:.0f} ms, {max(logins) * 1000:.0f} at most",
+            f"a request of another {median(asks) * 1000:.2f} ms",
+            seen,
+        )
+        assert {reply.split()[0] for reply in replies} <= {b"-WRONGPASS", b"-TRYAGAIN"}
+        assert seen.hold <= HOLD
+        assert replies.count(WRONG) / seconds <= 12
+
+    def test_beyond_the_queue_is_told_so(self, make: Make) -> None:
+        daemon = make()
+        theirs = daemon.strangers(60)
+        with watching(daemon) as seen, daemon.stopped():
+            for number, sock in enumerate(theirs):
+                send(sock, request(b"AUTH", b"guess%d" % number))
+        told = [sock.recv(100) for sock in theirs]
+        refused = [reply for reply in told if reply.startswith(b"-TRYAGAIN too many log-ins")]
+        show("60 log-ins at once", f"{len(refused)} are told to try again", seen)
+        assert len(refused) == 60 - 17  # one is looked at, and 16 wait
+        assert set(told) == {WRONG, refused[0]}
+        assert daemon.fired("login_queue") == len(refused)
+        assert seen.hold <= HOLD
+
+
+# What is no dialect of ours
+
+BODY = (
+    b"set hacked text\r\n" + request(b"SET", b"hacked", b"RESP") + b'["set", "hacked", "JSON"]\r\n'
+)
+HEADERS = b"Host: 127.0.0.1:65432\r\nOrigin: http://evil.example\r\nContent-Type: text/plain\r\n"
+LENGTH = b"Content-Length: %d\r\n\r\n" % len(BODY)
+HTTP = {
+    "GET": b"GET / HTTP/1.1\r\n" + HEADERS + b"\r\n",
+    "GET of a command": b"GET /set HTTP/1.1\r\n" + HEADERS + b"\r\n",
+    "POST": b"POST / HTTP/1.1\r\n" + HEADERS + LENGTH + BODY,
+    "POST without a host": b"POST / HTTP/1.0\r\n" + LENGTH + BODY,
+    "GET with a body": b"GET / HTTP/1.1\r\n" + HEADERS + LENGTH + BODY,
+    "HEAD": b"HEAD / HTTP/1.1\r\n" + HEADERS + LENGTH + BODY,
+    "PUT": b"PUT / HTTP/1.1\r\n" + HEADERS + LENGTH + BODY,
+    "OPTIONS": b"OPTIONS / HTTP/1.1\r\n" + HEADERS + LENGTH + BODY,
+    "a websocket": b"GET / HTTP/1.1\r\n" + HEADERS + b"Upgrade: websocket\r\n\r\n" + BODY,
+    "a form": b"POST / HTTP/1.1\r\nhost: x\r\n" + LENGTH + b"\r\n\r\n" + BODY,
+}
+
+
+class TestHTTP:
+    @pytest.mark.parametrize("open", [True, False], ids=["nobody has to log in", "log-ins"])
+    def test_is_not_run_and_ends_the_connection(self, make: Make, *, open: bool) -> None:
+        """Every request 20 times, whole and byte by byte, also on a port for RESP alone."""
+        daemon = make("--resp=tcp:0:interface=127.0.0.1", open=open, listeners=2)
+        ports = [int(where.rpartition(":")[2]) for where in daemon.where]
+        with watching(daemon) as seen:
+            for data in HTTP.values():
+                for port, size in itertools.product(ports, (0, 1)):
+                    for _ in range(5):
+                        with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+                            send(sock, data, size)
+                            assert rest(sock).count(b"not an HTTP server") == 1
+        show("HTTP", f"none of {20 * len(HTTP)} requests is run", seen)
+        assert daemon.tells(b"exists hacked") == 0
+        assert daemon.tells(b"dbsize") == 0
+        assert daemon.fired("http") == 20 * len(HTTP)
+        assert len([line for line in daemon.log if "HTTP" in line]) == 1
+
+    def test_to_the_port_with_tls_is_not_either(self, make: Make, keys: Keys) -> None:
+        daemon = make(keys=keys, open=True)
+        for data in HTTP.values():
+            (sock,) = daemon.strangers(1, tls=True)
+            send(sock, data)
+            assert rest(sock) in (b"", b"\x15\x03\x03\x00\x02\x02F")  # an alert
+        assert daemon.tells(b"dbsize") == 0
+        assert len([line for line in daemon.log if "HTTP" in line]) == 1
+
+
+class TestTLSToAPortWithout:
+    @pytest.mark.parametrize("open", [True, False], ids=["nobody has to log in", "log-ins"])
+    def test_ends_the_connection_with_one_line_in_the_log(
+        self, make: Make, keys: Keys, *, open: bool
+    ) -> None:
+        daemon = make(open=open)
+        first = hello(keys)
+        theirs = daemon.strangers(20)
+        with watching(daemon) as seen:
+            for sock in theirs:
+                send(sock, first)
+            seconds = ends(dict(enumerate(theirs)))
+        show("a TLS hello to a port without", f"cut after {max(seconds.values()):.1f} s", seen)
+        assert len([line for line in daemon.log if "tls_listen" in line]) == 1
+
+
+# Line breaks in names
+
+EVIL = b'a\r\n+OK\r\n$4\r\nevil\r\n*1\r\n\0b\x1b[2J\n{"result": 1}\n2026-01-01T00:00:00+0000 [-] evil\r\n\xff'
+EVIL_TEXT = EVIL[:-1].decode()  # what JSON can say
+MARK = b"the-mark"
+NOT_SENT = {
+    # They end the connection or the daemon, or wait, or are answered by pushes.
+    *("quit", "exit", "shutdown", "monitor", "reset", "sync", "psync", "multi", "exec", "discard"),
+    *("subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe"),
+}
+
+
+def words_to_try(daemon: Watched) -> list[list[bytes]]:
+    """All commands, with more and more words that are evil, and some in which a name is."""
+    names: list[list[bytes]] = []
+    for name in daemon.tells(b"command list"):
+        names.append([part.encode() for part in name.split("|")])
+    found = [[EVIL], [EVIL, EVIL], [b"x" + EVIL] * 200, [EVIL * 100], [b"GET" + EVIL, EVIL]]
+    for words in names:
+        if words[0].decode() not in NOT_SENT:
+            found += [words + [EVIL] * count for count in range(6)]
+            found += [[*words, b"key", *[EVIL] * count] for count in range(1, 5)]
+            found.append([words[0], EVIL])
+    return found
+
+
+class TestLineBreaksInNames:
+    def test_make_no_replies_in_resp(self, make: Make) -> None:
+        daemon = make(open=True)
+        (sock,) = daemon.strangers(1)
+        errors = 0
+        with sock.makefile("rb") as heard:
+            tried = words_to_try(daemon)
+            for words in tried:
+                send(sock, request(*words) + request(b"ECHO", MARK))
+                reply = b""
+                while not reply.endswith(b"$%d\r\n%b\r\n" % (len(MARK), MARK)):
+                    line = heard.readline()
+                    assert line, (words, reply)
+                    reply += line
+                reply = reply.removesuffix(b"$%d\r\n%b\r\n" % (len(MARK), MARK))
+                reader = hiredis.Reader()
+                reader.feed(reply)
+                reader.gets()
+                assert reader.gets() is False, (words, reply)  # exactly one
+                if reply.startswith((b"-", b"+")):
+                    errors += 1
+                    assert reply.count(b"\n") == reply.count(b"\r") == 1, (words, reply)
+                    assert b"\0" not in reply, (words, reply)
+        show(f"line breaks, in {len(tried)} requests of RESP", f"{errors} replies of one line each")
+        assert errors > len(tried) / 2
+
+    def test_make_no_lines_in_text(self, make: Make) -> None:
+        daemon = make(open=True)
+        (sock,) = daemon.strangers(1)
+        with sock.makefile("rb") as heard:
+            tried = words_to_try(daemon)
+            for words in tried:
+                line = json.dumps([word.replace(b"\xff", b"").decode() for word in words])
+                send(sock, line.encode() + b"\necho " + MARK + b"\n")
+                reply = json.loads(heard.readline())
+                assert {"result", "error"} & set(reply), words
+                assert json.loads(heard.readline()) == {"result": MARK.decode()}, (words, reply)
+        show("line breaks, in lines of text", f"{len(tried)} replies of one line each")
+
+    def test_make_no_messages(self, make: Make) -> None:
+        """Channels, patterns and messages, to who listens in each dialect, and who monitors."""
+        daemon = make(open=True)
+        kinds: dict[str, bytes] = {
+            "text": json.dumps(["psubscribe", EVIL_TEXT[:3] + "*"]).encode() + b"\n",
+            "RESP2": request(b"PSUBSCRIBE", EVIL[:3] + b"*"),
+            "RESP3": request(b"HELLO", b"3") + request(b"PSUBSCRIBE", EVIL[:3] + b"*"),
+            "monitor": request(b"MONITOR"),
+        }
+        listeners = dict(zip(kinds, daemon.strangers(len(kinds)), strict=True))
+        for name, words in kinds.items():
+            send(listeners[name], words)
+        daemon.until(lambda: daemon.tells(b"stats")["patterns"] == 1, "they listen")
+        daemon.turns()
+        for sock in listeners.values():
+            sock.recv(MIB)
+        (sender,) = daemon.strangers(1)
+        send(sender, request(b"PUBLISH", EVIL_TEXT.encode(), EVIL) * 10 + request(b"CLIENT", b"SETNAME", EVIL))
+        daemon.settle()
+        text = listeners["text"].recv(MIB)
+        assert [json.loads(line)["channel"] for line in text.splitlines()] == [EVIL_TEXT] * 10
+        for name in "RESP2", "RESP3":
+            reader = hiredis.Reader()
+            reader.feed(listeners[name].recv(MIB))
+            assert [list(reader.gets())[-2:] for _ in range(10)] == [[EVIL[:-1], EVIL]] * 10
+            assert reader.gets() is False
+        lines = listeners["monitor"].recv(MIB).splitlines(keepends=True)
+        assert len([line for line in lines if b"PUBLISH" in line]) == 10
+        assert all(re.fullmatch(rb"\+[0-9.]+ \[0 \S+\] \"[ -~]+\"\r\n", line) for line in lines)
+
+    @pytest.mark.parametrize("form", ["text", "json"])
+    def test_make_no_lines_of_the_log(self, make: Make, keys: Keys, form: str) -> None:
+        """Names of users, of commands and of certificates, from those who are refused."""
+        flags = ["--log-level=debug", f"--log-format={form}"]
+        daemon = make(*flags, keys=keys, clients="optional")
+        for words in (
+            *[[b"AUTH", EVIL, EVIL], [b"HELLO", b"3", b"AUTH", EVIL, EVIL, b"SETNAME", EVIL]],
+            *[[b"HELLO", EVIL], [b"AUTH", EVIL], [EVIL, EVIL], [b"POST" + EVIL], [b"POST", EVIL]],
+        ):
+            (sock,) = daemon.strangers(1)
+            send(sock, request(*words) * 70)
+            rest(sock)
+        own = keys.client(EVIL_TEXT[:32], ca=Authority("CA " + EVIL_TEXT[:32]))
+        context = ssl.create_default_context(cafile=str(keys.ca_path))
+        context.load_cert_chain(own.certificate, own.key)
+        (sock,) = daemon.strangers(1, tls=True)
+        with (
+            contextlib.suppress(OSError),
+            context.wrap_socket(sock, server_hostname="localhost") as wrapped,
+        ):
+            wrapped.recv(100)
+        daemon.until(lambda: daemon.fired("handshake") == 1, "the certificate is refused")
+        shown = [line for line in daemon.log if "evil" in line]
+        show(
+            f"line breaks, in a log of {form}", f"{len(shown)} lines of {len(daemon.log)} show them"
+        )
+        assert len(shown) >= 2
+        for line in daemon.log:
+            assert line.endswith("\n")
+            assert line[:-1].isprintable(), line
+            if form == "json":
+                assert set(json.loads(line)) == {"time", "level", "logger", "message"}
+            else:
+                assert re.match(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\+0000 \[[\w.#-]+\] ", line), line
+                assert not line.startswith("2026-01-01T00:00:00")
+
+
+# Being closed on, and not reading
+
+
+class TestWhoNeverReadsTheLastReply:
+    def test_is_cut_all_the_same(self, patient: Patient) -> None:
+        """By limits that are no settings, and once by the default of one."""
+        seconds = patient.seconds()
+        for name, promised in {
+            "silent": 5,
+            "TLS, silent": 5,
+            "BROKEN": 5,
+            "QUIT": 30,
+            "half closed": 30,
+            "over output_limit": 30,
+        }.items():
+            show(f"{name}, and never reads", f"cut after {seconds[name]:.1f} s of {promised}")
+            assert promised - 1 < seconds[name] < promised + 10
+        assert patient.daemon.fired("output_limit") == 1
+        assert patient.daemon.fired("login_timeout") == 2
+        assert patient.daemon.clients() == 1
+
+    def test_does_not_keep_the_daemon_from_stopping(self, make: Make) -> None:
+        daemon = make(open=True)
+        daemon.observer.asks(b"set key " + VALUE)
+        theirs = daemon.strangers(10, small=True)
+        for sock in theirs:
+            send_what_it_takes(sock, b"get key\n" * 100_000)
+        daemon.settle()
+        begun = time.monotonic()
+        daemon.terminate()
+        show("a stop with 10 who never read", f"took {time.monotonic() - begun:.1f} s")
+        assert daemon.errors() == ""

@@ -81,7 +81,13 @@ def test_the_log_follows_its_level_and_form(data: Path, file: Path) -> None:
 def test_a_reload_in_the_background_finds_its_file_from_another_directory(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "memdbd.toml").write_text("")
-    start = [TWISTD, f"--rundir={tmp_path / 'run'}", "memdb", "--port=0", "--config=memdbd.toml"]
+    start = [
+        str(TWISTD),
+        f"--rundir={tmp_path / 'run'}",
+        "memdb",
+        "--port=0",
+        "--config=memdbd.toml",
+    ]
     subprocess.run(start, cwd=tmp_path, env=environment(), check=True, timeout=PATIENCE)
     log = tmp_path / "twistd.log"
     pid = int((tmp_path / "twistd.pid").read_text())

@@ -133,8 +133,8 @@ def test_tls_users_and_the_journal_work_in_the_sandbox(host: Host) -> None:
     # The thread that hashes passwords may say that the others go first.
     threads = host.systemd.run("sh", "-c", f"cat /proc/{host.pid}/task/*/stat").stdout.splitlines()
     nice = [int(line.rpartition(")")[2].split()[16]) for line in threads]
-    assert nice.count(19) == 1
-    assert set(nice) == {0, 19}
+    assert nice.count(10) == 1
+    assert set(nice) == {0, 10}
     # kill -9: systemd starts it again, and the journal has all.
     before = host.pid
     host.systemd.run("systemctl", "kill", "--signal=KILL", "memdbd.service")
