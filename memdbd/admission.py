@@ -21,6 +21,8 @@ from ipaddress import IPv6Address
 from itertools import chain
 from typing import Any, Protocol
 
+from twisted.logger import Logger
+
 from memdbd.limits import Alarms, Limits
 from memdbd.session import Session
 
@@ -79,6 +81,8 @@ class Admission:
     ``connections`` are all there are. ``seconds`` is the time, ``call_later`` puts off.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         limits: Limits,
@@ -136,7 +140,14 @@ class Admission:
         idle = (each for each in others if not each.session.logging_in)
         victim = next(idle, next(iter(candidates)))
         self.leaves(victim)
-        victim.turn_away(limit, why)
+        self._turn_away(victim, limit, why)
+
+    def _turn_away(self, connection: Connection, limit: str, why: str) -> None:
+        """Have one go. What fails in that is no matter of whoever else is to go, or has come."""
+        try:
+            connection.turn_away(limit, why)
+        except Exception:
+            self._log.failure("a defect of memdbd: a connection is not ended")
 
     # For how long: strangers
 
@@ -198,7 +209,8 @@ class Admission:
         for connection, stay in tuple(self._strangers.items()):
             if stay.stopped is None and stay.since <= latest:
                 self.leaves(connection)
-                connection.turn_away("login_timeout", f"it has not logged in within {patience:g} s")
+                why = f"it has not logged in within {patience:g} s"
+                self._turn_away(connection, "login_timeout", why)
         if self._strangers and self._look_at_strangers is None:
             self._watch_strangers()
 
@@ -235,7 +247,8 @@ class Admission:
             if active > first or connection.may_idle:
                 continue
             if active <= latest:
-                connection.turn_away("idle_timeout", f"it has sent nothing for {patience:g} s")
+                why = f"it has sent nothing for {patience:g} s"
+                self._turn_away(connection, "idle_timeout", why)
             else:
                 first = active
         self._look_at_idle = self._call_later(

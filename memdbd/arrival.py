@@ -34,7 +34,7 @@ from memdbd.clients import Clients
 from memdbd.gate import Gate
 from memdbd.permissions import STRANGER, not_logged_in
 from memdbd.pubsub import Registry
-from memdbd.sending import Office, Sender
+from memdbd.sending import FAREWELL, Office, Sender
 from memdbd.session import Session
 from memdbd.sockets import below, prepare
 from memdbd.tls import HANDSHAKE, common_name, reason_of
@@ -176,7 +176,7 @@ class Arrival(Sender):
         if is_stranger == self._is_stranger or self._lost:
             return
         self._is_stranger = is_stranger
-        self._dialect.be_wary(self._wary)
+        self._dialect.be_wary(self._allowance)
         self._socket.bufferSize = LITTLE if is_stranger else MUCH
         if is_stranger:
             self.factory.admission.is_stranger(self)
@@ -184,10 +184,13 @@ class Arrival(Sender):
             self.factory.admission.leaves(self)
 
     @property
-    def _wary(self) -> int:
-        """How wary the dialect is to be: OpenSSL keeps up to 70 KiB for one who keeps it waiting in
-        the middle of a record, which is half of what a stranger may cost."""
-        return self._is_stranger + (self._is_stranger and self.is_tls)
+    def _allowance(self) -> int | None:
+        """Bytes that a request may have if it is a stranger's. OpenSSL keeps up to 70 KiB for one
+        who keeps it waiting in the middle of a record, which is half of what one may cost."""
+        if not self._is_stranger:
+            return None
+        most = self.factory.limits.unauthenticated_buffer
+        return most // 2 if self.is_tls else most
 
     @property
     def _pause_from(self) -> int:
@@ -208,7 +211,7 @@ class Arrival(Sender):
             error = not_logged_in()
             error.hint = f"nobody has done so within {patience:g} s"
             self._put(cast(bytes, self._dialect.encode(error)))
-            self.end()
+            self.end(grace=FAREWELL)
         else:
             self.fail()
 

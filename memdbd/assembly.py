@@ -110,7 +110,9 @@ def assemble(
     )
     graveyard = Graveyard()
     engine = LocalEngine(clock, channels, daemon, TYPES, settings.bounds, graveyard)
-    dispatcher = Dispatcher(engine, COMMANDS, CONTAINERS, daemon.suggestions, seconds, alarms)
+    dispatcher = Dispatcher(
+        engine, COMMANDS, CONTAINERS, daemon.suggestions, seconds, limits, alarms
+    )
     clients = Clients(reactor.seconds)
     hashes = hash_in_thread or cast(HashInThread, in_thread)
     hashing = hashing_of(hashes, reactor.callLater, alarms, reactor.seconds)
@@ -207,6 +209,7 @@ def assemble(
         credentials=credentials,
         is_open=lambda: gate.is_open,
         allow_open=settings.allow_open,
+        has_users=bool(settings.auth),
         backlog=settings.backlog,
     )
     listeners.heard = lambda port: daemon.parameters.tell(port=port)

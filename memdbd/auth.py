@@ -34,6 +34,7 @@ from memdbd.usersfile import UsersFile
 
 RandomBytes = Callable[[int], bytes]
 
+MEMORY = "memory"  # Twisted's checker that is told passwords where all can read them
 USERS = "users"  # the checker of --auth that is ours, with the path of the file
 
 
@@ -172,8 +173,13 @@ def checkers(wanted: Sequence[str], fs: FileSystem) -> tuple[list[Any], UsersFil
     return others, file
 
 
+def is_taken(factory: Any) -> bool:
+    """Whether ``--auth`` takes the checkers of a factory of twisted.cred's."""
+    return factory.authType != MEMORY and IUsernamePassword in factory.credentialInterfaces
+
+
 def _checker(text: str) -> Any:
-    if text.startswith("memory:"):
+    if text.partition(":")[0] == MEMORY:
         raise ConfigError(
             "auth: memory: passwords are no part of a command line, which every user of the "
             f"machine can read; {USERS}:PATH has them in a file"
@@ -181,7 +187,8 @@ def _checker(text: str) -> Any:
     try:
         checker = makeChecker(text)
     except InvalidAuthType:
-        known = ", ".join(sorted({USERS, *(each.authType for each in findCheckerFactories())}))
+        kinds = (each.authType for each in findCheckerFactories() if is_taken(each))
+        known = ", ".join(sorted({USERS, *kinds}))
         raise ConfigError(
             f"auth: there is no checker {text.partition(':')[0]!r}; those are {known}"
         ) from None

@@ -79,8 +79,13 @@ class Loaded(typing.NamedTuple):
     """What has been made of the files."""
 
     context: SSL.Context
+    begins: datetime.datetime
     expires: datetime.datetime
-    warnings: list[str]
+    warnings: list[str]  # what there is to say of the server's own dates comes first
+
+    def is_valid(self, when: datetime.datetime) -> bool:
+        """Whether the server's certificate is valid at this time."""
+        return self.begins <= when < self.expires
 
 
 def load(settings: Settings, now: datetime.datetime, read: Read, verified: Verified) -> Loaded:
@@ -126,7 +131,7 @@ def load(settings: Settings, now: datetime.datetime, read: Read, verified: Verif
         warnings.append(
             "tls_ca is set and tls_clients is no, so that no client is asked for a certificate"
         )
-    return Loaded(context, own.not_valid_after_utc, warnings)
+    return Loaded(context, own.not_valid_before_utc, own.not_valid_after_utc, warnings)
 
 
 def _ask_clients(
@@ -188,14 +193,27 @@ def _key(path: str, read: Read) -> Key:
 def _check_pair(chain: list[x509.Certificate], key: Key, settings: Settings) -> None:
     """Raise ConfigError if the key is not that of the first certificate."""
     public = key.public_key()
-    places = [place for place, one in enumerate(chain, 1) if one.public_key() == public]
-    if 1 in places:
-        return
+    try:
+        if chain[0].public_key() == public:
+            return
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(
+            f"tls_cert: {settings.tls_cert}: its first certificate, that of "
+            f"{shown_name(chain[0])}, has a key of no kind that can be used: {_first_line(error)}"
+        ) from None
+    places = [place for place, one in enumerate(chain, 1) if _is_of(one, public)]
     why = f"it belongs to the certificate {places[0]} of it" if places else "it is of another one"
     raise ConfigError(
         f"tls_key: {settings.tls_key} does not belong to the first certificate of "
         f"{settings.tls_cert} (tls_cert), which must be this server's: {why}"
     )
+
+
+def _is_of(certificate: x509.Certificate, key: object) -> bool:
+    try:
+        return certificate.public_key() == key
+    except (ValueError, UnsupportedAlgorithm):  # OpenSSL may know what to do with it
+        return False
 
 
 def _age(what: str, certificate: x509.Certificate, now: datetime.datetime) -> list[str]:

@@ -15,6 +15,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,13 @@ class Source:
         """Put the settings together, those that are kept being empty. Raises ConfigError."""
         kept: dict[str, Any] = dict.fromkeys(self.kept, "")
         return dataclasses.replace(load(self.flags, self.environment, self.path), **kept)
+
+    def secret_file(self) -> str | None:
+        """The path of the file, if there is a secret in it, and it can be read."""
+        with suppress(ConfigError):
+            if self.path is not None and not _read(self.path).keys().isdisjoint(SECRET):
+                return self.path
+        return None
 
     def without_secrets(self) -> Source:
         """The same, without what is secret in the variables."""

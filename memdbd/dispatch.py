@@ -26,7 +26,7 @@ from memdbd.dialects.interface import Dialect
 from memdbd.dialects.streams import Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.limits import Alarms
+from memdbd.limits import Alarms, Limits
 from memdbd.permissions import STRANGER, NotPermitted, not_logged_in
 from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Several
 from memdbd.session import Session
@@ -101,12 +101,14 @@ class Dispatcher:
         containers: Mapping[bytes, Container],
         suggestions: Suggestions,
         seconds: Callable[[], float],
+        limits: Limits,
         alarms: Alarms,
     ) -> None:
         self._engine = engine
         self._containers = containers
         self._suggestions = suggestions
         self._seconds = seconds
+        self._limits = limits
         self._alarms = alarms
         every = [*commands.values()]
         for container in containers.values():
@@ -316,6 +318,9 @@ class Dispatcher:
     def _run_or_queue(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
         session = context.session
         if session.queue is not None and not command.at_once:
+            session.queued += sum(map(len, request))
+            if session.queued > self._limits.max_request:
+                raise _spoilt(session, command, _too_long(self._limits.max_request))
             session.queue.append((command, request))
             return QUEUED
         return self._attended(self._engine.execute, context, command, request, nested=False)
@@ -412,6 +417,13 @@ def _spoilt(session: Session, command: Command, error: CommandError) -> CommandE
         return error
     code = "" if error.code == "ERR" else f"{error.code} "
     return Discarded(f"Transaction discarded because of: {code}{error}")
+
+
+def _too_long(most: int) -> CommandError:
+    """The error for a request that makes a transaction longer than any request may be."""
+    error = CommandError(f"the transaction is over {most} bytes (max_request)")
+    error.limit = "max_request"
+    return error
 
 
 def _without_reply(pending: Pending) -> Pending:

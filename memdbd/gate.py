@@ -18,6 +18,7 @@ from typing import Any
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import LoginFailed
 from twisted.cred.portal import Portal
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -29,9 +30,9 @@ from memdbd.errors import CommandError
 from memdbd.hashing import Hashing
 from memdbd.limits import Alarms, Limits
 from memdbd.permissions import STRANGER, Denied
-from memdbd.replies import OK, Pending, Reply
+from memdbd.replies import NO_REPLY, OK, Pending, Reply
 from memdbd.session import Session
-from memdbd.users import DEFAULT, User, Users
+from memdbd.users import DEFAULT, User, Users, printable
 
 
 class Gate:
@@ -59,6 +60,7 @@ class Gate:
         self._clients = clients
         self._limits = limits
         self._alarms = alarms
+        self.ended = 0  # connections, since their users changed
         self._spared: Session | None = None  # who changes the users right now
         self.checker = UsersChecker(users, hashing, random_bytes)
         self._portal = Portal(Realm(users), [self.checker])
@@ -76,7 +78,10 @@ class Gate:
 
     def admit(self, session: Session, common_name: str | None = None) -> None:
         """Let a connection in: as the user that its certificate names, which it need not be told
-        again, as the default one, or as a stranger, who has to log in."""
+        again, as the default one, or as a stranger, who has to log in.
+
+        A certificate that names nobody does not make somebody else of its owner.
+        """
         if common_name is not None:
             session.certificate = common_name
         session.user = None
@@ -86,7 +91,7 @@ class Gate:
             named.addCallbacks(lambda avatar: self._let_in(session, avatar[1]), _is_nobody)
             if session.user is not None:
                 return
-        if self.is_open:
+        if self.is_open and session.certificate is None:
             self._let_in(session, self.users.default)
         else:
             session.permissions = STRANGER
@@ -100,7 +105,7 @@ class Gate:
         client = self._clients.get(session.number)
         host = network_of(client.host) if client is not None else "?"
         attempt = self._portal.login(Password(username, password, host), session, IUser)
-        pending = Pending()
+        pending = Pending(abandoned=attempt.cancel)
         attempt.addCallbacks(
             partial(self._succeeded, session),
             partial(self._failed, session, username),
@@ -121,6 +126,8 @@ class Gate:
     def _failed(self, session: Session, username: bytes, failure: Failure) -> Reply:
         if failure.check(CommandError):
             return failure.value
+        if failure.check(CancelledError):  # the client has left
+            return NO_REPLY
         if not failure.check(LoginFailed):
             # A checker that fails does not let anybody in.
             self._log.failure("a log-in could not be checked", failure)
@@ -132,11 +139,15 @@ class Gate:
             self._alarms.fire(
                 "login_attempts",
                 f"client at {client.peer if client else '?'} is cut: {session.failures} log-ins "
-                f"failed, the last one as {username[:64]!r}",
+                f"failed, the last one as {self._told(username)}",
             )
             session.over = True
             session.settle()
         return CommandError("invalid username-password pair or user is disabled.", code="WRONGPASS")
+
+    def _told(self, username: bytes) -> str:
+        """What a log may say of a name that somebody gave: it may be a part of his password."""
+        return "an unknown name" if self.users.get(username) is None else printable(username)
 
     def _let_in(self, session: Session, user: User) -> None:
         session.user = user
@@ -190,6 +201,7 @@ class Gate:
                 return
 
     def _cut(self, session: Session) -> None:
+        self.ended += 1
         if session is self._spared:
             session.over = True  # behind the reply
             session.settle()
@@ -215,5 +227,5 @@ class Gate:
 
 
 def _is_nobody(failure: Failure) -> None:
-    """A certificate that names no user: it is as if it had named none."""
+    """A certificate that names no user, or one who is off."""
     failure.trap(LoginFailed)

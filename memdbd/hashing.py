@@ -1,13 +1,13 @@
 """Who has a password hashed when: a short queue in front of one thread.
 
 Strategy: one hash is made at a time, in a thread, and never on the loop. Behind a failed attempt
-there is a rest, three times as long as it took: so those who guess have a quarter of a core at
-most, whatever else it does. The queue is short, and fair by the network from which an attempt
-comes: one from which a log-in has succeeded of late goes before the others; then, whose turn was
-longest ago is next. When the queue is full, who has most in it gives way, and of those who have as
-many, who is not known. Attempts that are alike, as when a hundred connections of one program come
-back at once, are one. Nothing else is kept of what was found, so that a right password takes as
-long as a wrong one.
+there is a rest, three times as long as it took, so that those who guess have a quarter of a core at
+most; but no longer than guessing has to be slow, since others wait too. The queue is short, and
+fair by the network from which an attempt comes: one from which a log-in has succeeded of late goes
+before the others; then, whose turn was longest ago is next. When the queue is full, who has most in
+it gives way, and of those who have as many, who is not known. Attempts that are alike, as when a
+hundred connections of one program come back at once, are one. Nothing else is kept of what was
+found, so that a right password takes as long as a wrong one.
 
 May import: errors, limits, Twisted.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail
@@ -52,7 +53,7 @@ class Hashing:
 
     MOST = 16  # attempts in the queue
     REST = 3.0  # times what one took that failed
-    LEAST_REST = 0.1  # seconds
+    LEAST_REST, MOST_REST = 0.1, 0.3  # seconds; where cores are busy, an attempt takes long
 
     def __init__(
         self,
@@ -84,9 +85,10 @@ class Hashing:
         """What the function gives that ``begin()`` gives, run in the thread.
 
         Attempts with the same ``key`` are one. ``network`` is where it comes from; "" is ourselves,
-        for whom there is always room. Fails with CommandError where there is none.
+        for whom there is always room. Fails with CommandError where there is none. To cancel it is
+        to wait no more.
         """
-        waiting: Deferred[T] = Deferred()
+        waiting: Deferred[T] = Deferred(partial(self._leave, key))
         if self._running is not None and key == self._running_key:
             self._running.waiting.append(waiting)
             return waiting
@@ -99,6 +101,16 @@ class Hashing:
         if not self._is_busy:
             self._next()
         return waiting
+
+    def _leave(self, key: Hashable, waiting: Deferred[Any]) -> None:
+        """Whoever asked waits no more; what nobody waits for, and has not begun, is not done."""
+        job = self._jobs.get(key)
+        if job is None:
+            job = self._running if key == self._running_key else None
+        if job is not None and waiting in job.waiting:
+            job.waiting.remove(waiting)
+            if not job.waiting and job is not self._running:
+                del self._jobs[key]
 
     def _make_room(self, network: str) -> bool:
         """Send away the last attempt of whoever has most; False where that is ``network``."""
@@ -149,7 +161,8 @@ class Hashing:
             _remember(self._known, job.network, self._turn)
         if failed:
             took = self._seconds() - self._begun
-            self._call_later(max(self.LEAST_REST, self.REST * took), self._next)
+            rest = min(max(self.LEAST_REST, self.REST * took), self.MOST_REST)
+            self._call_later(rest, self._next)
         else:
             self._next()
         if job is not None:

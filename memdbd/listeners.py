@@ -11,6 +11,7 @@ May import: addresses, errors, factory, replies, tls.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -107,12 +108,34 @@ def endpoint(
     return found
 
 
-def refusal(where: str) -> str:
-    """Why what others reach is not listened on while nobody has to log in there."""
-    return (
-        f"{where} is open to the network, and nobody would have to log in: set password "
-        "(MEMDB_PASSWORD) or auth so that they have to, or allow_open = true if that is meant"
-    )
+def _told_outside(description: str) -> str | None:
+    """The address that an endpoint string names, if that can be told from it and others than this
+    machine reach it."""
+    kind, parts = _split(description)
+    if kind not in ("tcp", "tcp4", "tcp6"):
+        return None
+    named, plain = {}, []
+    for part in parts:
+        found = _NAME.match(part)
+        if found:
+            named[found[1]] = _unescaped(part[found.end() :])
+        else:
+            plain.append(_unescaped(part))
+    port, host, *_ = [*plain, "", ""]
+    everywhere = "::" if kind == "tcp6" else "0.0.0.0"  # noqa: S104 # what no interface means
+    host = named.get("interface", host) or everywhere
+    port = named.get("port", port)
+    try:
+        if is_loopback(host) or not port.isdecimal():
+            return None
+        family = IPv6Address if ipaddress.ip_address(host).version == 6 else IPv4Address
+    except ValueError:  # a name: what it stands for is known when it is bound
+        return None
+    return shown(family("TCP", host, int(port)))
+
+
+def _unescaped(part: str) -> str:
+    return re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL)
 
 
 class _Listener(NamedTuple):
@@ -128,7 +151,8 @@ class Listeners(Service):
     """Listens on the endpoints that ``descriptions`` describe while it runs; on those of ``resp``
     for RESP only, on those of ``tls`` behind TLS with ``credentials``.
 
-    ``is_open()``: whether one who connects need not log in. Then it refuses to listen beyond this
+    ``is_open()``: whether one who connects need not log in; ``has_users``: though there may be
+    users who do. Then it refuses to listen beyond this
     machine, except with ``allow_open``, and where a certificate is required. Where one cannot
     listen, the daemon does not start; or stops, if that is known only later.
     """
@@ -146,6 +170,7 @@ class Listeners(Service):
         credentials: Credentials | None = None,
         is_open: Callable[[], bool] = lambda: True,
         allow_open: bool = False,
+        has_users: bool = False,
         backlog: int = 1024,
     ) -> None:
         self._reactor = reactor
@@ -153,6 +178,7 @@ class Listeners(Service):
         self._credentials = credentials
         self._is_open = is_open
         self.allow_open = allow_open
+        self._has_users = has_users
         only_resp = RespFactory(factory)
         made = partial(endpoint, reactor, backlog=backlog)
         self._listeners = [
@@ -173,6 +199,18 @@ class Listeners(Service):
         """Where it listens, for ``info``."""
         return {"listening_on": [shown(port.getHost()) for port, _ in self._ports]}
 
+    def refusal(self, where: str) -> str:
+        """Why what others reach is not listened on while nobody has to log in.
+
+        What to do comes first: of a start that failed, twistd shows a hundred characters.
+        """
+        what = "set password (MEMDB_PASSWORD) or auth"
+        if self._has_users:
+            what = "the user default is nopass: have it off, or set password (MEMDB_PASSWORD)"
+        return (
+            f"{what}, or allow_open = true: {where} is open to the network and nobody has to log in"
+        )
+
     def exposed(self, *, certificates: bool) -> list[str]:
         """The addresses that are listened on and that others than this machine reach;
         ``certificates``: without those where clients need one."""
@@ -181,6 +219,17 @@ class Listeners(Service):
             for port, listener in self._ports
             if _is_reached(port) and not (_has_tls(listener) and certificates)
         ]
+
+    def privilegedStartService(self) -> None:
+        """Refuse, before there is a data directory and all is loaded from it, what need not be
+        bound to be known: see ``startService``. Raises ListenError."""
+        super().privilegedStartService()
+        if self.allow_open or not self._is_open():
+            return
+        for listener in self._listeners:
+            where = _told_outside(listener.text)
+            if where is not None and not (_has_tls(listener) and self._needs_certificates):
+                raise ListenError(self.refusal(where))
 
     def startService(self) -> None:
         """Bind: not before the data is loaded, and so after twistd gave up root, if it did; what
@@ -233,7 +282,7 @@ class Listeners(Service):
         is_exposed = _is_reached(port) and not is_authenticated and self._is_open()
         if is_exposed and not self.allow_open:
             port.stopListening()
-            raise ListenError(refusal(shown(address)))
+            raise ListenError(self.refusal(shown(address)))
         self._ports.append((port, listener))
         if isinstance(address, (IPv4Address, IPv6Address)) and listener.factory is self._factory:
             self.heard(address.port)

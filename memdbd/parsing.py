@@ -21,7 +21,10 @@ _DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")
 # Names that other files of the directory have, or may have one day.
 _TAKEN = re.compile(r"journal\..*|memdbd\.lock|repair-.*|.*\.(torn|tmp|imported)(\.[0-9]+)?")
 
+_MOST = (1 << 63) - 1  # bytes; what is beyond it is a mistake
+
 _UNITS = {"kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "b": 1, "": 1}
+_SIZE = "must be a number of bytes, or one with kb, mb or gb behind it"
 _SWITCH = {"true": True, "false": False}
 
 
@@ -91,11 +94,15 @@ def size(raw: Any) -> int:
         words = raw.strip().lower()
         digits = words.rstrip("bgkm ")
         unit = _UNITS.get(words[len(digits) :].strip())
-        if unit and digits.isascii() and digits.isdigit():
-            return int(digits) * unit
-    elif isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
-        return raw
-    raise ValueError("must be a number of bytes, or one with kb, mb or gb behind it")
+        if not (unit and digits.isascii() and digits.isdigit()):
+            raise ValueError(_SIZE)
+        # Python does not convert any number of digits.
+        raw = int(digits) * unit if len(digits) < 99 else _MOST + 1
+    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 0:
+        raise ValueError(_SIZE)
+    if raw > _MOST:
+        raise ValueError(f"must be at most {_MOST} bytes")
+    return raw
 
 
 def switch(raw: Any) -> bool:

@@ -6,6 +6,10 @@ called where requests are answered. All passwords of a user have one salt, where
 here: to try one is to make one hash, however many he has. Redis's own hashes (SHA-256, 64
 hexadecimal digits) are known, and replaced when the password is next seen.
 
+scrypt itself takes the SHA-256 of a long password in place of it, and any number of NUL bytes at
+its end for none. So that whoever has the one does not have the other, such passwords are digested
+first.
+
 Whoever guesses learns nothing from the time that an answer takes: a user who is not there, or has
 fewer salts than others, costs the same, and what is compared is compared in constant time.
 
@@ -26,6 +30,7 @@ SALT_BYTES = 16
 COST = 14  # log2 of the rounds
 MOST_WORK = 4  # hashes that it may take to try a password of one user: everybody has to wait for it
 _BLOCK, _PARALLEL, _LENGTH = 8, 1, 32
+_LONG = 64  # bytes of a password that HMAC-SHA-256 takes as they are
 
 _SCRYPT = re.compile(
     r"\$scrypt\$ln=([0-9]{2}),r=8,p=1\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{43})"
@@ -127,6 +132,8 @@ def _text(salt: bytes, digest: bytes) -> str:
 
 def _digest(password: bytes, salt: bytes) -> bytes:
     rounds = 1 << COST
+    if len(password) > _LONG or password.endswith(b"\0"):
+        password = b64encode(hashlib.sha384(b"memdb:" + password).digest())
     return hashlib.scrypt(
         password,
         salt=salt,

@@ -132,7 +132,7 @@ class MemDBProtocol(Arrival):
                 return iter(())
             if not self._only_resp:  # else the listener has said it
                 self._dialect = self.factory.dialects.of_first_byte(data[:1], self.session)
-                self._dialect.be_wary(self._wary)
+                self._dialect.be_wary(self._allowance)
         requests = self._dialect.feed(data)
         unasked = self._dialect.unasked()
         if unasked:

@@ -12,7 +12,10 @@ limits, listeners, passwords, services, storage, tls, tuning, useradmin, Twisted
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -82,6 +85,10 @@ class Reloader(Service):
         if credentials is not None:
             self.on(lambda changed: None, *TLS)  # they are followed with their files
 
+    def startService(self) -> None:
+        super().startService()
+        self._look_who_may_read()
+
     def on(self, follow: Follow, *names: str) -> None:
         """Have ``follow`` called when some of these settings have changed. Of a secret it is told
         whether there is one."""
@@ -96,7 +103,7 @@ class Reloader(Service):
             self._again = True  # what is read now may be older than the wish
             return
         self._busy = True
-        self.began()
+        self._tell(self.began)
         ensureDeferred(self._reload()).addErrback(self._failed).addCallback(self._end)
 
     async def _reload(self) -> str:
@@ -135,32 +142,73 @@ class Reloader(Service):
             users = self._useradmin.prepare(password)
         self._check_open(settings, users)
 
-        self.settings, self._password = settings, said
         if is_new:
             now["password"] = said is not None  # whether there is one, and not which
         told = [*now]
         if users is not None:
-            if self._gate.users.unsaved and self._useradmin.file is not None:
+            if self._gate.users.unsaved and users.is_read and self._useradmin.file is not None:
                 self._log.warn(
                     "the users are those of {path} again; what was changed since it was read, and "
                     "not saved with ACL SAVE, is gone",
                     path=self._useradmin.file.path,
                 )
             users.take()
-        if self._useradmin.file is not None and users is not None:
+        if users is not None and users.is_read:
             told.append(f"users ({users.count})")
         if use is not None and self._credentials is not None:
             use()
             expires = self._credentials.info()["tls_certificate_expires"]
             told.append(f"certificates (until {expires})")
-        for names, follow in self._follow:
-            if not names.isdisjoint(now):
-                follow({name: now[name] for name in now if name in names})
+        failed = self._all_follow(now)
+        if "password" not in failed:
+            self._password = said
+        # What has not been followed is new again, the next time.
+        old = {name: getattr(before, name) for name in failed}
+        self.settings = replace(settings, **old)
         if late:
             self._log.warn("needs a restart: {names}", names=", ".join(late))
+        told = [name for name in told if name not in failed]
         outcome = f"reloaded: {', '.join(told) or 'nothing has changed'}"
+        if failed:
+            outcome += f"; not followed: {', '.join(failed)}"
         self._log.info("{outcome}", outcome=outcome)
+        self._look_who_may_read()
         return outcome
+
+    def _all_follow(self, now: Mapping[str, Any]) -> list[str]:
+        """Have all follow what has changed; gives what somebody could not follow."""
+        failed: dict[str, None] = {}
+        for names, follow in self._follow:
+            theirs = {name: value for name, value in now.items() if name in names}
+            if theirs:
+                try:
+                    follow(theirs)
+                except Exception:  # of one; what the others have done is not undone
+                    failed |= dict.fromkeys(theirs)
+                    self._log.failure(
+                        "a defect of memdbd: not followed: {names}", names=", ".join(theirs)
+                    )
+        return [*failed]
+
+    def _look_who_may_read(self) -> None:
+        """Warn of passwords, and of hashes, in files that are there for all to read.
+
+        Not of a group's: it is how a daemon is given a file that is not its own, and what the mask
+        of an access control list looks like, which systemd's credentials have.
+        """
+        file = self._useradmin.file
+        paths = [
+            None if file is None else file.path,
+            None if self.source is None else self.source.secret_file(),
+        ]
+        for path in filter(None, paths):
+            with suppress(OSError):
+                if os.name == "posix" and os.stat(path).st_mode & stat.S_IROTH:
+                    self._log.warn(
+                        "{path} has passwords or their hashes, and all users of this machine can "
+                        "read it: chmod o= {path}",
+                        path=path,
+                    )
 
     def _check_open(self, settings: Config, users: Prepared | None) -> None:
         """Raise ConfigError where a reload would let everybody in, as a start would refuse to."""
@@ -172,10 +220,7 @@ class Reloader(Service):
             return  # an ACL command has opened it, and no reload
         exposed = self._listeners.exposed(certificates=settings.tls_clients == "required")
         if exposed:
-            raise ConfigError(
-                f"{', '.join(exposed)} is open to the network, and nobody would have to log in: "
-                "set password (or auth) so that they have to, or allow_open = true if that is meant"
-            )
+            raise ConfigError(self._listeners.refusal(", ".join(exposed)))
 
     def _expose(self, changed: Mapping[str, Any]) -> None:
         self._listeners.allow_open = changed["allow_open"]
@@ -190,10 +235,16 @@ class Reloader(Service):
 
     def _end(self, outcome: str) -> None:
         self._busy = False
-        self.ended(outcome)
+        self._tell(partial(self.ended, outcome))
         if self._again:
             self._again = False
             self.reload()
+
+    def _tell(self, who: Callable[[], object]) -> None:
+        try:
+            who()
+        except Exception:  # a reload does not depend on who waits for it
+            self._log.failure("a defect of memdbd: it cannot be told of the reload")
 
 
 def _hashed(password: str, known: str | None, make: Callable[[str], str]) -> str:

@@ -13,8 +13,10 @@ then, even if their keys are gone; so where they are over ``output_limit``, they
 time only. Messages are up to the others, and are counted: over ``subscriber_buffer`` it is cut at
 once, over ``subscriber_soft`` after ``subscriber_seconds``.
 
-What is read and answered is the other half's: ``protocol.py`` is that, and nothing else touches a
-transport. May import: dialects, errors, limits, outbox, replies, session, turn.
+What is read and answered is the other half's: ``arrival.py`` and ``protocol.py`` are that, and
+nothing else uses its transport.
+
+May import: dialects, errors, limits, outbox, replies, session, turn.
 """
 
 from __future__ import annotations
@@ -51,10 +53,8 @@ LAST_PIECE = 32 * 1024  # of a connection that ends: the transport tells of a pi
 # if a reply waits for it that is over output_limit.
 LINGER = 30.0
 
-LEAST_PAUSE = 256  # bytes; the transport reads by as many as may wait to be sent
-
-# Seconds in which a peer that is sent away may finish what it sends.
-DRAIN = 5.0
+DRAIN = 5.0  # seconds in which a peer that is sent away may finish what it sends
+FAREWELL = 1.0  # in which one that has not logged in may take the line that tells it so
 
 
 def exceeds(size: int, limit: int) -> bool:
@@ -106,6 +106,7 @@ class Sender(Protocol):
         self._draining = False  # ends, and drops what it still reads
         self._lost = False  # sends no more
         self._abort: IDelayedCall | None = None
+        self._grace = LINGER
 
     # What the other half does
 
@@ -250,19 +251,24 @@ class Sender(Protocol):
                 return
             if isinstance(sent, int):  # else the connection is lost, as the reactor will find
                 piece = piece[sent:]
-        self._socket.bufferSize = self._pause_from
+        # How much may wait there is also by how much it reads at once, which is another matter.
+        below = self._socket
+        read_by, below.bufferSize = below.bufferSize, self._pause_from
         transport.write(piece)
+        below.bufferSize = read_by
 
     @property
     def _pause_from(self) -> int:
-        """Bytes that the transport may have to send before it says that it is full."""
-        return max(self.factory.limits.pause_output, LEAST_PAUSE)
+        """Bytes above which what the transport has to send is too much."""
+        return self.factory.limits.pause_output
 
     # What the transport says
 
     def connectionMade(self) -> None:
-        # Of its class: TLS has none of its own, but would give that of the socket below it.
-        self._sends_at_once = hasattr(type(self.transport), "writeSomeData")
+        # Of its class: TLS has none of its own, but would give that of the socket below it. What
+        # waits in a transport is Twisted's own business, and it may cease to tell.
+        own = hasattr(type(self.transport), "writeSomeData")
+        self._sends_at_once = own and hasattr(self.transport, "_tempDataBuffer")
         self.transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
@@ -282,7 +288,7 @@ class Sender(Protocol):
         if not exceeds(self.unsent, self.factory.limits.subscriber_soft):
             self._calm_down()
         if self._abort is not None and self._abort.active() and not self._draining:
-            self._abort.reset(LINGER)
+            self._abort.reset(self._grace)
         self.factory.turn.owe(self)
 
     def stopProducing(self) -> None:
@@ -333,8 +339,9 @@ class Sender(Protocol):
 
     # The end
 
-    def end(self, *, drain: bool = False) -> None:
-        """Answer no more requests, and close as soon as the peer has what is ready.
+    def end(self, *, drain: bool = False, grace: float = LINGER) -> None:
+        """Answer no more requests, and close as soon as the peer has what is ready; or when it has
+        taken nothing of that for ``grace`` seconds.
 
         ``drain``: the peer is still sending. To close on it would be a reset, in which the last
         reply is lost with the rest; so what it sends is read and dropped for some seconds.
@@ -353,9 +360,8 @@ class Sender(Protocol):
         self._read_or_not()
         # A peer that does not read would otherwise keep the connection for ever. One that reads
         # slowly gets it all: each time that it has read something, the time starts again.
-        self._abort = self.factory.reactor.callLater(
-            DRAIN if self._draining else LINGER, self.transport.abortConnection
-        )
+        self._grace = DRAIN if self._draining else grace
+        self._abort = self.factory.reactor.callLater(self._grace, self.transport.abortConnection)
         self._lose_if_done()
 
     def kill(self) -> None:

@@ -79,6 +79,7 @@ class Session:
         "push",
         "queue",
         "queue_failed",
+        "queued",
         "resp",
         "shards",
         "special",
@@ -126,6 +127,7 @@ class Session:
         self.shards: dict[bytes, None] = {}
         # The transaction: None outside of one, else what waits for EXEC.
         self.queue: list[Any] | None = None
+        self.queued = 0  # bytes of that
         self.queue_failed = False  # one that was to be queued could not be
         # Databases and their keys, and whether there were such keys; they still are until touched.
         self.watched: dict[tuple[int, bytes], bool] = {}
@@ -197,6 +199,7 @@ class Session:
     def end_transaction(self) -> None:
         """Outside of a transaction, with nothing queued. What is watched is not forgotten."""
         self.queue = None
+        self.queued = 0
         self.queue_failed = False
         self.settle()
 

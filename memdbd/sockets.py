@@ -12,8 +12,10 @@ PROBES = 3  # without an answer, after which a peer is gone
 
 
 def below(transport: Any) -> Any:
-    """The transport that has the socket: TLS lies above it."""
-    return getattr(transport, "transport", transport)
+    """The transport that has the socket: TLS lies above it, and what a proxy says (haproxy:)."""
+    while (lower := getattr(transport, "transport", None)) is not None:
+        transport = lower
+    return transport
 
 
 def prepare(transport: Any, keepalive: int) -> None:

@@ -21,7 +21,7 @@ from typing import IO, Any, ClassVar, TypeVar
 
 from twisted.application.service import IService
 from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.strcred import AuthOptionMixin
+from twisted.cred.strcred import AuthOptionMixin, findCheckerFactories
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
@@ -32,6 +32,7 @@ from twisted.python.threadpool import ThreadPool
 
 from memdbd import __version__, config
 from memdbd.assembly import assemble
+from memdbd.auth import is_taken
 from memdbd.clock import Clock
 from memdbd.compacting import CompactorProcess
 from memdbd.config import SECRET, SETTINGS, Config, Source, variable_of
@@ -71,9 +72,10 @@ class Options(usage.Options, AuthOptionMixin):
         "with `telnet 127.0.0.1 65432`, or with anything that can send a line. Each setting "
         "may also stand in a TOML file (--config, names as in etc/memdbd.toml) or in the "
         "environment (MEMDB_SNAPSHOT_INTERVAL=10); a flag wins over the environment, and that "
-        "over the file. SIGHUP has it read file, users and certificates anew. SIGINT or SIGTERM "
-        "write a last snapshot and stop. Exit status: 1 if it refuses to start, and standard error "
-        "says why."
+        "over the file. A password has no flag, which all users of the machine could read: "
+        "MEMDB_PASSWORD, or password in the file. SIGHUP has it read file, users and certificates "
+        "anew. SIGINT or SIGTERM write a last snapshot and stop. Exit status: 1 if it refuses to "
+        "start, and standard error says why."
     )
     optParameters: ClassVar[list[list[str | None]]] = [
         ["config", "c", None, "TOML file with settings"],
@@ -110,6 +112,12 @@ class Options(usage.Options, AuthOptionMixin):
 
     opt_auth.__doc__ = SETTINGS["auth"].metadata["help"]
 
+    def supportsCheckerFactory(self, factory: Any) -> bool:
+        return is_taken(factory)
+
+    def _checkerFactoriesForOptHelpAuth(self) -> list[Any]:
+        return [*filter(is_taken, findCheckerFactories())]
+
     def opt_version(self) -> None:
         """Print the version and exit."""
         print(f"memdbd {__version__}")
@@ -123,6 +131,11 @@ class Options(usage.Options, AuthOptionMixin):
             words = str(error).split()
             flags = [f"--{flag.rstrip('=')}" for flag in self.longOpt]
             unknown = [word for word in words if word.startswith("--") and word not in flags]
+            if unknown and unknown[0] in ("--password", "--requirepass"):
+                raise SystemExit(
+                    "memdbd: a password is no flag, which all users of the machine can read: "
+                    "MEMDB_PASSWORD, or password in the file"
+                ) from None
             near = get_close_matches(unknown[0], flags, n=1) if unknown else []
             hint = f"did you mean {near[0]}?" if near else "see twistd memdb --help"
             raise SystemExit(f"memdbd: {error}; {hint}") from None

@@ -46,6 +46,7 @@ from memdbd.certificates import (
     shown_name,
     words_of,
 )
+from memdbd.errors import ConfigError
 
 # Bytes that a client may send before the handshake is done: several times what one with a chain
 # of certificates needs. OpenSSL alone would take, and keep, a hello of 128 KiB.
@@ -102,11 +103,14 @@ class Credentials:
         """Read the files of ``settings``; what is given back puts them in use.
 
         So that a reload can find out whether all is well before it changes anything. Raises
-        ConfigError as ``reload`` does.
+        ConfigError as ``reload`` does; also where a certificate that nobody accepts would take the
+        place of one that is valid. (A start is better than none, and so is a reload of all else.)
         """
         check(settings)
         when = datetime.datetime.fromtimestamp(self._wall_ms() / 1000, datetime.UTC)
-        loaded = load(settings, when, self._read, _verified)
+        loaded, before = load(settings, when, self._read, _verified), self._loaded
+        if before is not None and before.is_valid(when) and not loaded.is_valid(when):
+            raise ConfigError(loaded.warnings[0])
 
         def use() -> None:
             self._settings, self._loaded = settings, loaded
@@ -261,11 +265,17 @@ class TLSConnection(TLSMemoryBIOProtocol):
         if not self._handshakeDone:
             if not self._before and data[0] != RECORD:
                 self._below.write(NO_TLS)  # OpenSSL would say nothing
+            room = HANDSHAKE - self._before
             self._before += len(data)
-            if self._before > HANDSHAKE and not self._aborted:
-                reason = f"it sends over {HANDSHAKE} bytes, and has not done the handshake"
-                self.failVerification(Failure(HandshakeRefused(reason)))
-                return
+            if self._before > HANDSHAKE:  # requests may come right behind it, and be none of it
+                if room > 0:
+                    super().dataReceived(data[:room])
+                    data = data[room:]
+                if not self._handshakeDone:
+                    if not self._aborted:
+                        reason = f"it sends over {HANDSHAKE} bytes, and has not done the handshake"
+                        self.failVerification(Failure(HandshakeRefused(reason)))
+                    return
         super().dataReceived(data)
 
     def loseConnection(self) -> None:

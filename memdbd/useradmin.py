@@ -10,7 +10,8 @@ commands.secrets, Twisted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,10 +28,11 @@ from memdbd.passwords import SALT_BYTES
 from memdbd.replies import OK, Pending, Reply
 from memdbd.rules import Draft, is_password
 from memdbd.session import Session
-from memdbd.users import DEFAULT, EVERYTHING, User, read
+from memdbd.users import DEFAULT, EVERYTHING, User, printable, read
 from memdbd.usersfile import UsersFile
 
 NO_FILE = "there is no users file: it is a setting, --auth users:PATH"
+MOST_TOLD = 20  # rules, and lines of a file, in one line of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Prepared:
 
     is_open: bool  # whether whoever connects is somebody, without a word
     count: int
+    is_read: bool  # from a file that says something else than before
     take: Callable[[], None]  # follow them
 
 
@@ -67,6 +70,7 @@ class UserAdmin:
         self._hashing = hashing
         self._random_bytes = random_bytes
         self._asks_others = asks_others
+        self._is_up = False  # the users are there, and what changes is news
         gate.checker.upgraded = self._upgraded
 
     # Commands
@@ -105,7 +109,7 @@ class UserAdmin:
         return pending
 
     def _set_user(self, session: Session, name: bytes, rules: Sequence[bytes]) -> Reply:
-        with self._gate.sparing(session):
+        with self._telling(session, f"user {printable(name)} changed"):
             self._users.set(name, rules)
         return OK
 
@@ -118,7 +122,10 @@ class UserAdmin:
 
     def delete_users(self, session: Session, names: Sequence[bytes]) -> int:
         """Delete users for a session; gives how many there were. Raises CommandError."""
-        with self._gate.sparing(session):
+        told = ", ".join(printable(name) for name in names if self._users.get(name) is not None)
+        if not told or DEFAULT in names:
+            return self._users.delete(names)
+        with self._telling(session, f"users deleted: {told};"):
             return self._users.delete(names)
 
     def require(self, password: str) -> str:
@@ -128,7 +135,8 @@ class UserAdmin:
         rules = [b"nopass"]
         if self.password is not None:
             rules = [b"resetpass", b"#" + self.password.encode()]
-        self._users.set(DEFAULT, rules)
+        with self._telling(None, "user 'default' changed by CONFIG SET requirepass", always=True):
+            self._users.set(DEFAULT, rules)
         return REDACTED.decode() if password else ""
 
     def generated(self, bits: int) -> str:
@@ -143,7 +151,8 @@ class UserAdmin:
         ``password``, unless it is empty. Raises ConfigError, and has changed nothing then."""
         if self._asks_others:
             self._users.set(DEFAULT, [b"off", b"resetpass"])
-        self.prepare(self.hashed(password) if password else None).take()
+        self.prepare(self.hashed(password) if password else None, again=True).take()
+        self._is_up = True
 
     def hashed(self, password: str) -> str:
         """The hash of a password that is a setting. Takes long."""
@@ -153,32 +162,71 @@ class UserAdmin:
         """Read the file anew, for a session. Raises ConfigError, and has changed nothing then."""
         if self.file is None:
             raise ConfigError(NO_FILE)
-        with self._gate.sparing(session):
-            self.prepare(self.password).take()
+        self.prepare(self.password, again=True, session=session).take()
 
-    def prepare(self, password: str | None) -> Prepared:
-        """Read the users anew; ``password`` is the hash of the one that the user default has by a
-        setting. Raises ConfigError, and has changed nothing then."""
-        if self.file is None:
-            drafts = {user.name: user.draft for user in self._users}
+    def prepare(
+        self, password: str | None, *, again: bool = False, session: Session | None = None
+    ) -> Prepared:
+        """Read the users anew, where their file says something new, or ``again``; ``password`` is
+        the hash of the one that the user default has by a setting.
+
+        Raises ConfigError, and has changed nothing then.
+        """
+        drafts = {user.name: user.draft for user in self._users}
+        left_out: dict[int, list[str]] = {}
+        text = None if self.file is None else self.file.read()
+        is_read = False
+        if self.file is None or text is None:
             if password is None and self.password is not None:  # it was a setting, and is none
                 default = drafts[DEFAULT]
                 default.enabled = default.nopass = not self._asks_others
                 default.hashes = ()
         else:
-            drafts = read(self.file.read(), self.file.path, self._users.names)
-            if DEFAULT not in drafts:
-                drafts[DEFAULT] = Draft()
-                drafts[DEFAULT].apply(EVERYTHING, self._users.names)
+            is_read = again or not self.file.is_followed(text)
+            has_password = password is not None and (is_read or password != self.password)
+            said = self._read(text, self.file.path, left_out, has_password=has_password)
+            if is_read:
+                drafts = said
+            elif password is None and self.password is not None:
+                drafts[DEFAULT] = said[DEFAULT]
+        is_new = is_read or password != self.password
         default = drafts[DEFAULT]
-        if password is not None:
+        if password is not None and is_new:
             default.enabled, default.nopass, default.hashes = True, False, (password,)
 
         def take() -> None:
-            self.password = password
-            self._users.take_over(drafts)
+            if not is_new:
+                return
+            unsaved = self._users.unsaved and not is_read
+            path = "" if self.file is None else self.file.path
+            with self._telling(session, f"{len(drafts)} users read from {path}"):
+                self.password = password
+                self._users.take_over(drafts)
+            self._users.unsaved = unsaved
+            if is_read and self.file is not None and text is not None:
+                self.file.follow(text)
+                self._tell_left_out(path, left_out)
 
-        return Prepared(default.enabled and default.nopass, len(drafts), take)
+        return Prepared(default.enabled and default.nopass, len(drafts), is_read, take)
+
+    def _read(
+        self, text: str, path: str, left_out: dict[int, list[str]], *, has_password: bool
+    ) -> dict[bytes, Draft]:
+        """The users of a file's text; notes rules that have no effect, by their lines."""
+        names = self._users.names
+        drafts = read(
+            text, path, names, lambda number, rule: left_out.setdefault(number, []).append(rule)
+        )
+        if DEFAULT not in drafts:
+            drafts[DEFAULT] = Draft()
+            drafts[DEFAULT].apply(EVERYTHING, names)
+        elif has_password and not drafts[DEFAULT].enabled:
+            # The variable is the client's too: it may be set without a thought of this.
+            raise ConfigError(
+                f"MEMDB_PASSWORD (password) is set, but the user default is off in {path}: take "
+                "one of them away"
+            )
+        return drafts
 
     def save(self) -> None:
         """Write the users to the file. Raises ConfigError where that cannot be done."""
@@ -189,6 +237,59 @@ class UserAdmin:
         except OSError as error:
             raise ConfigError(f"cannot write {self.file.path}: {error.strerror}") from None
         self._users.unsaved = False
+
+    # What the log is told
+
+    @contextmanager
+    def _telling(
+        self, session: Session | None, what: str, *, always: bool = False
+    ) -> Iterator[None]:
+        """Within it, ``session`` changes users: the log is told of it, and of what has to be known
+        about the users as they are then. A reload, which has no session, has its own line, and has
+        looked itself at who is let in."""
+        gate, users = self._gate, self._users
+        by = "" if session is None else f" by {printable(_name(session))}"
+        was_open, could_be_changed, ended = gate.is_open, users.can_be_changed, gate.ended
+        with gate.sparing(session):
+            yield
+        if not self._is_up:
+            return
+        ended = gate.ended - ended
+        is_asked = always or session is not None
+        if is_asked or ended:
+            connections = "1 connection" if ended == 1 else f"{ended} connections"
+            self._log.info("{what}{by}: {ended} ended", what=what, by=by, ended=connections)
+        if is_asked and gate.is_open and not was_open:
+            self._tell_open()
+        if could_be_changed and not users.can_be_changed and not self._asks_others:
+            self._log.warn(
+                "nobody who is on may run ACL SETUSER now: the users can only be changed by the "
+                "settings, or their file, and a reload or a restart"
+            )
+
+    def _tell_open(self) -> None:
+        may = "everything" if self._users.default.permissions is None else "whatever it may"
+        self._log.warn(
+            "the user default is open now: whoever connects may do {may}, and needs no password",
+            may=may,
+        )
+
+    def _tell_left_out(self, path: str, left_out: dict[int, list[str]]) -> None:
+        """One line about rules of a file that have no effect."""
+        if not left_out:
+            return
+        number, rules = next(iter(left_out.items()))
+        more = f" and {len(rules) - MOST_TOLD} more" if len(rules) > MOST_TOLD else ""
+        others = ", ".join(map(str, [*left_out][1:MOST_TOLD]))
+        self._log.warn(
+            "{path}, line {number}: rules about commands that Redis has, and memdbd has not, are "
+            "left out: {rules}{more}{others}",
+            path=path,
+            number=number,
+            rules=" ".join(rules[:MOST_TOLD]),
+            more=more,
+            others=f"; and some of line {others}" if others else "",
+        )
 
     def _upgraded(self, user: User, old: str, new: str) -> None:
         """A password has got a better hash: in the file too, if there is one."""
@@ -204,6 +305,10 @@ class UserAdmin:
                 path=self.file.path,
                 error=error,
             )
+
+
+def _name(session: Session) -> bytes:
+    return DEFAULT if session.user is None else session.user.name
 
 
 def _hashed(rules: Sequence[bytes], hashes: Sequence[str], salt: bytes) -> list[bytes]:

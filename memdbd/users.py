@@ -7,16 +7,18 @@ is Redis's: a line ``user <name> <rules>`` for each; lines that begin with ``#``
 
 There is always a user ``default``: who a client is that has not said otherwise.
 
-May import: errors, passwords, permissions, rules.
+May import: errors, passwords, permissions, rules, commands.foreign.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from memdbd import passwords
+from memdbd.commands.foreign import without_foreign
 from memdbd.errors import CommandError, ConfigError
 from memdbd.permissions import Permissions
 from memdbd.rules import BLANKS, Draft, Names, SelectorDraft, is_password, told
@@ -134,6 +136,14 @@ class Users:
         return None if user is None else user.version
 
     @property
+    def can_be_changed(self) -> bool:
+        """Whether there is one who may change them, and is not off."""
+        return any(
+            user.enabled and (user.permissions is None or user.permissions.may_run("acl|setuser"))
+            for user in self._users.values()
+        )
+
+    @property
     def default(self) -> User:
         return self._users[DEFAULT]
 
@@ -198,13 +208,29 @@ class Users:
         return "".join(f"{user.told()}\n" for user in self)
 
 
+def printable(name: bytes) -> str:
+    """A user's name for a line of the log, whatever it is."""
+    return repr(name[:64].decode("utf-8", "backslashreplace"))
+
+
 def _check_name(name: bytes) -> None:
     if not name or not BLANKS.isdisjoint(name):
         raise CommandError("Usernames can't contain spaces or null characters")
 
 
-def read(text: str, path: str, names: Names) -> dict[bytes, Draft]:
-    """The users of a file's ``text``. Raises ConfigError, which names the line."""
+# Called with the number of a line and a rule in it that has no effect.
+LeftOut = Callable[[int, str], object]
+
+
+def _in_silence(number: int, rule: str) -> None:
+    """Where it is nobody's business."""
+
+
+def read(text: str, path: str, names: Names, left_out: LeftOut = _in_silence) -> dict[bytes, Draft]:
+    """The users of a file's ``text``; ``left_out`` is told of rules that only Redis can follow.
+
+    Raises ConfigError, which names the line.
+    """
     drafts: dict[bytes, Draft] = {}
     for number, line in enumerate(text.split("\n"), 1):
         words = line.encode("utf-8", "surrogateescape").split()
@@ -223,7 +249,7 @@ def read(text: str, path: str, names: Names) -> dict[bytes, Draft]:
         draft = Draft()
         try:
             _check_name(name)
-            draft.apply(rules, names)
+            draft.apply(without_foreign(rules, partial(left_out, number)), names)
         except CommandError as error:
             reason = str(error).removeprefix("Error in ACL SETUSER modifier ")
             raise ConfigError(f"{where}: {_printable(reason)}") from None

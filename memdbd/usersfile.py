@@ -9,6 +9,7 @@ May import: errors, persistence.fs.
 
 from __future__ import annotations
 
+import hashlib
 import os.path
 import re
 
@@ -24,6 +25,7 @@ class UsersFile:
     def __init__(self, path: str, fs: FileSystem) -> None:
         self.path = path
         self._fs = fs
+        self._followed = b""  # the digest of what it said
 
     def read(self) -> str:
         """What it says. Raises ConfigError where it cannot be read."""
@@ -32,9 +34,18 @@ class UsersFile:
         except OSError as error:
             raise ConfigError(f"cannot read the users of {self.path}: {error.strerror}") from None
 
+    def follow(self, text: str) -> None:
+        """The users are now those of this text, which it says."""
+        self._followed = _digest(_encoded(text))
+
+    def is_followed(self, text: str) -> bool:
+        """Whether the users were made of this text, or were saved as it."""
+        return _digest(_encoded(text)) == self._followed
+
     def write(self, text: str) -> None:
         """Have it say this, at once and on disk. Raises OSError."""
-        self._write(text.encode("utf-8", "surrogateescape"))
+        self._write(_encoded(text))
+        self.follow(text)
 
     def replace_hash(self, name: bytes, old: str, new: str) -> None:
         """Put a better hash of a user's password in place of another, and leave all else as it is,
@@ -48,6 +59,8 @@ class UsersFile:
         after = b"\n".join(lines)
         if after != before:
             self._write(after)
+            if _digest(before.removeprefix(_BOM)) == self._followed:
+                self._followed = _digest(after.removeprefix(_BOM))
 
     def _read(self) -> bytes:
         return b"".join(self._fs.read(self.path))
@@ -65,3 +78,11 @@ class UsersFile:
             self._fs.close(file)
         self._fs.replace(temporary, path)
         self._fs.sync_directory(os.path.dirname(path))
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

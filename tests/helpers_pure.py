@@ -144,7 +144,7 @@ def fed(*pieces: bytes, limits: Limits | None = None, wary: bool = False) -> lis
     """What a parser makes of pieces fed to it one after another, up to what ends the connection;
     ``wary``: of a stranger's."""
     parser, requests = TextParser(RULES, limits or Limits()), list[Request]()
-    parser.wary = int(wary)
+    parser.be_wary(parser._limits.unauthenticated_buffer if wary else None)
     for piece in pieces:
         requests += parser.feed_warily(piece) if wary else parser.feed(piece)
         if requests and isinstance(requests[-1], ProtocolError):

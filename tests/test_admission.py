@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 
 from memdbd.admission import ACCEPTS, STEP, Admission, network_of
 from memdbd.limits import Alarms, Limits
@@ -200,6 +203,52 @@ class TestTheTimeOfAStranger:
         for _ in range(200):
             hall.arrives()
         assert len(hall.clock.getDelayedCalls()) == 1
+
+
+class TestOneThatCannotBeSentAway:
+    """That is a defect, and it is logged."""
+
+    @pytest.fixture
+    def broken(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        turn_away = Guest.turn_away
+
+        def fails(guest: Guest, limit: str, why: str) -> None:
+            if guest.session.number == 1:
+                raise RuntimeError
+            turn_away(guest, limit, why)
+
+        monkeypatch.setattr(Guest, "turn_away", fails)
+        with capturedLogs() as events:
+            yield
+        assert [event["log_level"] for event in events] == [LogLevel.critical]
+
+    @pytest.mark.usefixtures("broken")
+    def test_does_not_keep_the_others_who_are_late(self, hall: Hall) -> None:
+        guests = [hall.arrives(), hall.arrives()]
+        hall.clock.pump([1] * 3)
+        guests.append(hall.arrives())
+        hall.clock.pump([1] * 2)
+        assert gone(guests) == [1]
+        hall.clock.pump([1] * 3)
+        assert gone(guests) == [1, 2]
+
+    @pytest.mark.usefixtures("broken")
+    def test_does_not_keep_the_others_who_are_idle(self) -> None:
+        hall = Hall(Limits(idle_timeout=10))
+        guests = [hall.arrives(known=True) for _ in range(3)]
+        guests[2].active = 5
+        hall.admission.watch_idle()
+        hall.clock.advance(10)
+        assert gone(guests) == [1]
+        hall.connections.pop(guests[0])
+        hall.clock.advance(5)
+        assert gone(guests) == [1, 2]
+
+    @pytest.mark.usefixtures("broken")
+    def test_does_not_keep_out_the_one_it_should_make_room_for(self, hall: Hall) -> None:
+        guests = [hall.arrives() for _ in range(5)]
+        assert gone(guests) == []
+        assert len(hall.admission) == 4
 
 
 class TestIdleClients:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from OpenSSL import SSL
 from pki import Authority, Identity
 
 from memdbd.certificates import Loaded, check, load, only_name
@@ -24,6 +25,21 @@ from memdbd.errors import ConfigError
 CA = Authority("the CA")
 SERVER = CA.issue("localhost")
 NOW = datetime.datetime.now(datetime.UTC)
+
+
+# On the curve secp192k1, until 2126.
+ODD = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBZjCCARygAwIBAgIUK8IIVU3KtzqDtgIJgXrRkJedhSMwCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDb2RkMCAXDTI2MTEyMzE0MzQzN1oYDzIxMjYxMDMwMTQzNDM3
+WjAOMQwwCgYDVQQDDANvZGQwRjAQBgcqhkjOPQIBBgUrgQQAHwMyAATySpSgmI6Z
+nXFvaGSd5IQJ4vcPAQHroeFt/3IWkBPK2n8MvJiKGdW9R7r5CH3/WvajaTBnMB0G
+A1UdDgQWBBRVSRDy3TBDgC7HiI/XJYAqvsbLkjAfBgNVHSMEGDAWgBRVSRDy3TBD
+gC7HiI/XJYAqvsbLkjAPBgNVHRMBAf8EBTADAQH/MBQGA1UdEQQNMAuCCWxvY2Fs
+aG9zdDAKBggqhkjOPQQDAgM4ADA1AhhgHecFg4adxPLLfa1+wuarPAiDSI0Vi4AC
+GQD1NkGd39zKDbZcurE1lQWVoKTd6+Y7PFE=
+-----END CERTIFICATE-----
+"""
 
 
 class Files:
@@ -158,6 +174,19 @@ class TestFilesThatCannotBeUsed:
         said = files.refused()
         assert said.endswith("must be this server's: it belongs to the certificate 2 of it")
 
+    def test_a_certificate_with_a_key_on_a_curve_that_nobody_has(self, files: Files) -> None:
+        files.contents["cert.pem"] = ODD
+        assert files.refused() == (
+            "tls_cert: cert.pem: its first certificate, that of 'odd', has a key of no kind that "
+            "can be used: Curve 1.3.132.0.31 is not supported"
+        )
+
+    def test_which_certificate_the_key_is_of_is_found_out_behind_one_of_those(
+        self, files: Files
+    ) -> None:
+        files.contents["cert.pem"] = CA.chain_pem + ODD + SERVER.chain_pem
+        assert files.refused().endswith("this server's: it belongs to the certificate 3 of it")
+
     def test_a_key_that_is_too_short_for_openssl(self, files: Files) -> None:
         files.serve(CA.issue("localhost", key=rsa.generate_private_key(65537, 1024)))
         said = files.refused()
@@ -165,6 +194,12 @@ class TestFilesThatCannotBeUsed:
 
 
 class TestFilesThatCan:
+    def test_of_the_chain_none_but_the_first_certificate_has_to_be_understood(
+        self, files: Files
+    ) -> None:
+        files.contents["cert.pem"] = SERVER.chain_pem + ODD
+        assert files.load().warnings == []
+
     def test_each_is_read_once(self, files: Files) -> None:
         files.load(tls_clients="required", tls_ca="ca.pem")
         assert sorted(files.reads) == ["ca.pem", "cert.pem", "key.pem"]
@@ -179,6 +214,10 @@ class TestFilesThatCan:
             "tls_ca is set and tls_clients is no, so that no client is asked for a certificate"
         ]
         assert "ca.pem" not in files.reads
+
+    def test_the_context_allows_no_renegotiation_whatever_the_openssl(self, files: Files) -> None:
+        # From 3.0 on OpenSSL itself refuses it to clients, so that none can show the difference.
+        assert files.load().context.set_options(0) & SSL.OP_NO_RENEGOTIATION
 
     def test_one_file_may_have_the_certificate_and_the_key(self, files: Files) -> None:
         files.contents["cert.pem"] = SERVER.chain_pem + SERVER.key_pem

@@ -16,7 +16,7 @@ from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, ProtocolError
-from memdbd.limits import Alarms
+from memdbd.limits import Alarms, Limits
 from memdbd.replies import OK, Message, Pending, Push, Reply, Status
 from memdbd.session import Session
 
@@ -81,7 +81,7 @@ def write(ctx: Context, key: bytes, value: bytes) -> Reply:
 
 @command("stream", summary="Reply at length")
 def stream(ctx: Context) -> Reply:
-    return Stream(iter([b"a", b"b"]))
+    return Stream(iter([b"a", b"b"]), 2)
 
 
 class Idle:
@@ -102,6 +102,7 @@ class Shown:
 
     name = "shown"
     messages_first = False
+    met = ""
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE
@@ -109,6 +110,9 @@ class Shown:
         self.encode = encode
 
     def feed(self, data: bytes) -> Iterator[Request]:
+        raise NotImplementedError
+
+    def be_wary(self, allowance: int | None) -> None:
         raise NotImplementedError
 
     def message(self, message: Message) -> bytes:
@@ -127,11 +131,12 @@ class Conversation:
     def __init__(self) -> None:
         self.now = 0.0
         self.warnings: list[str] = []
+        self.limits = Limits()
         house = House()
         self.engine: LocalEngine = house.engine
         alarms = Alarms(lambda: self.now, self.warnings.append)
         self.dispatcher = Dispatcher(
-            self.engine, TABLE, {}, house.server.suggestions, lambda: self.now, alarms
+            self.engine, TABLE, {}, house.server.suggestions, lambda: self.now, self.limits, alarms
         )
         self.behind: list[bytes] = []
         self.session = Session(1, house.channels, self._deliver, self._push)

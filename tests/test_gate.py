@@ -10,6 +10,7 @@ import pytest
 from harness import House
 from parties import Party
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import capturedLogs, formatEvent
 
 from memdbd import passwords
 
@@ -150,6 +151,19 @@ class TestLogIn:
         party.sends("a", "AUTH u secret")
         assert party.heard() == {"a": [WRONG, "closed"]}
 
+    @pytest.mark.parametrize(
+        ("name", "told"), [("u", "'u'"), ("part-of-a-pass", "an unknown name")]
+    )
+    def test_and_the_log_names_none_who_is_not_a_user(
+        self, party: Party, name: str, told: str
+    ) -> None:
+        with capturedLogs() as events:
+            for _ in range(3):
+                party.says("a", f"AUTH {name} phrase")
+                party.house.passes(1)
+        (line,) = (text for text in map(formatEvent, events) if "log-ins failed" in text)
+        assert line.endswith(f"3 log-ins failed, the last one as {told}")
+
     def test_a_success_between_begins_anew(self, party: Party) -> None:
         for line in ["AUTH u wrong", "AUTH u wrong", "AUTH w x"] * 3:
             (reply,) = party.says("a", line)
@@ -255,7 +269,7 @@ class TestStranger:
 
     def test_in_the_text_dialect(self, party: Party) -> None:
         peer = party.house.connect()
-        assert b'"error": "NOAUTH Authentication required.' in peer.asks(b"get x\n")
+        assert b'"error": "NOAUTH Authentication required; log in first' in peer.asks(b"get x\n")
         assert peer.asks(b"auth default secret\n") == b'{"result": "OK"}\n'
         assert peer.asks(b"get x\n") == b'{"result": null, "ttl_remaining": null}\n'
 

@@ -117,11 +117,22 @@ def test_behind_a_failed_attempt_there_is_a_rest(queue: Queue) -> None:
 def test_the_rest_is_longer_than_what_failed(queue: Queue) -> None:
     queue.asks("wrong", result=None)
     queue.asks("right")
-    queue.clock.advance(2.0)  # it took
+    queue.clock.advance(0.06)  # it took
     queue.thread.works_once()
-    queue.clock.advance(5.9)
+    queue.clock.advance(0.17)
     assert queue.thread.works == []
-    queue.clock.advance(0.1)
+    queue.clock.advance(0.02)
+    assert len(queue.thread.works) == 1
+
+
+def test_the_rest_ends_however_long_an_attempt_took(queue: Queue) -> None:
+    queue.asks("wrong", result=None)
+    queue.asks("right")
+    queue.clock.advance(2.0)  # it took, while the cores were busy
+    queue.thread.works_once()
+    queue.clock.advance(0.29)
+    assert queue.thread.works == []
+    queue.clock.advance(0.02)
     assert len(queue.thread.works) == 1
 
 
@@ -228,6 +239,25 @@ def test_for_ourselves_there_is_always_room_and_nobody_sends_us_away(queue: Queu
     assert queue.got == [("a guess", CommandError)]
     queue.works()
     assert ("ours", True) in queue.got
+
+
+def test_what_nobody_waits_for_is_not_done(queue: Queue) -> None:
+    queue.asks("first")
+    one = queue.hashing.ask("second", "here", lambda: bool).addErrback(lambda failure: None)
+    other = queue.hashing.ask("second", "here", lambda: bool).addErrback(lambda failure: None)
+    one.cancel()
+    assert len(queue.hashing) == 1
+    other.cancel()
+    assert len(queue.hashing) == 0
+
+
+def test_who_leaves_while_it_is_done_is_not_told(queue: Queue) -> None:
+    asked = queue.hashing.ask("first", "here", lambda: bool).addErrback(lambda failure: None)
+    asked.cancel()
+    queue.works()
+    queue.asks("second")
+    queue.works()
+    assert queue.got == [("second", True)]
 
 
 def test_what_is_done_is_found_out_when_its_turn_comes(queue: Queue) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,7 @@ PURE = [
     "memdbd.commands.access",
     "memdbd.commands.spec",
     "memdbd.commands.categories",
+    "memdbd.commands.foreign",
     "memdbd.commands.secrets",
     "memdbd.permissions",
     "memdbd.rules",
@@ -275,6 +277,38 @@ def test_a_module_imports_only_what_its_room_may(module: str) -> None:
 def test_every_room_is_there_once() -> None:
     assert len(ROOMS) == len(set(ROOMS))
     assert [room for room in ROOMS if room not in MODULES] == []
+
+
+def drawn() -> list[str]:
+    """The modules and packages that have a row in the drawing in docs/design.md, downwards."""
+    design = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    house = design.partition("\nmemdbd/\n")[2].partition("```")[0]
+    named = re.findall(r"^  (\S+(?:\.py|/)(?:  \S+\.py)*)(?= )", house, re.MULTILINE)
+    names = [name.removesuffix(".py").strip("/") for row in named for name in row.split()]
+    return ["memdbd." + name.replace("/", ".") for name in names]
+
+
+def test_the_drawing_of_the_house_has_every_module() -> None:
+    found = drawn()
+    assert [name for name in found if name not in MODULES] == []
+    rooms = {".".join(module.split(".")[:2]) for module in MODULES} - {"memdbd", "memdbd.commands"}
+    assert rooms - set(found) == set()
+
+
+def test_in_the_drawing_of_the_house_each_imports_only_from_above() -> None:
+    found = drawn()
+
+    def row(module: str) -> int:
+        fitting = [one for one in found if within(module, one)]
+        return found.index(max(fitting, key=len)) if fitting else -1
+
+    below = [
+        f"{module} imports {name}"
+        for module, source in MODULES.items()
+        for name in imports(source)
+        if within(name, "memdbd") and -1 < row(module) < row(module_of(name))
+    ]
+    assert below == []
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:

@@ -15,6 +15,7 @@ from twisted.logger import capturedLogs
 
 from memdbd.config import Config
 from memdbd.limits import Alarms, Limits
+from memdbd.sending import FAREWELL
 
 OK = b'{"result": "OK"}\n'
 
@@ -248,6 +249,15 @@ class TestOfAStranger:
         assert not peer.closed
         assert peer.asks(b"ping\n")
 
+    def test_are_those_of_what_it_began_before_it_was_one(self, told: Told) -> None:
+        peer = told.house.connect()
+        head = b"*9\r\n$1000000\r\n"
+        peer.asks(request(b"AUTH", b"secret") + request(b"RESET") + head)
+        said = peer.asks(*[b"x" * 4096] * 20)
+        assert said == b"-ERR Protocol error: unauthenticated request is too long\r\n"
+        assert peer.closed
+        assert told.met("unauthenticated_buffer") == 1
+
     def test_are_those_again_of_one_who_is_a_stranger_again(self, told: Told) -> None:
         peer = known(told.house)
         peer.asks(b"reset\n")
@@ -306,7 +316,8 @@ class TestTheEndOfAStranger:
     def test_that_guesses_is_the_end_of_all_behind_it(self, told: Told, guess: bytes) -> None:
         peer = told.house.connect()
         peer.asks(guess * 100)
-        told.house.passes(1)
+        for _ in range(4):
+            told.house.passes(0.5)  # behind a failure, there is a rest
         assert bytes(peer.wire.taken).count(b"WRONGPASS") == 3
         assert bytes(peer.wire.taken).count(b"\n") == 3
         assert peer.closed
@@ -377,7 +388,7 @@ class TestOfClients:
         assert not peer.closed
         told.house.passes(0.1)
         assert peer.hears() == (
-            b'{"error": "NOAUTH Authentication required.; nobody has done so within 5 s"}\n'
+            b'{"error": "NOAUTH Authentication required; nobody has done so within 5 s"}\n'
         )
         assert peer.wire.closed is ConnectionDone
         assert told.lines == ["client 1 at 127.0.0.1:50000 is cut: it has not logged in within 5 s"]
@@ -387,6 +398,16 @@ class TestOfClients:
         assert late.closed
         assert not client.closed
         assert told.house.clock.getDelayedCalls() == []
+
+    def test_and_a_moment_to_take_the_line_that_says_so(self, told: Told) -> None:
+        peer = told.house.connect()
+        peer.reads = False
+        told.house.passes(5)
+        assert peer.wire.disconnecting
+        told.house.passes(FAREWELL - 0.1)
+        assert not peer.closed
+        told.house.passes(0.2)
+        assert peer.wire.closed is ConnectionAborted
 
     def test_and_none_to_be_told_so_if_it_does_not_read(self, told: Told) -> None:
         told.limits.pause_output = 300

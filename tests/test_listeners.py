@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
-from memdbd.addresses import is_loopback
+from memdbd.addresses import is_loopback, shown
 from memdbd.config import Config
 from memdbd.errors import ConfigError, ListenError
 from memdbd.listeners import Listeners
@@ -330,10 +330,56 @@ class TestWithoutAuthentication:
         (port,) = reactor.ports
         assert port.stopped
         said = str(refusal.value)
-        assert port.address.host in said.partition(" is open to the network, and nobody would ")[0]
-        assert "set password (MEMDB_PASSWORD) or auth so that" in said
-        assert "allow_open = true" in said
+        # All that can be done, and where, is in what twistd shows of it.
+        what, _, where = said[:100].partition(": ")
+        assert what == "set password (MEMDB_PASSWORD) or auth, or allow_open = true"
+        assert where.startswith(shown(port.address))
+        assert said.endswith(" is open to the network and nobody has to log in")
         assert listeners.info() == {"listening_on": []}
+
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize(
+        ("description", "where"),
+        [
+            ("tcp:1", "0.0.0.0:1"),
+            ("tcp:port=1:interface=", "0.0.0.0:1"),
+            ("tcp:1:192.0.2.7", "192.0.2.7:1"),
+            ("tcp:1:interface=192.0.2.7:backlog=5", "192.0.2.7:1"),
+            (r"tcp:1:interface=\:\:", "[::]:1"),
+            ("tcp6:1", "[::]:1"),
+            ("haproxy:tcp:1", "0.0.0.0:1"),
+        ],
+    )
+    def test_one_that_can_be_told_is_refused_before_the_data_is_loaded(
+        self, house: House, keys: Keys, way: str, description: str, where: str
+    ) -> None:
+        reactor = Reactor()
+        listeners = listeners_at(reactor, house, keys, way, description)
+        with pytest.raises(ListenError) as refusal:
+            listeners.privilegedStartService()
+        assert f" = true: {where} is open to the network" in str(refusal.value)
+        assert reactor.ports == []
+        listeners.allow_open = True
+        listeners.privilegedStartService()
+
+    @pytest.mark.parametrize(
+        "description",
+        [
+            "tcp:1:interface=127.0.0.1",
+            r"tcp:1:interface=\:\:1",
+            "tcp:1:interface=localhost",
+            "unix:s",
+        ],
+    )
+    def test_one_that_cannot_be_told_or_is_of_this_machine_is_not_refused_then(
+        self, house: House, description: str
+    ) -> None:
+        Listeners(Reactor(), (description,), house.factory).privilegedStartService()
+
+    def test_the_user_default_is_named_where_there_are_users(self, house: House) -> None:
+        listeners = Listeners(Reactor(), ("tcp:1",), house.factory, has_users=True)
+        with pytest.raises(ListenError, match=r"^the user default is nopass: have it off, or "):
+            listeners.startService()
 
     @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("description", HERE)
@@ -374,6 +420,7 @@ class TestWithoutAuthentication:
         listeners = listeners_at(reactor, house, keys, "tls", "tcp:1", clients=clients)
         if enough:
             with capturedLogs() as events:
+                listeners.privilegedStartService()
                 listeners.startService()
             assert [event for event in events if event["log_level"] is not LogLevel.info] == []
             assert listeners.exposed(certificates=True) == []

@@ -51,6 +51,22 @@ class TestMake:
     def test_another_salt_gives_another_hash(self, cheap: None) -> None:
         assert passwords.make(b"secret", SALT) != passwords.make(b"secret", OTHER)
 
+    @pytest.mark.parametrize("password", [b"x" * 65, b"x" * 128])
+    def test_the_digest_of_a_long_password_is_not_as_good_as_the_password(
+        self, cheap: None, password: bytes
+    ) -> None:
+        """As it is to HMAC, and so to scrypt; and Redis's files have it."""
+        text = passwords.make(password, SALT)
+        digest = hashlib.sha256(password).digest()
+        assert passwords.verify(digest, [text], OTHER, 1) == Verdict(None)
+
+    @pytest.mark.parametrize(("password", "other"), [(b"", b"\0"), (b"abc", b"abc\0\0")])
+    def test_nor_is_one_with_more_nul_bytes(
+        self, cheap: None, password: bytes, other: bytes
+    ) -> None:
+        assert passwords.verify(other, [passwords.make(password, SALT)], OTHER, 1) == Verdict(None)
+        assert passwords.verify(password, [passwords.make(other, SALT)], OTHER, 1) == Verdict(None)
+
     @pytest.mark.parametrize("password", [b"", b"\0", b"\xff" * 5, b"x" * 100_000])
     def test_a_password_is_any_bytes(self, cheap: None, password: bytes) -> None:
         text = passwords.make(password, SALT)

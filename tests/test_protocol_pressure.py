@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from parties import request, shown
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 import memdbd.protocol
@@ -22,6 +23,7 @@ from memdbd.replies import OK as DONE
 from memdbd.replies import Pending
 from memdbd.sending import LINGER, PIECE
 
+MIB = 1 << 20
 LONG = b"x" * 50_000
 ECHO = b"echo " + LONG + b"\n"
 ECHOED = b'{"result": "' + LONG + b'"}\n'
@@ -108,14 +110,43 @@ class TestAPeerThatDoesNotRead:
         assert peer.wire.producerState == "paused"
         assert house.factory.alarms.counts == {"pause_output": 1}
 
+    @pytest.mark.parametrize("pause", [0, 64 * MIB])
+    def test_is_read_by_as_much_as_any_however_much_may_wait_for_it(
+        self, house: House, pause: int
+    ) -> None:
+        """The transport has one number for both."""
+        house.factory.limits.pause_output = pause
+        peer = house.connect()
+        assert peer.asks(ECHO) == ECHOED
+        assert peer.wire.bufferSize == 65_536
+        peer.reads = False
+        peer.asks(ECHO)
+        assert peer.wire.producerState == ("producing" if pause else "paused")
+        assert peer.wire.bufferSize == 65_536
+
+    @pytest.mark.parametrize("tells", [False, True])
+    def test_of_a_transport_that_does_not_tell_what_waits_gets_all_by_write(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, *, tells: bool
+    ) -> None:
+        """It is private to Twisted, and may be gone with its next version."""
+
+        class Other(Wire):
+            def __init__(self, clock: Clock, port: int) -> None:
+                super().__init__(clock, port)
+                self.room = 1000
+                if not tells:
+                    del self._tempDataBuffer
+
+        monkeypatch.setattr("harness.Wire", Other)
+        peer = house.connect()
+        assert peer.asks(b"ping\n") == b'{"result": "PONG"}\n'
+        assert (peer.wire.room < 1000) is tells
+
     def test_costs_the_daemon_no_turns(self, house: House) -> None:
         peer = house.connect()
         peer.reads = False
         peer.asks(ECHO * 50)
         assert house.clock.getDelayedCalls() == []
-
-
-MIB = 1 << 20
 
 
 class TestALargeReply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +22,7 @@ from memdbd import config
 from memdbd.assembly import Parts, assemble
 from memdbd.clock import Clock
 from memdbd.config import SETTINGS
+from memdbd.errors import ConfigError
 from memdbd.limits import Limits
 from memdbd.persistence.fs import FileSystem
 from memdbd.reloading import Reloader
@@ -55,7 +57,7 @@ class Started:
         environment: Mapping[str, str] | None = None,
         flags: Mapping[str, Any] | None = None,
     ) -> None:
-        self.file = directory / "memdbd.toml"
+        self.file = private(directory / "memdbd.toml")
         self.file.write_text(text)
         source = config.source(flags or {}, environment or {}, str(self.file))
         settings = dataclasses.asdict(source.load())
@@ -84,6 +86,12 @@ class Started:
         return reply
 
 
+def private(path: Path) -> Path:
+    """A file that is its owner's alone."""
+    path.touch(0o600)
+    return path
+
+
 @contextmanager
 def logged() -> Iterator[list[str]]:
     """What is logged meanwhile, each with its level."""
@@ -99,7 +107,7 @@ def _line(event: LogEvent) -> str:
 
 @pytest.fixture
 def users(tmp_path: Path) -> Path:
-    path = tmp_path / "users"
+    path = private(tmp_path / "users")
     path.write_text("user default off\nuser ada on nopass ~* +@all\n")
     return path
 
@@ -265,6 +273,11 @@ WRONG = [
         "{file} is not TOML: Expected '=' after a key in a key/value pair (at line 2, column 9)",
     ),
     ("password = 5\n", "{file}: password must be a text"),
+    (
+        "snapshot_after = 99999999999999999999\n",
+        "{file}: snapshot_after must be at most 9223372036854775807 bytes, not "
+        "99999999999999999999",
+    ),
 ]
 
 
@@ -303,10 +316,47 @@ class TestAMistake:
         def fails(changed: object) -> None:
             raise ZeroDivisionError
 
-        started.reloader.on(fails, "default_ttl")
-        (said,) = started.reloads("default_ttl = 5\n")
-        assert said == "critical: a defect of memdbd: the reload failed"
-        assert started.reloads("default_ttl = 5\nmax_keys = 5\n") == ["info: reloaded: max_keys"]
+        reloader = started.reloader
+        reloader._follow.insert(0, (frozenset({"default_ttl"}), fails))
+        text = "default_ttl = 5\nmax_keys = 5\n"
+        assert started.reloads(text) == [
+            "critical: a defect of memdbd: not followed: default_ttl",
+            "info: reloaded: max_keys; not followed: default_ttl",
+        ]
+        assert started.house.engine.bounds.max_keys == 5
+        assert reloader.settings.default_ttl == 3600
+        del reloader._follow[0]
+        assert started.reloads() == ["info: reloaded: default_ttl"]
+
+    def test_in_memdbd_itself_does_not_lose_a_password(self, tmp_path: Path) -> None:
+        started = Started(tmp_path)
+
+        def fails(changed: object) -> None:
+            raise ZeroDivisionError
+
+        started.reloader._follow.insert(0, (frozenset({"password"}), fails))
+        text = 'password = "sesame"\n'
+        assert started.reloads(text)[-1] == (
+            "info: reloaded: nothing has changed; not followed: password"
+        )
+        assert started.asks(b"auth sesame") == b'{"result": "OK"}\n'
+        del started.reloader._follow[0]
+        assert started.reloads(text) == ["info: reloaded: password"]
+
+    def test_in_whoever_is_told_does_not_end_the_reloads(self, tmp_path: Path) -> None:
+        started = Started(tmp_path)
+
+        def fails(*outcome: str) -> None:
+            raise ZeroDivisionError
+
+        started.reloader.began = started.reloader.ended = fails
+        cannot = "critical: a defect of memdbd: it cannot be told of the reload"
+        for keys in (5, 6):
+            assert started.reloads(f"max_keys = {keys}\n") == [
+                cannot,
+                "info: reloaded: max_keys",
+                cannot,
+            ]
 
 
 class TestThePassword:
@@ -390,7 +440,10 @@ class TestTheUsers:
         assert b"NOPERM" in ada.asks(b"set k v\n")
         assert bob.asks(b"auth bob x\n") == b'{"result": "OK"}\n'
         users.write_text("user default off\nuser bob on nopass ~* +@all\n")
-        assert started.reloads() == ["info: reloaded: users (2)"]
+        assert started.reloads() == [
+            f"info: 2 users read from {users}: 1 connection ended",
+            "info: reloaded: users (2)",
+        ]
         ada.hears()
         assert ada.closed
         assert not bob.closed
@@ -400,11 +453,43 @@ class TestTheUsers:
     ) -> None:
         started = Started(tmp_path, f'auth = "users:{users}"\n')
         started.parts.factory.gate.users.set(b"bob", (b"on", b"nopass"))
+        users.write_text(f"{users.read_text()}# new\n")
         assert started.reloads() == [
             f"warn: the users are those of {users} again; what was changed since it was read, and "
             "not saved with ACL SAVE, is gone",
             "info: reloaded: users (2)",
         ]
+
+    def test_that_were_not_saved_stay_where_the_file_says_nothing_new(
+        self, tmp_path: Path, users: Path
+    ) -> None:
+        users.write_text("user default on #" + "0" * 64 + "\nuser ada on nopass ~* +@all\n")
+        auth = f'auth = "users:{users}"\n'
+        started = Started(tmp_path, auth)
+        started.parts.factory.gate.users.set(b"bob", (b"on", b"nopass", b"+@all"))
+        assert started.reloads() == ["info: reloaded: nothing has changed"]
+        started.parts.factory.gate.users.set(b"bob", (b"+get",))
+        assert started.reloads(f'{auth}password = "sesame"\n') == ["info: reloaded: password"]
+        assert started.asks(b"auth sesame") == b'{"result": "OK"}\n'
+        assert started.reloads(auth) == ["info: reloaded: password"]
+        assert b"NOAUTH" in started.asks(b"get k")
+        assert started.asks(b"auth bob x") == b'{"result": "OK"}\n'
+        assert started.parts.factory.gate.users.unsaved
+
+    def test_that_were_saved_are_not_read_again(self, tmp_path: Path, users: Path) -> None:
+        started = Started(tmp_path, f'auth = "users:{users}"\n')
+        started.parts.factory.gate.users.set(b"bob", (b"on", b"nopass", b"+@all"))
+        started.parts.reloader._useradmin.save()
+        assert started.reloads() == ["info: reloaded: nothing has changed"]
+
+    def test_that_a_reload_has_refused_are_read_by_the_next(
+        self, tmp_path: Path, users: Path
+    ) -> None:
+        auth = f'auth = "users:{users}"\n'
+        started = Started(tmp_path, auth)
+        users.write_text("user default off\nuser bob on nopass ~* +@all\n")
+        assert started.reloads(f"{auth}max_keys = -1\n")[0].startswith("error: ")
+        assert started.reloads(auth) == ["info: reloaded: users (2)"]
 
     def test_stay_where_there_is_no_file(self, tmp_path: Path) -> None:
         started = Started(tmp_path)
@@ -418,10 +503,30 @@ class TestTheUsers:
         self, tmp_path: Path, users: Path
     ) -> None:
         auth = f'auth = "users:{users}"\n'
+        users.write_text("user default on nopass ~* +@all\nuser ada on nopass ~* +@all\n")
         started = Started(tmp_path, auth)
-        assert started.reloads(f'{auth}password = "sesame"\n') == [
-            "info: reloaded: password, users (2)"
-        ]
+        assert started.reloads(f'{auth}password = "sesame"\n') == ["info: reloaded: password"]
+        assert started.asks(b"auth sesame") == b'{"result": "OK"}\n'
+
+    def test_with_a_default_that_is_off_and_a_password_for_it_contradict_each_other(
+        self, tmp_path: Path, users: Path
+    ) -> None:
+        auth = f'auth = "users:{users}"\n'
+        both = (
+            f"MEMDB_PASSWORD (password) is set, but the user default is off in {users}: take one "
+            "of them away"
+        )
+        with pytest.raises(ConfigError) as refused:
+            Started(tmp_path, auth, {"MEMDB_PASSWORD": "sesame"})
+        assert str(refused.value) == both
+        started = Started(tmp_path, auth)
+        assert started.reloads(f'{auth}password = "sesame"\n') == [f"error: {NOT}{both}"]
+        assert not started.parts.factory.gate.users.default.enabled
+        users.write_text("user ada on nopass ~* +@all\n")  # no word of default
+        assert started.reloads()[-1].startswith("info: reloaded: password")
+        assert started.asks(b"auth sesame") == b'{"result": "OK"}\n'
+        users.write_text("user default off\n")
+        assert started.reloads() == [f"error: {NOT}{both}"]
         assert started.asks(b"auth sesame") == b'{"result": "OK"}\n'
 
 
@@ -429,7 +534,7 @@ class Listening:
     """A daemon on a reactor in memory that listens, started with a file of settings."""
 
     def __init__(self, directory: Path, text: str) -> None:
-        self.file = directory / "memdbd.toml"
+        self.file = private(directory / "memdbd.toml")
         self.file.write_text(text)
         self.reactor = MemoryReactorClock()
         source = config.source({}, {}, str(self.file))
@@ -461,8 +566,8 @@ class Listening:
 
 
 OPEN = (
-    f"error: {NOT}0.0.0.0:1 is open to the network, and nobody would have to log in: set password "
-    "(or auth) so that they have to, or allow_open = true if that is meant"
+    f"error: {NOT}set password (MEMDB_PASSWORD) or auth, or allow_open = true: 0.0.0.0:1 is open "
+    "to the network and nobody has to log in"
 )
 BEYOND = 'listen = "tcp:1"\n'
 LOOPBACK = r"tcp:1:interface=\:\:1"  # the reactor in memory takes all of IPv4 for one
@@ -492,7 +597,9 @@ class TestAListenerBeyondThisMachine:
         text = f'{BEYOND}auth = "users:{users}"\n'
         daemon = Listening(tmp_path, text)
         users.write_text("user default on nopass ~* +@all\n")
-        assert daemon.reloads(text) == [OPEN]
+        what = "set password (MEMDB_PASSWORD) or auth"
+        new = "the user default is nopass: have it off, or set password (MEMDB_PASSWORD)"
+        assert daemon.reloads(text) == [OPEN.replace(what, new)]
         assert len(daemon.parts.factory.gate.users) == 2
 
     def test_that_a_client_has_opened_does_not_keep_all_else_from_being_read(
@@ -552,6 +659,32 @@ class TestTheCertificates:
         assert said.startswith(f"error: {NOT}tls_cert: {tmp_path}/server.pem must have ")
         assert not daemon.parts.engine.bounds
 
+    @pytest.mark.parametrize(
+        ("begins", "ends", "says"),
+        [(-9, -1, "has expired ("), (2, 9, "is not valid before ")],
+    )
+    def test_that_nobody_accepts_do_not_take_the_place_of_good_ones(
+        self, tmp_path: Path, begins: float, ends: float, says: str
+    ) -> None:
+        text = with_tls(tmp_path)
+        daemon = Listening(tmp_path, text)
+        new = Authority("the CA").issue("localhost", begins=begins, ends=ends)
+        new.write(tmp_path, "server")
+        (said,) = daemon.reloads(f"{text}max_keys = 5\n")
+        assert said.startswith(f"error: {NOT}tls_cert: {tmp_path}/server.pem {says}")
+        assert not daemon.parts.engine.bounds
+
+    def test_that_have_expired_meanwhile_do_not_keep_all_else_from_being_read(
+        self, tmp_path: Path
+    ) -> None:
+        text = with_tls(tmp_path)
+        Authority("the CA").issue("localhost", begins=-9, ends=-1).write(tmp_path, "server")
+        with logged() as lines:
+            daemon = Listening(tmp_path, text)
+        assert [line for line in lines if " has expired (" in line]
+        said = daemon.reloads(f"{text}max_keys = 5\n")
+        assert said[-1].startswith("info: reloaded: max_keys, certificates (until ")
+
     def test_follow_their_settings(self, tmp_path: Path) -> None:
         text = with_tls(tmp_path) + 'tls_clients = "optional"\n'
         daemon = Listening(tmp_path, text)
@@ -566,6 +699,34 @@ class TestTheCertificates:
             "warn: needs a restart: tls_listen, tls_cert, tls_key, tls_ca",
             "info: reloaded: nothing has changed",
         ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such modes")
+class TestAFileThatAllCanRead:
+    SAID = "warn: {} has passwords or their hashes, and all users of this machine can read it: "
+
+    def said(self, path: Path) -> str:
+        return f"{self.SAID.format(path)}chmod o= {path}"
+
+    def test_and_that_has_the_users_is_warned_of(self, tmp_path: Path, users: Path) -> None:
+        users.chmod(0o604)
+        with logged() as lines:
+            started = Started(tmp_path, f'auth = "users:{users}"\n')
+        assert self.said(users) in lines
+        assert self.said(users) in started.reloads()
+        users.chmod(0o640)  # of a group that the daemon is given
+        assert not [line for line in started.reloads() if line.startswith("warn")]
+
+    def test_and_that_has_the_password_is_too(self, tmp_path: Path) -> None:
+        started = Started(tmp_path, "")
+        started.file.chmod(0o644)
+        assert started.reloads("max_keys = 5\n") == ["info: reloaded: max_keys"]
+        assert self.said(started.file) in started.reloads('password = "sesame"\n')
+        with logged() as lines:
+            started.reloader.startService()
+        assert lines == [self.said(started.file)]
+        started.file.unlink()
+        started.reloader.startService()  # and no word of a file that is gone
 
 
 class TestWhen:

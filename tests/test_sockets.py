@@ -85,4 +85,6 @@ def test_of_another_kind_nothing_is_set(transport: Any) -> None:
 
 def test_what_is_below_is_what_has_the_socket() -> None:
     plain = StringTransport()
-    assert below(plain) is below(SimpleNamespace(transport=plain)) is plain
+    behind_tls = SimpleNamespace(transport=plain)
+    behind_both = SimpleNamespace(transport=behind_tls)  # a proxy's word and TLS
+    assert below(plain) is below(behind_tls) is below(behind_both) is plain

@@ -120,6 +120,14 @@ class TestFlags:
             (["--frob=1"], "option --frob not recognized; see twistd memdb --help"),
             (["extra"], "Wrong number of arguments.; see twistd memdb --help"),
             (["--port"], "option --port requires argument; see twistd memdb --help"),
+            *(
+                (
+                    [*given],
+                    "a password is no flag, which all users of the machine can read: "
+                    "MEMDB_PASSWORD, or password in the file",
+                )
+                for given in (("--password", "foo"), ("--password=foo",), ("--requirepass", "foo"))
+            ),
         ],
     )
     def test_one_that_does_not_exist_is_refused_in_one_line(
@@ -147,8 +155,9 @@ class TestAuth:
         listed = re.findall(r"^  (\w+) *\t(.*)$", shown.stdout, re.MULTILINE)
         assert ("users", "path of the file") in listed
         kinds = {kind for kind, _ in listed}
-        assert {"file", "memory"} <= kinds
-        assert "anonymous" not in kinds  # it does not look at passwords
+        assert "file" in kinds
+        # The one does not look at passwords, and the other has them where all can see them.
+        assert not {"anonymous", "memory"} & kinds
 
     def test_help_of_ours_says_what_is_in_the_file(self, tmp_path: Path) -> None:
         shown = run(tmp_path, "--help-auth-type=users")
@@ -177,6 +186,7 @@ class TestHelp:
         shown = re.sub(r"\s+", " ", str(Options()))
         assert "MEMDB_SNAPSHOT_INTERVAL=10" in shown
         assert "Exit status" in shown
+        assert "MEMDB_PASSWORD" in shown
 
 
 class TestThePlugin:

@@ -191,6 +191,17 @@ def records(data: bytes) -> Iterator[bytes]:
         data = data[end:]
 
 
+def pipelined(connection: Connection, data: bytes) -> bytes:
+    """What a client has to send that says this without waiting for the end of the handshake."""
+    with contextlib.suppress(ssl.SSLWantReadError):
+        connection.client.do_handshake()
+    connection.sends(connection.said())
+    connection.hears(connection.answer())
+    connection.client.do_handshake()
+    connection.client.write(data)
+    return connection.said()
+
+
 def trusting(keys: Keys, own: Paths | None = None) -> ssl.SSLContext:
     """The context of a client that trusts the CA and has a certificate of its own, or none."""
     context = ssl.create_default_context(cafile=str(keys.ca_path))
@@ -685,6 +696,27 @@ class TestConnections:
             f"it sends over {HANDSHAKE} bytes, and has not done the handshake"
         )
 
+    def test_a_handshake_of_as_many_bytes_as_there_may_be_is_waited_for_and_no_more(
+        self, keys: Keys
+    ) -> None:
+        connection = Connection(keys.credentials())
+        hello = b"\x16\x03\x01\x20\x00" + b"\x01\x01\xff\x00".ljust(8192, b"x")
+        connection.sends((hello * 5)[:HANDSHAKE])
+        assert not connection.wire.closed
+        connection.sends(b"x")
+        assert connection.wire.closed is ConnectionAborted
+
+    @pytest.mark.parametrize("piece", [4096, 1 << 20])
+    def test_what_comes_right_behind_the_handshake_is_none_of_it(
+        self, keys: Keys, piece: int
+    ) -> None:
+        connection = Connection(keys.credentials(), trusting(keys))
+        data = pipelined(connection, b"x" * 3 * HANDSHAKE)
+        for at in range(0, len(data), piece):
+            connection.sends(data[at : at + piece])
+        assert not connection.wire.closed
+        assert len(connection.inner.heard) == 3 * HANDSHAKE
+
     def test_many_bytes_are_no_harm_behind_it(self, keys: Keys) -> None:
         connection = Connection(keys.credentials(), trusting(keys))
         assert connection.shake() is None
@@ -809,6 +841,39 @@ class TestTheDaemonBehindIt:
         assert sent
         assert b"a-secret" not in sent
         assert {record[:3] for record in records(sent)} == {b"\x17\x03\x03"}  # data, encrypted
+
+    def test_requests_right_behind_the_handshake_are_served_when_the_turn_is_late(
+        self, keys: Keys
+    ) -> None:
+        house = House()
+        connection = Connection(keys.credentials(), trusting(keys), house=house)
+        data = pipelined(connection, (b"set k " + b"v" * 8000 + b"\n") * 7)
+        turn = house.factory.turn
+        for at in range(0, len(data), 4096):
+            turn.is_late()
+            turn._late_from = -1.0  # others have used up this turn
+            connection.tls.dataReceived(data[at : at + 4096])
+        connection.turn()
+        connection.hears(connection.answer())
+        assert connection.client.read(1000) == b'{"result": "OK"}\n' * 7
+        assert not house.factory.alarms.counts
+
+    @pytest.mark.parametrize(
+        ("name", "is_default"), [("default", True), ("bob", False), ("off", False), (None, True)]
+    )
+    def test_a_certificate_that_names_nobody_is_not_the_user_default_who_is_open(
+        self, keys: Keys, name: str | None, is_default: bool
+    ) -> None:
+        house = House()
+        house.factory.gate.users.set(b"off", (b"off", b"nopass", b"+@all"))
+        own = keys.client(name) if name else None
+        credentials = keys.credentials("optional", tls_user="cn")
+        connection = Connection(credentials, trusting(keys, own), house=house)
+        assert connection.shake() is None
+        for again in (b"", b"reset\n"):
+            connection.asks(again + b"acl whoami\n")
+            expected = b'{"result": "default"}\n' if is_default else b"NOAUTH"
+            assert expected in connection.client.read(1000)
 
     def test_a_long_reply_arrives_whole(self, keys: Keys) -> None:
         house = House()

@@ -197,7 +197,7 @@ def test_a_password_is_that_of_the_user_default_and_shown_to_nobody(house: House
     assert house.server.gate.users.default.hashes[0].startswith("$scrypt$")
     peer = house.connect()
     assert peer.asks(b"get k\n") == (
-        b'{"error": "NOAUTH Authentication required.; log in first: auth <user> <password>"}\n'
+        b'{"error": "NOAUTH Authentication required; log in first: auth <user> <password>"}\n'
     )
 
 

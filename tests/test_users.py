@@ -16,7 +16,7 @@ from memdbd import passwords
 from memdbd.commands.table import COMMANDS, CONTAINERS
 from memdbd.errors import CommandError, ConfigError
 from memdbd.rules import Names, SelectorDraft
-from memdbd.users import DEFAULT, User, Users, read
+from memdbd.users import DEFAULT, User, Users, printable, read
 
 NAMES = Names(COMMANDS, CONTAINERS)
 HASH = hashlib.sha256(b"secret").hexdigest()
@@ -46,7 +46,40 @@ class Followed:
         return heard
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (b"u", "'u'"),
+        ("\u00e9".encode(), "'\u00e9'"),
+        (b"a\r\nb\x1b", r"'a\r\nb\x1b'"),
+        (b"\xff", r"'\\xff'"),
+        (b"x" * 1000, f"'{'x' * 64}'"),
+    ],
+)
+def test_a_name_is_one_line_of_a_log_at_most(name: bytes, told: str) -> None:
+    assert printable(name) == told
+
+
 class TestUsers:
+    @pytest.mark.parametrize(
+        ("rules", "can"),
+        [
+            ("on +@all", True),
+            ("on +acl|setuser", True),
+            ("on (+acl)", True),
+            ("off +@all ~* &*", False),
+            ("on +@all -acl", False),
+            ("on +acl|getuser", False),
+        ],
+    )
+    def test_can_be_changed_as_long_as_somebody_may(
+        self, users: Users, rules: str, can: bool
+    ) -> None:
+        assert users.can_be_changed
+        users.set(DEFAULT, [b"off"])
+        users.set(b"u", words(rules))
+        assert users.can_be_changed == can
+
     def test_there_is_one_who_may_do_everything(self, users: Users) -> None:
         (default,) = users
         assert (default.name, default.is_open, default.permissions) == (DEFAULT, True, None)

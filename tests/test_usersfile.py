@@ -138,6 +138,41 @@ class TestReplaceHash:
             file.replace_hash(b"u", OLD, NEW)
 
 
+class TestFollowed:
+    """Whether the users are what the file says, as far as it knows."""
+
+    def test_is_what_was_followed_or_written_last(self, file: UsersFile, path: Path) -> None:
+        path.write_text("user u")
+        assert not file.is_followed(file.read())
+        file.follow("user u")
+        assert file.is_followed(file.read())
+        file.write("user v ~\udcff")
+        assert file.is_followed(file.read())
+        path.write_text("user v")
+        assert not file.is_followed(file.read())
+
+    def test_is_not_what_could_not_be_written(self, file: UsersFile, path: Path) -> None:
+        path.mkdir()
+        with pytest.raises(OSError, match="directory"):
+            file.write("user v")
+        assert not file.is_followed("user v")
+
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_is_it_with_a_better_hash(self, file: UsersFile, path: Path, mark: str) -> None:
+        path.write_text(f"{mark}user u #{OLD}", encoding="utf-8")
+        file.follow(file.read())
+        file.replace_hash(b"u", OLD, NEW)
+        assert file.read() == f"user u #{NEW}"
+        assert file.is_followed(file.read())
+
+    def test_is_not_what_others_have_written_to_it(self, file: UsersFile, path: Path) -> None:
+        path.write_text(f"user u #{OLD}")
+        file.follow(file.read())
+        path.write_text(f"user u #{OLD}\nuser v")
+        file.replace_hash(b"u", OLD, NEW)
+        assert not file.is_followed(file.read())
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300), st.randoms(use_true_random=False))
 def test_garbage_on_disk_is_refused_or_read_never_more(

@@ -5,9 +5,11 @@ May import: options, asking, login, tls, errors, Twisted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -21,11 +23,13 @@ from memdbd.client.asking import (
     is_open_to_all,
 )
 from memdbd.client.login import DEFAULT_USER, Login
-from memdbd.client.tls import TLS, TLSEndpoint, host_of
+from memdbd.client.tls import TLS, UNVERIFIED, Description, TLSEndpoint
 from memdbd.errors import ConfigError
 
 # Each kind of endpoint that is followed by an address; others come from plugins of Twisted's.
-KINDS = ("tcp", "tls", "ssl", "unix")
+KINDS = ("tcp", "tls", "unix")
+
+_URL = re.compile(r"(redis|valkey|http)s?://", re.IGNORECASE)
 
 # What is nothing without --tls, by the names of TLS's fields.
 _OF_TLS = {"ca": "cacert", "cert": "cert", "key": "key", "name": "sni"}
@@ -121,14 +125,41 @@ def tls_of(options: Mapping[str, Any]) -> TLS | None:
 def client_endpoint(reactor: Any, text: str, tls: TLS | None = None) -> IStreamClientEndpoint:
     """The endpoint that the value of ``--connect`` describes; ``host:port`` is one of TCP.
 
-    Raises UsageError for what describes none.
+    Raises UsageError for what describes none, and for one that would trust any server.
     """
+    _check_habits(text)
+    if Description(text).kind == "SSL":  # nor is it the name of a host
+        raise usage.UsageError(f"{UNVERIFIED}; say --tls with tcp:HOST:PORT")
     host, _, port = text.rpartition(":")
     if host and ":" not in host and host not in KINDS and port.isdecimal():
         text = f"tcp:{text}"
+    return _endpoint(reactor, text) if tls is None else _secured(reactor, text, tls)
+
+
+def _check_habits(text: str) -> None:
+    """Raise UsageError for what other programs would take."""
+    if _URL.match(text):
+        # Not shown once more: there may be a password in it.
+        url = urlsplit(text)
+        try:
+            where = f"{url.hostname or 'HOST'}:{url.port or 'PORT'}"
+        except ValueError:
+            where = "HOST:PORT"
+        tls = " --tls" if url.scheme in ("rediss", "valkeys", "https") else ""
+        user = "; the user with --user, the password with --ask or --password-file"
+        raise usage.UsageError(
+            f"--connect takes no URL; say --connect {where}{tls}{user if '@' in text else ''}"
+        )
+    if text.startswith("/"):
+        raise usage.UsageError(f"--connect {text} is a path; say --connect unix:{text}")
+    if text and ":" not in text and text not in KINDS and not text.isdecimal():
+        raise usage.UsageError(f"--connect {text} has no port; say --connect {text}:PORT")
+
+
+def _endpoint(reactor: Any, text: str) -> IStreamClientEndpoint:
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, text)
-    except (LookupError, TypeError, ValueError):  # in words about Twisted's code
+    except (LookupError, RuntimeError, TypeError, ValueError):  # in words about Twisted's code
         raise usage.UsageError(
             "--connect must be an endpoint, such as tcp:127.0.0.1:65432 or"
             f" unix:/run/memdbd.sock, not {text!r}"
@@ -138,22 +169,23 @@ def client_endpoint(reactor: Any, text: str, tls: TLS | None = None) -> IStreamC
             f"--connect {text}: trustRoots must be a directory with only .pem certificates,"
             " certificate and privateKey a .pem file each"
         ) from None
-    return endpoint if tls is None else _secured(reactor, endpoint, text, tls)
+    return endpoint
 
 
-def _secured(
-    reactor: Any, endpoint: IStreamClientEndpoint, text: str, tls: TLS
-) -> IStreamClientEndpoint:
-    if text.startswith(("tls:", "ssl:")):
+def _secured(reactor: Any, text: str, tls: TLS) -> IStreamClientEndpoint:
+    said = Description(text)
+    if said.kind == "TLS":
         raise usage.UsageError(
             f"--connect {text} speaks TLS by itself: with --tls, say tcp:HOST:PORT"
         )
-    name = tls.name or host_of(text)
-    if name is None:
-        raise usage.UsageError(
-            f"--connect {text} names no host: --sni NAME says whose certificate is expected there"
-        )
     try:
+        endpoint = _endpoint(reactor, said.in_ascii())
+        name = tls.name or said.host
+        if name is None:
+            raise usage.UsageError(
+                f"--connect {text} names no host: --sni NAME says whose certificate is expected"
+                " there"
+            )
         return TLSEndpoint(reactor, endpoint, tls, name)
     except ConfigError as error:
         raise usage.UsageError(str(error)) from None

@@ -128,7 +128,10 @@ class Conversation:
         elif ends_session(line):
             self.leave()
         elif self._link is not None:
-            asked = question(words_of(line), self._link.standing.database) if self._asks else None
+            standing = self._link.standing
+            user = DEFAULT_USER if standing.login is None else standing.login.name
+            name = user if isinstance(user, bytes) else user.encode()
+            asked = question(words_of(line), standing.database, name) if self._asks else None
             if asked is None:
                 self._run(line)
             else:

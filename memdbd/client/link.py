@@ -13,7 +13,8 @@ the next command is to be sent.
 Not Twisted's ClientService: a person wants to know why it failed and when the next attempt is,
 which that one tells nobody.
 
-May import: protocol, login, standing, tlsfaults, typed, wire, Twisted.
+May import: protocol, login, standing, tlsfaults, typed, wire, Twisted,
+service_identity.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from service_identity import CertificateError, VerificationError
 from twisted.application.internet import backoffPolicy
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, succeed
@@ -68,6 +70,8 @@ def why(problem: BaseException | None, client: Peer | None = None) -> str:
         return "no answer in time"
     if isinstance(problem, error.ConnectionDone):
         return "closed by the server"
+    if isinstance(problem, (VerificationError, CertificateError)):  # of Twisted's tls: endpoints
+        return "the server's certificate is genuine, but not for the host of the endpoint"
     if "certificate verify failed" in str(problem):
         return (
             "the server's certificate is not trusted; to trust it, add :trustRoots=DIR to the"

@@ -57,9 +57,10 @@ At the prompt: help lists the commands; exit, quit, Ctrl-D, and Ctrl-C at an
 empty line leave; Ctrl-C at any other line clears it, and while a reply is
 awaited stops waiting, and connects anew. A lost connection is retried; its
 user, its database and its subscriptions are those of the new one. Before
-flushall, flushdb, shutdown, debug, acl deluser, and config set of a path or
-a password, you are asked; --yes turns that off. In lines and for one command
-there is nobody to ask.
+flushall, flushdb, shutdown, debug, acl deluser, acl setuser default nopass,
+acl setuser ... off of yourself, and config set of a path or a password, you
+are asked; --yes turns that off. In lines and for one command there is nobody
+to ask.
 
 One command prints its reply as at the prompt if standard output is a
 terminal, otherwise as JSON. In JSON, data that is not UTF-8 is base64 and a
@@ -130,6 +131,10 @@ NEVER_AN_ARGUMENT = (
     " --password-file, or in the variable MEMDB_PASSWORD, or is asked for with --ask"
 )
 
+# What redis-cli has for it.
+_SERVER = ("p", "port", "host", "hostname")
+_WHERE = "the server is named with -c HOST:PORT"
+
 _NEVER_A_WORD = (
     f"{NEVER_AN_ARGUMENT}; one of another user is typed at the prompt, or sent as a line of"
     " standard input"
@@ -174,6 +179,8 @@ class PlainOptions(usage.Options):
         """What is wrong, from the error around which Twisted puts words of its own."""
         if isinstance(cause, getopt.GetoptError) and cause.msg.endswith("not recognized"):
             given = "--" + cause.opt if len(cause.opt) > 1 else "-" + cause.opt
+            if cause.opt in _SERVER and "connect=" in self.longOpt:
+                return f"there is no option {given}; {_WHERE}"
             names = [name.rstrip("=") for name in self.longOpt]
             near = difflib.get_close_matches(cause.opt, names, n=1)
             return f"there is no option {given}" + (f"; did you mean --{near[0]}?" if near else "")
@@ -207,6 +214,13 @@ class Options(PlainOptions):
         self.words = [os.fsencode(word) for word in words]
         if secrets_in(self.words):
             raise usage.UsageError(f"a password is no word of a command: {_NEVER_A_WORD}")
+
+    def scan(self, parse: Parse, options: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+        found, words = super().scan(parse, options)
+        if words and any(name == "-h" for name, _ in found):
+            # As it is for redis-cli: -h HOST, and a script would take our help for its reply.
+            raise usage.UsageError(f"{_WHERE}; -h alone is for help")
+        return found, words
 
     @property
     def names_tool(self) -> bool:

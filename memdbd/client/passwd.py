@@ -146,7 +146,13 @@ def _check(line: str, at: int, path: str) -> None:
 def _replace(fs: FileSystem, path: str, there: os.stat_result | None, data: bytes) -> None:
     """Have the file be this, with the owner and the mode that it has. Raises OSError, Refused."""
     temporary = f"{path}.{os.getpid()}.tmp"
-    file = fs.create(temporary)
+    directory = os.path.dirname(path) or "."
+    try:
+        file = fs.create(temporary)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise Refused(f"cannot write in {directory}: {error.strerror}") from None
     try:
         try:
             if there is not None:
@@ -162,7 +168,7 @@ def _replace(fs: FileSystem, path: str, there: os.stat_result | None, data: byte
         with suppress(OSError):
             fs.remove(temporary)
         raise
-    fs.sync_directory(os.path.dirname(path) or ".")
+    fs.sync_directory(directory)
 
 
 def _keep_owner(file: int, there: os.stat_result, path: str) -> None:

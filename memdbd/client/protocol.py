@@ -32,7 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from memdbd.client.login import Login, LoginRefused
-from memdbd.client.tls import TLS, HandshakeCancelled, TLSEndpoint, host_of
+from memdbd.client.tls import TLS, UNVERIFIED, Description, HandshakeCancelled, TLSEndpoint
 from memdbd.client.tlsfaults import HandshakeTimeout
 from memdbd.client.wire import (
     ErrorReply,
@@ -90,13 +90,21 @@ def connect(
 
     A string that describes no endpoint raises whatever that kind of endpoint does, mostly
     ValueError or TypeError; so do a user without a password, and ``tls`` for an endpoint that does
-    not say whose certificate it is. Raises ConfigError for certificates that cannot be used.
+    not say whose certificate it is, and an ``ssl:`` one, which would take that of anybody. Raises
+    ConfigError for certificates that cannot be used.
     """
     if user is not None and password is None:
         raise ValueError(f"user={user!r} needs a password")
-    found = clientFromString(reactor, endpoint) if isinstance(endpoint, str) else endpoint
+    name = None if tls is None else tls.name
+    if isinstance(endpoint, str):
+        said = Description(endpoint)
+        if said.kind == "SSL":
+            raise ValueError(f"{UNVERIFIED}; give tls=TLS() with tcp:HOST:PORT")
+        name = name or said.host
+        found = clientFromString(reactor, endpoint if tls is None else said.in_ascii())
+    else:
+        found = endpoint
     if tls is not None:
-        name = tls.name or (host_of(endpoint) if isinstance(endpoint, str) else None)
         if name is None:
             raise ValueError("TLS(name=...) has to say whose certificate this endpoint shows")
         found = TLSEndpoint(reactor, found, tls, name)

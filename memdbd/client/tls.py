@@ -8,7 +8,10 @@ certificates are those of the next.
 All of Twisted's verification is done, by the same means (OpenSSL for the chain, service_identity
 for the name), in a callback of ours: from Twisted's, nobody learns what was wrong.
 
-May import: tlsfaults; Twisted, pyOpenSSL, cryptography, service_identity.
+The name is written in ASCII once, and that is looked up, sent and verified: Python's resolver and
+Twisted's TLS have two standards for it, by which it may be the name of two hosts.
+
+May import: tlsfaults; Twisted, pyOpenSSL, cryptography, service_identity, idna.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
+import idna
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
@@ -27,7 +32,7 @@ from service_identity.cryptography import (
 )
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.endpoints import quoteStringArgument, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
@@ -41,6 +46,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import (
     Certificate,
+    CertificateOptions,
     optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
@@ -48,11 +54,16 @@ from twisted.internet.ssl import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from memdbd.client.tlsfaults import TLSFault, of_chain, of_error, of_name
+from memdbd.client.tlsfaults import TLSFault, of_chain, of_error, of_name, reason_of
 from memdbd.errors import ConfigError
 
-# What stands between the colons of an endpoint's description, in which \\: is none of them.
-_PART = re.compile(r"(?:[^:\\]|\\.)+")
+# Twisted's take any certificate, from anybody.
+UNVERIFIED = "ssl: endpoints do not verify the server"
+
+# What stands between the colons of an endpoint's description, in which \\: is none of them; and a
+# name and a value in that.
+_PART = re.compile(r"(?:^|:)((?:[^:\\]|\\.)*)", re.DOTALL)
+_NAMED = re.compile(r"((?:[^=\\]|\\.)*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +205,13 @@ class _Creator:
 
     def __init__(self, tls: TLS, name: str) -> None:
         self.name = name
+        self._ascii = name_in_ascii(name)
         self._ca = tls.ca
         ours = _certificate(tls)
         self.has_certificate = bool(ours)
         # Twisted's own bounds: TLS 1.2 and 1.3.
         self._options = optionsForClientTLS(
-            name,
+            self._ascii,
             trustRoot=platformTrust() if tls.ca is None else _authorities(tls.ca),
             extraCertificateOptions=ours,
         )
@@ -225,17 +237,31 @@ class _Creator:
 
     def _is_named(self, certificate: x509.Certificate) -> bool:
         try:
-            if isIPAddress(self.name) or isIPv6Address(self.name):
-                verify_certificate_ip_address(certificate, self.name)
+            if _is_address(self._ascii):
+                verify_certificate_ip_address(certificate, self._ascii)
             else:
-                verify_certificate_hostname(certificate, _ascii(self.name))
+                verify_certificate_hostname(certificate, self._ascii)
         except (VerificationError, CertificateError):
             return False
         return True
 
 
-def _ascii(name: str) -> str:
-    return name if name.isascii() else name.encode("idna").decode("ascii")
+def name_in_ascii(name: str) -> str:
+    """The name of a host as certificates have it, by IDNA 2008 as Twisted does. Raises ConfigError
+    for what none can have."""
+    if _is_address(name):
+        return name
+    try:
+        return idna.encode(name).decode("ascii")
+    except UnicodeError:
+        raise ConfigError(
+            f"{name!r} can be in no certificate, which has names of letters, digits and hyphens, or"
+            " addresses: --sni says which it has"
+        ) from None
+
+
+def _is_address(name: str) -> bool:
+    return isIPAddress(name) or isIPv6Address(name)
 
 
 def _authorities(path: str) -> Any:
@@ -258,11 +284,23 @@ def _certificate(tls: TLS) -> dict[str, Any]:
         raise ConfigError(
             f"{tls.key} is encrypted; a program needs a key without a passphrase"
         ) from None
+    except UnsupportedAlgorithm:
+        raise ConfigError(f"--key {tls.key} is a key of a kind that cannot be used") from None
     except Exception:  # of many kinds, in words about the code
         raise ConfigError(f"{tls.key} is not a private key in PEM") from None
-    if key.public_key() != first.public_key():
+    try:
+        is_its_key = key.public_key() == first.public_key()
+    except (UnsupportedAlgorithm, ValueError):  # such as a curve that nobody else has
+        raise ConfigError(f"--cert {tls.cert} has a key of a kind that cannot be used") from None
+    if not is_its_key:
         raise ConfigError(f"{tls.key} is not the key of {tls.cert}")
-    return {"certificate": first, "privateKey": key, "extraCertChain": between}
+    ours: dict[str, Any] = {"certificate": first, "privateKey": key, "extraCertChain": between}
+    try:
+        # OpenSSL would else be asked in the middle of a connection, where nobody hears its answer.
+        CertificateOptions(**ours).getContext()
+    except SSL.Error as error:  # such as a key that is too short
+        raise ConfigError(f"--cert {tls.cert} cannot be used: {reason_of(error)}") from None
+    return ours
 
 
 def _certificates(path: str) -> list[x509.Certificate]:
@@ -280,13 +318,42 @@ def _read(path: str) -> bytes:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
 
 
-def host_of(endpoint: str) -> str | None:
-    """The host in the description of an endpoint of TCP, which its certificate has to name; None
-    where it is one of another kind."""
-    kind, *arguments = _PART.findall(endpoint) or [""]
-    if kind != "tcp":
-        return None
-    named = dict(each.split("=", 1) for each in arguments if "=" in each)
-    plain = [each for each in arguments if "=" not in each]
-    host = named.get("host") or next(iter(plain), "")
-    return re.sub(r"\\(.)", r"\1", host) or None
+class Description:
+    """The description of an endpoint, read as Twisted reads it: to look at the words before the
+    first colon is not enough, since in ``timeout=1:SSL:…`` the kind is ``ssl``."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.plain: list[str] = []
+        self.named: dict[str, str] = {}
+        for part in _PART.findall(text):
+            found = _NAMED.fullmatch(part)
+            if found is None:
+                self.plain.append(_unquoted(part))
+            else:
+                self.named[_unquoted(found[1])] = _unquoted(found[2])
+        self.kind = self.plain.pop(0).upper() if self.plain else ""
+
+    @property
+    def host(self) -> str | None:
+        """The host of an endpoint of TCP, which its certificate has to name; None where it is one
+        of another kind."""
+        if self.kind != "TCP":
+            return None
+        # What stands in its place goes before what is named.
+        if len(self.plain) == 2 or (self.plain and "host" not in self.named):
+            return self.plain[0] or None
+        return self.named.get("host") or None
+
+    def in_ascii(self) -> str:
+        """The description with its host as certificates name it. Raises ConfigError."""
+        if self.host is None or self.host.isascii():
+            return self._text
+        ports = self.plain[-1:] if len(self.plain) == 2 or "host" in self.named else []
+        named = self.named | {"host": name_in_ascii(self.host)}
+        written = (f"{quoteStringArgument(k)}={quoteStringArgument(v)}" for k, v in named.items())
+        return ":".join(("tcp", *map(quoteStringArgument, ports), *written))
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)

@@ -123,14 +123,14 @@ def veiled(line: bytes) -> bytes | None:
     return b" ".join(REDACTED if at in secrets else word for at, word in enumerate(words))
 
 
-def question(words: Sequence[bytes], database: int) -> str | None:
+def question(words: Sequence[bytes], database: int, user: bytes = b"default") -> str | None:
     """What a person is asked before a request that cannot be undone; None where there is nothing to
-    ask. ``database`` is the one that it would be run in."""
-    harm = _harm(words, database)
+    ask. ``database`` is the one that it would be run in, ``user`` who asks for it."""
+    harm = _harm(words, database, user)
     return None if harm is None else f"{harm}. Go on? (yes/no) "
 
 
-def _harm(words: Sequence[bytes], database: int) -> str | None:
+def _harm(words: Sequence[bytes], database: int, user: bytes) -> str | None:
     rest = [word.lower() for word in words[1:]]
     match _full_name(words):
         case b"flushall":
@@ -144,6 +144,10 @@ def _harm(words: Sequence[bytes], database: int) -> str | None:
         case b"acl deluser" if len(words) > 2:
             users = ", ".join(map(_shown, words[2:]))
             return f"acl deluser deletes {users} and ends their connections"
+        case b"acl setuser" if b"nopass" in rest[2:] and words[2] == b"default":
+            return "acl setuser default nopass lets everybody in, without a password"
+        case b"acl setuser" if b"off" in rest[2:] and words[2] == user:
+            return f"acl setuser {_shown(user)} off is about you, who could not log in again"
         case b"config set":
             for name, value in zip(rest[1::2], words[3::2], strict=False):
                 if name == b"requirepass":

@@ -161,7 +161,8 @@ def _categorised(ctx: Context) -> Iterator[tuple[str, list[str]]]:
     summary="Tell whether a user may make a request, which is not run",
     complexity="O(n), n being the user's rules",
     differs="Of a request that does not say how many keys it has, it is told what is wrong with "
-    "it; Redis calls it allowed.",
+    "it; Redis calls it allowed. Where such a request is sent, and its user may not have every "
+    "key, it is refused in other words than Redis's.",
 )
 def acl_dryrun(ctx: Context, name: bytes, *argv: bytes) -> Status | bytes:
     denied = _denied(ctx, name, argv)
@@ -275,7 +276,7 @@ def acl_save(ctx: Context) -> Status:
     summary="Read the users file again; if anything in it is wrong, nothing changes",
     complexity="O(n), n being the users",
     differs="Tells of the first line that is wrong. Users who are the same as before keep their "
-    "connections.",
+    "connections. Rules about commands that only Redis has are left out, and the log says so.",
 )
 def acl_load(ctx: Context) -> Status:
     return _done(lambda: ctx.server.useradmin.load(ctx.session))

@@ -7,6 +7,8 @@ May import: transactions, context, users, spec and what they may import.
 
 from __future__ import annotations
 
+from functools import partial
+
 from memdbd import REDIS_VERSION
 from memdbd.commands.arguments import INT64_MAX, Words, integer
 from memdbd.commands.context import Context
@@ -130,29 +132,42 @@ def _protocol(ctx: Context, raw: bytes) -> int:
 )
 def hello(ctx: Context, *words: bytes) -> Reply:
     left = Words(words)
+    version = _protocol(ctx, left.take()) if left else ctx.session.resp
+    return _greet(ctx, left, version)
+
+
+def _greet(ctx: Context, left: Words, version: int) -> Reply:
+    """Follow the options in order: those behind AUTH are for who has logged in."""
     session = ctx.session
-    version = _protocol(ctx, left.take()) if left else session.resp
-    login: tuple[bytes, bytes] | None = None
     while left:
         option: bytes = left.take()
         match option.upper():
             case b"AUTH" if len(left) >= 2:
-                login = left.take(), left.take()
+                greeted = Pending()
+                login = _log_in(ctx, left.take(), left.take())
+                greeted.abandoned = login.abandon
+                login.then(partial(_greet_user, ctx, left, version, greeted))
+                return greeted
             case b"SETNAME" if left:
                 session.name = check_name(left.take())
             case _:
                 raise CommandError(f"Syntax error in HELLO option '{shown(option)}'")
-    if login is None:
-        if session.user is None:
-            raise CommandError(_HELLO_FIRST, code="NOAUTH")
-        return _greeted(session, version)
+    if session.user is None:
+        raise CommandError(_HELLO_FIRST, code="NOAUTH")
+    return _greeted(session, version)
 
-    def greeted(reply: Reply) -> Reply:
-        return _greeted(session, version) if reply is OK else reply
 
-    pending = Pending()
-    pending.stand_for(_log_in(ctx, *login), greeted)
-    return pending
+def _greet_user(ctx: Context, left: Words, version: int, greeted: Pending, reply: Reply) -> None:
+    """Go on behind AUTH, if that has let somebody in."""
+    if reply is OK:
+        try:
+            reply = _greet(ctx, left, version)
+        except CommandError as error:
+            reply = error.bare()
+    if isinstance(reply, Pending):  # a second AUTH
+        reply.then(greeted.resolve)
+    else:
+        greeted.resolve(reply)
 
 
 _HELLO_FIRST = (

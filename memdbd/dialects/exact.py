@@ -36,16 +36,18 @@ class LimitMet(ProtocolError):
 class Array:
     """The exact reader of one array, which may come in any number of pieces.
 
-    ``wary`` for a stranger's: 1, or 2 if of the bytes it may have only half are for us; else 0.
-    ``feed(data, at)`` gives where it ends in ``data``, or None if it does not yet.
+    ``allowance`` is the bytes that it may have if it is a stranger's, else None; it may change
+    meanwhile. ``feed(data, at)`` gives where it ends in ``data``, or None if it does not yet.
     """
 
-    __slots__ = ("_at", "_buffer", "_count", "_length", "_limits", "_read_before", "_wary", "words")
+    __slots__ = (
+        "_at", "_buffer", "_count", "_length", "_limits", "_read_before", "allowance", "words",
+    )  # fmt: skip
 
-    def __init__(self, limits: Limits, wary: int) -> None:
+    def __init__(self, limits: Limits, allowance: int | None) -> None:
         self.words: list[bytes] = []
+        self.allowance = allowance
         self._limits = limits
-        self._wary = wary
         self._buffer = bytearray()
         self._at = 0  # how far the buffer is read
         self._read_before = 0  # bytes that are not in it any more
@@ -70,7 +72,7 @@ class Array:
 
     def _check(self, size: int) -> None:
         """Raise ProtocolError where a request may not have so many bytes."""
-        if size * self._wary > self._limits.unauthenticated_buffer:
+        if self.allowance is not None and size > self.allowance:
             raise LimitMet("unauthenticated_buffer", "unauthenticated request is too long")
         if size > self._limits.max_request:
             raise LimitMet("max_request", "request is too long")
@@ -84,9 +86,11 @@ class Array:
             count = _length(digits)
             if count is None or count > MAX_WORDS:
                 raise ProtocolError("Protocol error: invalid multibulk length")
-            if self._wary and count > self._limits.unauthenticated_arguments:
-                raise LimitMet("unauthenticated_arguments", "unauthenticated multibulk length")
             self._count = max(count, 0)
+        # Each time: whoever began it may have been somebody then.
+        is_strangers = self.allowance is not None
+        if is_strangers and self._count > self._limits.unauthenticated_arguments:
+            raise LimitMet("unauthenticated_arguments", "unauthenticated multibulk length")
         while len(self.words) < self._count:
             if self._length is None and not self._read_length():
                 return False
@@ -111,7 +115,7 @@ class Array:
             raise ProtocolError("Protocol error: invalid bulk length")
         if length > self._limits.max_value:
             raise LimitMet("max_value", "invalid bulk length")
-        if self._wary and length > self._limits.unauthenticated_argument:
+        if self.allowance is not None and length > self._limits.unauthenticated_argument:
             raise LimitMet("unauthenticated_argument", "unauthenticated bulk length")
         self._check(self._read_before + self._at + length + 2)  # before it comes
         self._length = length
@@ -137,26 +141,28 @@ def _length(digits: bytes) -> int | None:
 class Line:
     """The exact reader of one inline command, as :class:`Array`."""
 
-    __slots__ = ("_begun", "_limits", "_wary", "words")
+    __slots__ = ("_begun", "_limits", "allowance", "words")
 
-    def __init__(self, limits: Limits, wary: int) -> None:
+    def __init__(self, limits: Limits, allowance: int | None) -> None:
         self.words: list[bytes] = []
+        self.allowance = allowance
         self._begun = bytearray()
         self._limits = limits
-        self._wary = wary
 
     def feed(self, data: bytes, at: int) -> int | None:
         limits = self._limits
         end = data.find(b"\n", at)
         self._begun += data[at : end if end >= 0 else None]
-        if len(self._begun) * self._wary > limits.unauthenticated_buffer:
+        if self.allowance is not None and len(self._begun) > self.allowance:
             raise LimitMet("unauthenticated_buffer", "unauthenticated request is too long")
         if len(self._begun) > limits.max_line:
             raise LimitMet("max_line", "too big inline request")
+        if len(self._begun) > limits.max_request:
+            raise LimitMet("max_request", "request is too long")
         if end < 0:
             return None
         line = bytes(self._begun.removesuffix(b"\r"))
-        if not self._wary:
+        if self.allowance is None:
             words = split_words(line)
         else:
             most, longest = limits.unauthenticated_arguments, limits.unauthenticated_argument
@@ -167,6 +173,8 @@ class Line:
                 raise LimitMet("unauthenticated_arguments", "unauthenticated multibulk length")
         if words is None:
             raise ProtocolError("Protocol error: unbalanced quotes in request")
+        if len(line) > limits.max_value and max(map(len, words), default=0) > limits.max_value:
+            raise LimitMet("max_value", "invalid bulk length")
         self.words = words
         return end + 1
 

@@ -40,10 +40,9 @@ class Dialect(Protocol):
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes; a ProtocolError is the last."""
 
-    def be_wary(self, wary: int) -> None:
-        """From now on, the peer is a stranger, who may send less: ``wary`` is 1, or 2 if something
-        else needs half of what it may have; or it is a client that has logged in: 0, as it is until
-        something else is said."""
+    def be_wary(self, allowance: int | None) -> None:
+        """From now on, the peer is a stranger, who may send less: of a request, ``allowance``
+        bytes; or, with None, as it is until something else is said, a client."""
 
     def encode(self, reply: Reply) -> bytes | Stream:
         """The bytes of a reply, or how they are made piece by piece."""
@@ -81,9 +80,9 @@ class TextDialect:
     def met(self) -> str:
         return self._parser.met
 
-    def be_wary(self, wary: int) -> None:
-        self._parser.wary = wary
-        self.feed = self._parser.feed_warily if wary else self._parser.feed
+    def be_wary(self, allowance: int | None) -> None:
+        self._parser.be_wary(allowance)
+        self.feed = self._parser.feed if allowance is None else self._parser.feed_warily
 
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
@@ -112,9 +111,9 @@ class RespDialect:
     def met(self) -> str:
         return self._parser.met
 
-    def be_wary(self, wary: int) -> None:
-        self._parser.wary = wary
-        self.feed = self._parser.feed_warily if wary else self._parser.feed
+    def be_wary(self, allowance: int | None) -> None:
+        self._parser.be_wary(allowance)
+        self.feed = self._parser.feed if allowance is None else self._parser.feed_warily
 
     def encode(self, reply: Reply) -> bytes | Stream:
         kind = reply.__class__

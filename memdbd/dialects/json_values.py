@@ -74,7 +74,7 @@ def error_text(error: Exception) -> bytes:
         if error.code != "ERR":
             text = f"{error.code} {text}"
         if error.hint:
-            text = f"{text}; {error.hint}"
+            text = f"{text.removesuffix('.')}; {error.hint}"  # some of Redis's end in a dot
     return orjson.dumps(text.encode("utf-8", "backslashreplace").decode())
 
 

@@ -42,20 +42,26 @@ _SENTINEL, _SENTINEL_SEEN = b"+!\r\n", b"!"
 class RespParser:
     """Makes requests of the bytes of one connection.
 
-    ``met`` is the limit that one has met, if one has. ``wary`` is 0 where ``feed_warily``, once it
-    has been called, may go on as ``feed``; else 1, or 2 if only half of the bytes that a stranger
-    may have are for us.
+    ``met`` is the limit that one has met, if one has. Where the peer is no stranger any more,
+    ``feed_warily``, once it has been called, goes on as ``feed``.
     """
 
-    __slots__ = ("_limits", "_reader", "_seen", "_unfinished", "met", "wary")
+    __slots__ = ("_allowance", "_limits", "_reader", "_seen", "_unfinished", "met")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._reader: Any = None  # made when it is needed
         self._unfinished: Array | Line | None = None
         self._seen = 0  # requests of a stranger
+        self._allowance: int | None = None
         self.met = ""
-        self.wary = 0
+
+    def be_wary(self, allowance: int | None) -> None:
+        """The peer is a stranger, of whom a request may have so many bytes; or, with None, not. So
+        is what has come of a request: whoever resets the connection may have begun one behind."""
+        self._allowance = allowance
+        if self._unfinished is not None:
+            self._unfinished.allowance = allowance
 
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes.
@@ -78,7 +84,7 @@ class RespParser:
     def feed_warily(self, data: bytes) -> Iterator[Request]:
         """The same for a stranger, who may send less, and not often."""
         limits, at = self._limits, 0
-        while self.wary:
+        while self._allowance is not None:
             requests: list[Request] = []
             try:
                 if self._unfinished is None and at < len(data):
@@ -98,7 +104,7 @@ class RespParser:
     def _begin(self, first: int) -> None:
         """Begin to read a request exactly."""
         kind = Array if first == _STAR else Line
-        self._unfinished = kind(self._limits, self.wary)
+        self._unfinished = kind(self._limits, self._allowance)
 
     def _noted(self, fault: ProtocolError) -> ProtocolError:
         if isinstance(fault, LimitMet):

@@ -84,23 +84,26 @@ class LineRules:
 class TextParser:
     """Makes requests of the bytes of one connection.
 
-    ``met`` is the limit that one has met, if one has. ``wary`` is 0 where ``feed_warily``, once it
-    has been called, may go on as ``feed``; else 1, or 2 if only half of the bytes that a stranger
-    may have are for us.
+    ``met`` is the limit that one has met, if one has. Where the peer is no stranger any more,
+    ``feed_warily``, once it has been called, goes on as ``feed``.
     """
 
-    __slots__ = ("_limits", "_rules", "_seen", "_tail", "met", "refusals", "wary")
+    __slots__ = ("_allowance", "_limits", "_rules", "_seen", "_tail", "met", "refusals")
 
     def __init__(self, rules: LineRules, limits: Limits = _USUAL) -> None:
         self._rules = rules
         self._limits = limits
         self._tail = bytearray()
         self._seen = 0  # lines of a stranger
+        self._allowance: int | None = None
         self.met = ""
-        self.wary = 0
         # What is to be sent to a telnet client that wants to talk of options: its interrupt
         # (Ctrl-C) asks for one, and it shows nothing more before it has an answer.
         self.refusals = bytearray()
+
+    def be_wary(self, allowance: int | None) -> None:
+        """The peer is a stranger, of whom a line may have so many bytes; or, with None, not."""
+        self._allowance = allowance
 
     def feed(self, data: bytes) -> Iterator[Request]:
         """The requests that ``data`` completes.
@@ -135,11 +138,10 @@ class TextParser:
 
     def _one_by_one(self, data: bytes) -> Iterator[Request]:
         limits, at = self._limits, 0
-        while self.wary:
+        while (most := self._allowance) is not None:
             end = data.find(b"\n", at)
             self._tail += data[at : end if end >= 0 else None]
-            if len(self._tail) * self.wary > limits.unauthenticated_buffer:
-                most = limits.unauthenticated_buffer // self.wary
+            if len(self._tail) > most:
                 yield self._fault("unauthenticated_buffer", f"a line has at most {most} bytes")
                 return
             if end < 0:

@@ -15,7 +15,19 @@ from twisted.python.usage import UsageError
 from memdbd.client import access, asking
 from memdbd.client.login import Login
 from memdbd.client.options import Options
-from memdbd.client.tls import TLS, TLSEndpoint
+from memdbd.client.tls import TLS, TLSEndpoint, _Creator
+
+# As Twisted reads them: in any case, the kind behind what is named, and a letter that ſ is the
+# small one of.
+UNVERIFIED = [
+    "ssl:127.0.0.1:1",
+    "SSL:127.0.0.1:1",
+    "ssl:1",
+    "ssl:host=a:port=1:caCertsDir=/none",
+    "timeout=1:ssl:127.0.0.1:1",
+    r"s\sl:127.0.0.1:1",
+    "\u017f\u017fl:127.0.0.1:1",
+]
 
 
 def parsed(*words: str) -> Options:
@@ -181,7 +193,12 @@ class TestEndpoints:
         [
             ("unix:/run/s", TLS(), "names no host: --sni NAME says whose certificate is expected"),
             ("tls:db.example:1", TLS(), "speaks TLS by itself: with --tls, say tcp:HOST:PORT"),
-            ("ssl:db.example:1", TLS(), "speaks TLS by itself"),
+            ("TLS:db.example:1", TLS(), "speaks TLS by itself"),
+            ("my_db:1", TLS(), "'my_db' can be in no certificate"),
+            ("a.example:1", TLS(name="a..b"), "'a..b' can be in no certificate"),
+            ("a.example:1", TLS(name="[::1]"), "'[::1]' can be in no certificate"),
+            ("a.example:1", TLS(name="a" * 64), "can be in no certificate"),
+            ("ä_b:1", TLS(name="db.example"), "'ä_b' can be in no certificate"),
             ("tcp:a:1", TLS(ca="/none"), "cannot read /none: No such file or directory"),
         ],
     )
@@ -189,6 +206,41 @@ class TestEndpoints:
         with pytest.raises(UsageError) as raised:
             self.endpoint(where, tls)
         assert said in str(raised.value)
+
+    @pytest.mark.parametrize("tls", [None, TLS()])
+    @pytest.mark.parametrize("where", UNVERIFIED)
+    def test_one_that_would_trust_any_server_is_refused(
+        self, where: str, tls: TLS | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(access, "clientFromString", None)  # not even that
+        with pytest.raises(UsageError) as raised:
+            self.endpoint(where, tls)
+        assert str(raised.value) == (
+            "ssl: endpoints do not verify the server; say --tls with tcp:HOST:PORT"
+        )
+
+    @pytest.mark.parametrize(
+        ("where", "host"),
+        [
+            ("faß.example:1", "xn--fa-hia.example"),
+            ("tcp:bücher.example:1", "xn--bcher-kva.example"),
+            ("tcp:host=bücher.example:port=1:timeout=3", "xn--bcher-kva.example"),
+            ("tcp:1:host=bücher.example", "xn--bcher-kva.example"),
+            ("tcp:port=1:bücher.example", "xn--bcher-kva.example"),
+            ("tcp:bücher.example:1:host=other", "xn--bcher-kva.example"),
+            ("tcp:other:1:host=bücher.example", "other"),
+            (r"tcp:\:\:1:1", "::1"),
+        ],
+    )
+    def test_with_tls_the_host_that_is_looked_up_is_the_one_that_is_verified(
+        self, where: str, host: str
+    ) -> None:
+        endpoint = self.endpoint(where, TLS())
+        plain = endpoint._plain
+        assert isinstance(plain, TCP4ClientEndpoint)
+        assert (plain._host, plain._port) == (host, 1)
+        found: Any = _Creator(TLS(), endpoint._name)._options
+        assert found._hostnameBytes == host.encode()
 
     @pytest.mark.parametrize("text", ["tcp:127.0.0.1:6543", "127.0.0.1:6543"])
     def test_a_host_and_a_port_are_tcp(self, text: str) -> None:
@@ -198,7 +250,17 @@ class TestEndpoints:
 
     @pytest.mark.parametrize(
         "text",
-        ["tcp:localhost", "tcp:65432", "tcp", "tcp:a:b", ":1", "localhost", "unxi:/run/s", ""],
+        [
+            "tcp:localhost",
+            "tcp:65432",
+            "tcp",
+            "tcp:a:b",
+            ":1",
+            "65432",
+            "unxi:/run/s",
+            "",
+            "tcp:a:1\\",
+        ],
     )
     def test_no_endpoint_is_told_one_that_is(self, text: str) -> None:
         with pytest.raises(UsageError) as raised:
@@ -206,6 +268,35 @@ class TestEndpoints:
         assert str(raised.value) == (
             "--connect must be an endpoint, such as tcp:127.0.0.1:65432 or"
             f" unix:/run/memdbd.sock, not {text!r}"
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("localhost", "--connect localhost has no port; say --connect localhost:PORT"),
+            ("10.0.0.1", "--connect 10.0.0.1 has no port; say --connect 10.0.0.1:PORT"),
+            ("redis://db:6379", "--connect takes no URL; say --connect db:6379"),
+            ("rediss://db:6379/0", "--connect takes no URL; say --connect db:6379 --tls"),
+            ("REDISS://db", "--connect takes no URL; say --connect db:PORT --tls"),
+            ("redis://db:x", "--connect takes no URL; say --connect HOST:PORT"),
+            ("/run/s", "--connect /run/s is a path; say --connect unix:/run/s"),
+        ],
+    )
+    def test_what_other_programs_would_take_is_told_how_it_is_said_here(
+        self, text: str, said: str
+    ) -> None:
+        for tls in None, TLS():
+            with pytest.raises(UsageError) as raised:
+                self.endpoint(text, tls)
+            assert str(raised.value) == said
+
+    @pytest.mark.parametrize("who", ["ann:hunter2", ":hunter2", "ann:hunter2:x"])
+    def test_a_password_in_a_url_is_not_shown_once_more(self, who: str) -> None:
+        with pytest.raises(UsageError) as raised:
+            self.endpoint(f"rediss://{who}@db:1")
+        assert str(raised.value) == (
+            "--connect takes no URL; say --connect db:1 --tls; the user with --user, the password"
+            " with --ask or --password-file"
         )
 
     def test_certificates_that_cannot_be_read_are_told_what_they_must_be(

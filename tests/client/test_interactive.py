@@ -299,6 +299,17 @@ class TestQuestions:
         person.types("flushdb\r")
         assert person.sees()[-1].startswith("flushdb deletes all keys of database 9. Go on?")
 
+    def test_who_asks_is_the_one_of_the_prompt(self, person: Person, endpoint: Any) -> None:
+        person.types("auth ann hunter2\r")
+        endpoint.says(b'{"result": "OK"}')
+        endpoint.sent()
+        person.types("acl setuser default off\r")
+        assert endpoint.sent() == b"acl setuser default off\n"
+        endpoint.says(b'{"result": "OK"}')
+        person.types("acl setuser ann off\r")
+        assert endpoint.sent() == b""
+        assert person.sees()[-1].startswith("acl setuser 'ann' off is about you")
+
     def test_who_wants_none_is_asked_none(self, endpoint: Any, screen: Any) -> None:
         person = Person(endpoint, screen(100), asks=False)
         endpoint.accept()

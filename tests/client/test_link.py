@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from service_identity import CertificateError, VerificationError
+from service_identity.exceptions import IPAddressMismatch
+from service_identity.hazmat import IPAddress_ID
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.task import Clock
@@ -440,6 +443,11 @@ class TestSleep:
         (HandshakeTimeout(), "no answer to the TLS handshake in time"),
         (TimeoutError(), "no answer in time"),
         (ConnectionDone(), "closed by the server"),
+        (
+            VerificationError(errors=[IPAddressMismatch(IPAddress_ID("127.0.0.1"))]),
+            "the server's certificate is genuine, but not for the host of the endpoint",
+        ),
+        (CertificateError("no names"), "the server's certificate is genuine, but not for the host"),
         (LoginRefused(Login("ann", b"x"), "no."), "the server refuses the login as 'ann': no"),
     ],
 )

@@ -7,6 +7,8 @@ from twisted.python.usage import UsageError
 
 from memdbd.client.options import MANUAL, Options
 
+WHERE = "the server is named with -c HOST:PORT"
+
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
@@ -19,12 +21,37 @@ from memdbd.client.options import MANUAL, Options
         (["-t", "-1"], "--timeout must be a number of seconds, not '-1'; 0 is no limit"),
         (["-t", "inf"], "--timeout must be a number of seconds, not 'inf'; 0 is no limit"),
         (["-t"], "option -t requires argument"),
+        (["-p", "7985", "ping"], f"there is no option -p; {WHERE}"),
+        (["--port", "7985"], f"there is no option --port; {WHERE}"),
+        (["--host=a"], f"there is no option --host; {WHERE}"),
+        (["-h", "127.0.0.1", "-p", "7985", "set", "k", "v"], f"{WHERE}; -h alone is for help"),
+        (["-h", "127.0.0.1"], f"{WHERE}; -h alone is for help"),
+        (["-yh", "get", "a"], f"{WHERE}; -h alone is for help"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_would_be_right(words: list[str], complaint: str) -> None:
     with pytest.raises(UsageError) as raised:
         Options().parseOptions(words)
     assert str(raised.value) == complaint
+
+
+@pytest.mark.parametrize(
+    "words", [["-h"], ["--help"], ["--help", "get"], ["-c", "a:1", "-h"], ["-t", "1", "-h"]]
+)
+def test_help_is_there_for_who_asks_for_it(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        Options().parseOptions(words)
+    assert not raised.value.code
+    assert "Exit status" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["get", "-h"], ["export", "-h"]])
+def test_an_h_behind_the_first_word_is_a_word_of_the_command(words: list[str]) -> None:
+    options = Options()
+    options.parseOptions(words)
+    assert options.words[1] == b"-h"
 
 
 def test_what_follows_the_options_are_the_words_of_a_command() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -159,6 +160,17 @@ class TestFile:
         assert "get" in draft.root.commands
         assert "keys" not in draft.root.commands
 
+    def test_the_rules_of_the_documentation_let_a_program_work_and_not_delete_all(
+        self, run: Ran, users: Path
+    ) -> None:
+        manual = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+        found = re.search(r"unless `--rules\s'([^']+)'`", manual)
+        assert found is not None
+        assert run("carl", "-f", users, "--rules", " ".join(found[1].split())) == OK
+        may = read(users.read_text(), "it", NAMES)[b"carl"].root.commands
+        assert {"get", "set", "del", "ping", "hello", "select", "blpop"} <= may
+        assert not {"flushall", "flushdb", "keys", "acl setuser", "shutdown"} & may
+
     @pytest.mark.parametrize(
         ("words", "said"),
         [
@@ -208,6 +220,10 @@ class TestFile:
     def test_a_file_that_cannot_be_is_named(self, run: Ran, tmp_path: Path, name: str) -> None:
         assert run("ann", "--file", tmp_path / name) == FAILED
         assert str(tmp_path) in run.said
+
+    def test_a_directory_that_is_not_there_is_what_is_named(self, run: Ran, tmp_path: Path) -> None:
+        assert run("ann", "--file", tmp_path / "none" / "users") == FAILED
+        assert f"cannot write in {tmp_path}/none: No such file or directory" in run.said
 
     def test_one_that_changes_meanwhile_is_left_alone(
         self, run: Ran, users: Path, monkeypatch: pytest.MonkeyPatch

@@ -487,6 +487,21 @@ class TestConnecting:
         with pytest.raises(ValueError, match=r"TLS\(name=...\)"):
             connect(MemoryReactorClock(), "unix:/run/memdbd.sock", tls=TLS())
 
+    @pytest.mark.parametrize("tls", [None, TLS(), TLS(name="a")])
+    @pytest.mark.parametrize("where", ["ssl:a:1", "SSL:a:1", "timeout=1:ssl:a:1"])
+    def test_an_endpoint_that_would_trust_any_server_is_refused(
+        self, where: str, tls: TLS | None
+    ) -> None:
+        reactor = MemoryReactorClock()
+        with pytest.raises(ValueError, match="ssl: endpoints do not verify the server; give tls="):
+            connect(reactor, where, tls=tls, password="hunter2")
+        assert reactor.sslClients == reactor.tcpClients == []
+
+    def test_with_tls_the_host_that_is_looked_up_is_the_one_that_is_verified(self) -> None:
+        reactor = MemoryReactorClock()
+        connect(reactor, "tcp:faß.example:1:host=evil", tls=TLS()).addErrback(lambda _: None)
+        assert [client[0] for client in reactor.tcpClients] == ["xn--fa-hia.example"]
+
     def test_tcp_is_told_to_send_at_once_and_to_notice_a_dead_peer(self) -> None:
         class TCP(StringTransport):
             def setTcpNoDelay(self, enabled: bool) -> None:

@@ -76,7 +76,7 @@ class TestLogins:
     def test_a_stranger_is_told_how_to_log_in(self, house: House) -> None:
         status, out, said = memdb("-c", house.plain, "get", "a")
         assert status == 1
-        assert "NOAUTH Authentication required." in json.loads(out)["error"]
+        assert "NOAUTH Authentication required; log in first" in json.loads(out)["error"]
         assert said == (
             "memdb logs in with --user NAME, and --ask, --password-file FILE or the variable"
             " MEMDB_PASSWORD\n"
@@ -229,8 +229,20 @@ class TestTLS:
 
     def test_a_port_without_it_is_told_of(self, house: House) -> None:
         status, _, said = memdb("-c", house.plain, "--tls", "--sni", "localhost", "ping")
-        assert status == 2
-        assert "TLS" in said
+        assert (status, said) == (
+            2,
+            f"Connecting to {house.plain} failed: the server closed the connection during the TLS"
+            " handshake: is it TLS that it speaks at this port?\n",
+        )
+
+    @pytest.mark.parametrize("words", [["ping"], ["export"]])
+    def test_an_endpoint_that_would_trust_any_server_is_refused(
+        self, house: House, words: list[str]
+    ) -> None:
+        where = f"ssl:{house.tls}"
+        found = memdb("-c", where, "-u", "ann", *words, MEMDB_PASSWORD=PASSWORD)
+        assert found[:2] == (64, b"")
+        assert "ssl: endpoints do not verify the server" in found[2]
 
 
 def free_port() -> int:

@@ -6,26 +6,54 @@ import ssl
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
 )
+from cryptography.x509.oid import ExtensionOID
 from harness import outcome
+from OpenSSL import SSL
 from pki import CLIENT, SERVER, Authority, Identity
+from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from memdbd.client import TLS, TLSFault, connect
-from memdbd.client.tls import TLSEndpoint, host_of
+from memdbd.client import TLS, TLSFault, connect, tlsfaults
+from memdbd.client import tls as tls_module
+from memdbd.client.tls import Description, TLSEndpoint
 from memdbd.client.tlsfaults import HandshakeTimeout
 from memdbd.errors import ConfigError
 
 PONG = b'{"result": "PONG"}\n'
+
+# Of the curve secp192k1, by OpenSSL; here nobody can make one.
+ODD_KEY = """\
+-----BEGIN PRIVATE KEY-----
+MGwCAQAwEAYHKoZIzj0CAQYFK4EEAB8EVTBTAgEBBBijZbsdoXWW2IBGqH89H5CZ
+2TlZc/vh/VyhNAMyAAT7TH+q0F2WnsWWa5CDd4XRTMjQCb//GK+OLG/u4GTvydMt
+psjA9t6YlDeL3tL5WNg=
+-----END PRIVATE KEY-----
+"""
+ODD_CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBUDCCAQagAwIBAgIUCzxeGtiosdj7aQp701DCm7fs/oUwCgYIKoZIzj0EAwIw
+DjEMMAoGA1UEAwwDb2RkMCAXDTI2MTEyMzE0Mzg1MVoYDzIxMjYxMDMwMTQzODUx
+WjAOMQwwCgYDVQQDDANvZGQwRjAQBgcqhkjOPQIBBgUrgQQAHwMyAAT7TH+q0F2W
+nsWWa5CDd4XRTMjQCb//GK+OLG/u4GTvydMtpsjA9t6YlDeL3tL5WNijUzBRMB0G
+A1UdDgQWBBQcq6uFqycbd+pRsZ7IXXiYBMgUwTAfBgNVHSMEGDAWgBQcq6uFqycb
+d+pRsZ7IXXiYBMgUwTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCAzgAMDUC
+GQCjAi6f5frMriqpUYQDyePPGX9+Rc9oq4ACGDFU85B47p4r+bDiM+2PjoaZg17l
+ucgFkQ==
+-----END CERTIFICATE-----
+"""
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +212,6 @@ class TestTheServersCertificate:
     def test_one_that_it_has_signed_itself_is_trusted_if_it_is_the_file(
         self, endpoint: Any, tmp_path: Path
     ) -> None:
-        from cryptography import x509
-        from cryptography.hazmat.primitives.hashes import SHA256
-
         issued = Authority("itself").issue("itself")
         key, old = issued.key, issued.certificate
         names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -233,14 +258,72 @@ class TestTheServersCertificate:
         found, _ = fault(ca.issue("it", usage=CLIENT))
         assert str(found) == "the server's certificate is not one for servers"
 
+    @pytest.mark.parametrize(
+        ("name", "written"),
+        [
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("faß.example", "xn--fa-hia.example"),  # fass.example, by the older standard
+        ],
+    )
     def test_a_name_beyond_ascii_is_looked_for_as_it_is_written_in_certificates(
-        self, endpoint: Any, tmp_path: Path, ca: Authority
+        self, endpoint: Any, tmp_path: Path, ca: Authority, name: str, written: str
     ) -> None:
-        server = ca.issue("it", hosts=["xn--bcher-kva.example"])
-        peer = Peer(endpoint, server.write(tmp_path, "server"))
+        peer = Peer(endpoint, ca.issue("it", hosts=[written]).write(tmp_path, "server"))
         tls = TLS(ca=str(ca.write_ca(tmp_path)))
-        assert Attempt(endpoint, tls, "bücher.example").with_peer(peer).execute("ping")
-        assert peer.server_name == "xn--bcher-kva.example"
+        assert Attempt(endpoint, tls, name).with_peer(peer).execute("ping")
+        assert peer.server_name == written
+
+    def test_a_name_that_is_only_like_it_is_another(self, fault: Any, ca: Authority) -> None:
+        found, peer = fault(ca.issue("it", hosts=["fass.example"]), name="faß.example")
+        assert str(found).endswith("is for fass.example, not for faß.example")
+        assert peer.heard == b""
+
+    @pytest.mark.parametrize(
+        "problem", [ValueError, TypeError, AttributeError, IndexError, KeyError, Exception]
+    )
+    @pytest.mark.parametrize("place", ["names_in", "of_chain", "verify_certificate_hostname"])
+    def test_one_at_whose_sight_anything_fails_is_refused(
+        self,
+        fault: Any,
+        ca: Authority,
+        stranger: Authority,
+        monkeypatch: pytest.MonkeyPatch,
+        place: str,
+        problem: type[Exception],
+    ) -> None:
+        def fails(*_: object) -> NoReturn:
+            raise problem("of no kind that is thought of")
+
+        where = tlsfaults if place == "names_in" else tls_module
+        monkeypatch.setattr(where, place, fails)
+        server = (stranger if place == "of_chain" else ca).issue("it", hosts=["localhost"])
+        found, peer = fault(server, name="other" if place == "names_in" else "localhost")
+        assert str(found).startswith("the server's certificate cannot be read: ")
+        assert peer.heard == b""
+
+    def test_one_with_a_name_that_cannot_be_read_is_refused(
+        self, fault: Any, ca: Authority
+    ) -> None:
+        good = ca.issue("it", hosts=["localhost"])
+        # An address of five bytes, in front of the right name.
+        garbled = x509.UnrecognizedExtension(
+            ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x12\x87\x05aaaaa\x82\x09localhost"
+        )
+        old = good.certificate
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(old.subject)
+            .issuer_name(old.issuer)
+            .public_key(good.key.public_key())
+            .serial_number(1)
+            .not_valid_before(old.not_valid_before_utc)
+            .not_valid_after(old.not_valid_after_utc)
+            .add_extension(garbled, critical=False)
+            .sign(ca.key, SHA256())
+        )
+        found, peer = fault(Identity(certificate, good.key))
+        assert str(found).startswith("the server's certificate cannot be read: ")
+        assert peer.heard == b""
 
 
 class TestOurCertificate:
@@ -370,7 +453,13 @@ class TestFiles:
         )
         none, empty = str(tmp_path / "none"), str(tmp_path / "empty")
         cert, key = map(str, ours)
+        odd = tmp_path / "odd.pem"  # a curve that cryptography does not know
+        odd.write_text(ODD_CERTIFICATE)
+        odd_key = tmp_path / "odd-key.pem"
+        odd_key.write_text(ODD_KEY)
         for tls, complaint in [
+            (TLS(cert=str(odd), key=key), f"--cert {odd} has a key of a kind that cannot be used"),
+            (TLS(cert=cert, key=str(odd_key)), f"--key {odd_key} is a key of a kind that cannot"),
             (TLS(ca=none), f"cannot read {none}: No such file or directory"),
             (TLS(ca=empty), f"{empty} is not a file with certificates in PEM"),
             (TLS(ca=key), f"{key} is not a file with certificates in PEM"),
@@ -384,6 +473,19 @@ class TestFiles:
             with pytest.raises(ConfigError) as raised:
                 TLSEndpoint(Clock(), endpoint, tls, "localhost")
             assert complaint in str(raised.value)
+
+    def test_one_that_openssl_will_not_show_is_told_before_there_is_a_connection(
+        self, endpoint: Any, tmp_path: Path, ca: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Which key is too short differs from one OpenSSL to the next.
+        def refuses(_: object, certificate: object) -> NoReturn:
+            raise SSL.Error([("SSL routines", "", "ee key too small")])
+
+        cert, key = map(str, ca.issue("a").write(tmp_path, "a"))
+        monkeypatch.setattr(SSL.Context, "use_certificate", refuses)
+        with pytest.raises(ConfigError) as raised:
+            TLSEndpoint(Clock(), endpoint, TLS(cert=cert, key=key), "localhost")
+        assert str(raised.value) == f"--cert {cert} cannot be used: ee key too small"
 
     def test_renewed_ones_are_those_of_the_next_connection(
         self, endpoint: Any, tmp_path: Path, ca: Authority, stranger: Authority
@@ -410,6 +512,13 @@ class TestFiles:
         ("tcp:host=db.example:port=1", "db.example"),
         ("tcp:port=1:host=db.example", "db.example"),
         (r"tcp:\:\:1:65433", "::1"),
+        ("tcp:good:65433:host=evil", "good"),
+        ("tcp:65433:host=db.example", "db.example"),
+        ("tcp:port=1:db.example", "db.example"),
+        ("timeout=1:tcp:db.example:1", "db.example"),
+        (r"tcp:a\=b:1", "a=b"),
+        ("TCP:db.example:1", "db.example"),
+        ("tcp::1:host=evil", None),
         ("unix:/run/memdbd.sock", None),
         ("tls:a:1", None),
         ("tcp", None),
@@ -419,4 +528,7 @@ class TestFiles:
 def test_the_host_of_an_endpoint_is_whose_certificate_is_expected(
     endpoint: str, host: str | None
 ) -> None:
-    assert host_of(endpoint) == host
+    assert Description(endpoint).host == host
+    if host is not None:
+        found: Any = clientFromString(MemoryReactorClock(), endpoint)
+        assert found._host == host

@@ -151,6 +151,9 @@ def test_whatever_the_table_says_is_secret_is(name: bytes) -> None:
         (b"shutdown nosave", "shutdown stops the server, for everybody. Go on? (yes/no) "),
         (b"debug sleep 1", "debug is for those who develop the server"),
         (b"acl deluser ann bob", "deletes 'ann', 'bob' and ends their connections"),
+        (b"acl setuser default on >x nopass", "lets everybody in, without a password"),
+        (b'["ACL", "SETUSER", "default", "NOPASS"]', "lets everybody in, without a password"),
+        (b"acl setuser ann off", "acl setuser 'ann' off is about you, who could not log in again"),
         (b"config set requirepass hunter2", "changes the password of the user default"),
         (b"config set requirepass ''", "takes away the password of the user default"),
         (b"config set maxmemory 1 dir /", "config set dir changes which files the server uses"),
@@ -158,7 +161,7 @@ def test_whatever_the_table_says_is_secret_is(name: bytes) -> None:
     ],
 )
 def test_what_cannot_be_undone_is_asked_about(line: bytes, asked: str) -> None:
-    found = question(words_of(line), 3)
+    found = question(words_of(line), 3, b"ann")
     assert found is not None
     assert asked in found
     assert "hunter2" not in found
@@ -174,6 +177,11 @@ def test_what_cannot_be_undone_is_asked_about(line: bytes, asked: str) -> None:
         b"debug help",
         b"debug object k",
         b"acl deluser",
+        b"acl setuser",
+        b"acl setuser ann off",
+        b"acl setuser ann nopass",
+        b"acl setuser default on",
+        b"acl setuser off",
         b"acl list",
         b"config set maxmemory 1",
         b"config get dir",

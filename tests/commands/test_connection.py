@@ -146,6 +146,28 @@ class TestHello:
         party.says("a", "HELLO 2 SETNAME me NONSENSE")
         assert party.says("a", "CLIENT GETNAME") == ['"me"']
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            "3 AUTH nobody x SETNAME me",
+            "3 AUTH default x SETNAME 'a b'",
+        ],
+    )
+    def test_takes_no_name_from_whoever_could_not_log_in(
+        self, party: Party, arguments: str
+    ) -> None:
+        party.says("a", "CLIENT SETNAME old")
+        (reply,) = party.says("a", f"HELLO {arguments}")
+        assert reply.startswith("-")
+        assert party.says("a", "CLIENT GETNAME") == ['"old"']
+
+    @pytest.mark.parametrize(
+        "arguments", ["2 AUTH default x SETNAME me", "2 SETNAME me AUTH default x"]
+    )
+    def test_takes_the_name_of_who_has_logged_in(self, party: Party, arguments: str) -> None:
+        assert party.says("a", f"HELLO {arguments}") == [IN_RESP2]
+        assert party.says("a", "CLIENT GETNAME") == ['"me"']
+
     def test_makes_a_listener_of_resp2_free_again(self, party: Party) -> None:
         party.says("a", "HELLO 3")
         party.says("a", "SUBSCRIBE ch")

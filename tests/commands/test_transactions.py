@@ -47,6 +47,32 @@ def resp(peer: Peer, *requests: str) -> bytes:
     return answer
 
 
+def test_no_more_is_queued_than_one_request_may_be(house: House, peer: Peer) -> None:
+    house.factory.limits.max_request = 40
+    converse(
+        peer,
+        f"""
+        > multi
+        {OK}
+        > set k 0123456789
+        {QUEUED}
+        > set k 0123456789
+        {QUEUED}
+        > set k 0123456789
+        {{"error": "the transaction is over 40 bytes (max_request)"}}
+        > exec
+        {ABORTED}
+        > multi
+        {OK}
+        > set k 0123456789
+        {QUEUED}
+        > exec
+        {{"result": [{OK}]}}
+        """,
+    )
+    assert house.factory.alarms.counts["max_request"] == 1
+
+
 def test_requests_are_queued_and_then_run_as_one(peer: Peer, other: Peer) -> None:
     converse(
         peer,

@@ -19,11 +19,11 @@ from memdbd.limits import MIB, Limits
 LIMITS = Limits()
 
 
-def fed(*arriving: bytes, limits: Limits = LIMITS, wary: int = 0) -> list[list[bytes] | str]:
+def fed(*arriving: bytes, limits: Limits = LIMITS, wary: bool = False) -> list[list[bytes] | str]:
     """What a parser makes of pieces, an error as its text; nothing is fed after one. ``wary``: of a
     stranger's pieces."""
     parser = RespParser(limits)
-    parser.wary = wary
+    parser.be_wary(limits.unauthenticated_buffer if wary else None)
     requests: list[list[bytes] | str] = []
     for piece in arriving:
         for request in parser.feed_warily(piece) if wary else parser.feed(piece):
@@ -138,7 +138,9 @@ def test_a_fault_far_behind_is_found_too(size: int) -> None:
     assert requests[-1] == EXPECTED.format(":")
 
 
-def means_the_same(garbage: bytes, cuts: list[int], limits: Limits = LIMITS, wary: int = 0) -> None:
+def means_the_same(
+    garbage: bytes, cuts: list[int], limits: Limits = LIMITS, *, wary: bool = False
+) -> None:
     whole = fed(garbage, limits=limits, wary=wary)
     assert fed(*in_bytes(garbage), limits=limits, wary=wary) == whole
     assert fed(*pieces(garbage, cuts), limits=limits, wary=wary) == whole
@@ -221,8 +223,7 @@ def test_over_a_limit_it_means_the_same_too(garbage: bytes, cuts: list[int]) -> 
         unauthenticated_buffer=30,
         unauthenticated_requests=5,
     )
-    means_the_same(garbage, cuts, stranger, 1)
-    means_the_same(garbage, cuts, stranger, 2)
+    means_the_same(garbage, cuts, stranger, wary=True)
 
 
 @given(garbage=BOTH_BYTES, cuts=st.lists(st.integers(0, 100), max_size=5))
@@ -234,7 +235,7 @@ def test_of_a_stranger_below_the_limits_it_means_what_it_always_does(
         unauthenticated_argument=LIMITS.max_value,
         unauthenticated_buffer=LIMITS.max_request,
     )
-    assert fed(*pieces(garbage, cuts), limits=wide, wary=1) == fed(garbage)
+    assert fed(*pieces(garbage, cuts), limits=wide, wary=True) == fed(garbage)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +244,8 @@ def test_of_a_stranger_below_the_limits_it_means_what_it_always_does(
         (array(b"a" * 11), "max_value", "Protocol error: invalid bulk length"),
         (array(*[b"a" * 10] * 3), "max_request", "Protocol error: request is too long"),
         (b"x" * 41 + b"\r\n", "max_line", "Protocol error: too big inline request"),
+        (b"a bb " + b"x" * 11 + b"\r\n", "max_value", "Protocol error: invalid bulk length"),
+        (b'a "' + b"x" * 11 + b'"\r\n', "max_value", "Protocol error: invalid bulk length"),
     ],
 )
 def test_whole_requests_have_the_same_limits(data: bytes, limit: str, text: str) -> None:
@@ -260,6 +263,46 @@ def test_a_request_is_too_long_as_soon_as_it_says_so() -> None:
     parser = RespParser(Limits(max_value=10 * MIB, max_request=10 * MIB))
     (fault,) = parser.feed(b"*3\r\n$1\r\na\r\n$10485760\r\n")
     assert str(fault) == "Protocol error: request is too long"
+
+
+@pytest.mark.parametrize("line", [b"a b c\r\n", b"a b c d e"])
+def test_a_line_is_too_long_for_a_request_too(line: bytes) -> None:
+    parser = RespParser(Limits(max_request=4))
+    (fault,) = parser.feed(line)
+    assert str(fault) == "Protocol error: request is too long"
+    assert parser.met == "max_request"
+
+
+def test_a_line_may_be_quoted_to_more_bytes_than_its_words_have() -> None:
+    parser = RespParser(Limits(max_value=4))
+    assert list(parser.feed(b'"\\x61\\x62\\x63\\x64" "" efgh\r\n')) == [[b"abcd", b"", b"efgh"]]
+
+
+@pytest.mark.parametrize(
+    ("head", "more", "limit"),
+    [
+        (b"*20\r\n$1000000\r\n", b"x" * 50, "unauthenticated_arguments"),
+        (b"*2\r\n$1000000\r\n", b"x" * 50, "unauthenticated_buffer"),
+        (b"ECHO ", b"x" * 50, "unauthenticated_buffer"),
+    ],
+)
+def test_what_a_client_has_begun_goes_on_as_that_of_a_stranger_if_it_is_one_then(
+    head: bytes, more: bytes, limit: str
+) -> None:
+    parser = RespParser(LIMITS)
+    assert list(parser.feed(array(b"RESET") + head)) == [[b"RESET"]]
+    parser.be_wary(50)
+    (fault,) = parser.feed_warily(more)
+    assert isinstance(fault, ProtocolError)
+    assert parser.met == limit
+
+
+def test_what_a_stranger_has_begun_goes_on_as_that_of_a_client_if_it_is_one_then() -> None:
+    parser = RespParser(LIMITS)
+    parser.be_wary(20)
+    assert list(parser.feed_warily(b"*2\r\n$4\r\nECHO\r\n")) == []
+    parser.be_wary(None)
+    assert list(parser.feed(b"$40\r\n%b\r\n" % (b"x" * 40))) == [[b"ECHO", b"x" * 40]]
 
 
 def test_what_has_become_a_word_is_not_kept_as_it_came() -> None:

@@ -7,7 +7,7 @@ from base64 import b64decode, b64encode
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memdbd.dialects.text_replies import TextEncoder
@@ -230,10 +230,12 @@ class TestAnyReply:
         assert answer["ttl_remaining"] == ttl
 
     @given(TEXTS, TEXTS)
+    @example("Authentication required.", "log in first")
     def test_that_is_an_error_is_one_line_that_says_it(self, said: str, hint: str) -> None:
         line = encode(CommandError(said, hint))
         assert line.index(b"\n") == len(line) - 1
-        assert json.loads(line) == {"error": f"{said}; {hint}" if hint else said}
+        both = f"{said.removesuffix('.')}; {hint}" if hint else said
+        assert json.loads(line) == {"error": both}
 
 
 class TestTheReadCache:

@@ -144,7 +144,7 @@ def memdbd(name: str = "memdbd") -> Iterator[Target]:
     """A memdbd with a listener that speaks RESP only, and no limit on its memory."""
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
-        flags = ("--resp=tcp:0:interface=127.0.0.1", "--max-memory=0")
+        flags = ("--resp=tcp:0:interface=127.0.0.1", "--max-memory=0", "--login-attempts=1000")
         with Daemon(data, *flags, listeners=2) as daemon:
             host, _, port = daemon.where[1].rpartition(":")
             yield Target(name, host, int(port))

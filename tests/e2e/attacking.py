@@ -4,7 +4,8 @@
   it knows of itself.
 * :func:`watching` tells what happened within: the longest hold of the loop, and the memory that it
   took at the most.
-* The rest are sockets: many of them, that send what they are told to and end when they are cut.
+
+What attacks it is in ``strangers.py``.
 
 How long the loop was held is the processor's time that its thread used between two ticks of a
 millisecond: whatever else the machine does meanwhile is not in it. ``clock`` is the time of the
@@ -14,18 +15,14 @@ clock between two, and only shown.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
-import select
 import signal
 import socket
 import ssl
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,19 +38,22 @@ HOLD = 50.0  # milliseconds that nobody who has not logged in may hold the loop
 EACH = 128 * KIB  # bytes of memory that he may cost
 
 PASSWORD = "correct-horse-battery-staple"
-# Has malloc give back at once what one hash took. Otherwise it keeps it, in pieces, and the next one
-# takes as much again: not memory of the connections, but as much as that of all of them.
+# Has malloc give back at once what a hash took. Otherwise it keeps that, in pieces, and the next
+# one takes as much again: no memory of the connections, but as much as that of all of them.
 GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(MIB)}
 
 _TICKED = Path(__file__).with_name("ticked.py")
-_CUT = (ConnectionError, ssl.SSLError)
-_GONE = select.POLLHUP | select.POLLERR | select.POLLRDHUP
 
 
 def request(*words: bytes) -> bytes:
     """A request in RESP."""
     bulks = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
     return b"*%d\r\n%b" % (len(words), bulks)
+
+
+def show(row: str, *figures: object) -> None:
+    """Print what was seen."""
+    print(f"\n    {row}: {', '.join(map(str, figures))}", end="")
 
 
 class Watched(Daemon):
@@ -71,11 +71,13 @@ class Watched(Daemon):
         files: int = 0,
         listeners: int = 1,
     ) -> None:
-        """``clients``: as tls_clients; ``files``: how many it may have open; ``listeners``: how many there are in plain text."""
+        """``clients``: as tls_clients; ``files``: how many it may have open; ``listeners``: how
+        many there are in plain text."""
         tls = () if keys is None else keys.flags(clients)
         few = ("sh", "-c", f'ulimit -n {files}; exec "$@"', "sh") if files else ()
         self._keys = keys
         self._theirs: list[socket.socket] = []
+        self._asked = 0  # commands of the observer's
         directory.mkdir(parents=True, exist_ok=True)
         super().__init__(
             directory / "data",
@@ -119,7 +121,7 @@ class Watched(Daemon):
         """The same connections, with the handshake done."""
         assert self._keys is not None
         context = ssl.create_default_context(cafile=str(self._keys.ca_path))
-        found = []
+        found: list[socket.socket] = []
         for sock in them:
             found.append(context.wrap_socket(sock, server_hostname="localhost"))
             self._theirs.append(found[-1])
@@ -129,6 +131,7 @@ class Watched(Daemon):
 
     def tells(self, line: bytes) -> Any:
         """The result of a command of the observer's."""
+        self._asked += 1
         reply = json.loads(self.observer.asks(line))
         assert "result" in reply, reply
         return reply["result"]
@@ -146,6 +149,7 @@ class Watched(Daemon):
     def turns(self, count: int = 3) -> None:
         """Wait for so many turns of its loop."""
         for _ in range(count):
+            self._asked += 1
             assert self.observer.asks(b"ping") == b'{"result": "PONG"}\n'
 
     def until(self, is_so: Callable[[], bool], what: str) -> None:
@@ -156,9 +160,9 @@ class Watched(Daemon):
             time.sleep(0.01)  # or it would have nothing else to do
 
     def settle(self) -> None:
-        """Wait until it has read all that it is going to read."""
+        """Wait until it has read all that it is going to read, and answered it."""
         before: object = None
-        while (now := self.unread()) != before:
+        while (now := (self.unread(), self.tells(b"stats")["commands"] - self._asked)) != before:
             before = now
             self.turns(5)
 
@@ -175,13 +179,13 @@ class Watched(Daemon):
     def publish(self, size: int) -> int:
         """Have something published, and written, of so many bytes; gives these."""
         value = b"x" * size
-        assert self.observer.asks(b'["publish", "news", "%b"]' % value).startswith(b'{"result"')
-        assert self.observer.asks(b'["set", "%b", "x"]' % value[:16000]).startswith(b'{"result"')
+        assert self.tells(b'["publish", "news", "%b"]' % value) == "OK"
+        assert self.tells(b'["set", "%b", "x"]' % value[:16_000]) == "OK"
         return size
 
     def owes(self, size: int) -> bool:
         """Whether somebody is owed so much."""
-        waiting = [client["omem"] for client in self.tells(b"client list")]
+        waiting: list[int] = [client["omem"] for client in self.tells(b"client list")]
         return max(waiting) > size
 
     # Its memory
@@ -209,11 +213,15 @@ class Watched(Daemon):
             self.signal(signal.SIGCONT)
 
     def end(self) -> None:
-        close(self._theirs)
+        for sock in self._theirs:
+            sock.close()
         for each in ("observer", "pauses"):
             if (it := getattr(self, each, None)) is not None:
                 it.close() if isinstance(it, Caller) else it._socket.close()
         super().end()
+
+
+Make = Callable[..., Watched]
 
 
 @dataclass
@@ -278,158 +286,3 @@ def watching(
     seen.growth = max(daemon.peak() - before, 0)
     if rows is not None:
         rows.append(seen)
-
-
-# Sockets
-
-
-def close(them: Iterable[socket.socket]) -> None:
-    for each in them:
-        each.close()
-
-
-def send(sock: socket.socket, data: bytes, size: int = 0) -> bool:
-    """Send it, in pieces of ``size`` if that is given; False where the connection was cut."""
-    try:
-        for at in range(0, len(data), size or len(data) or 1):
-            sock.sendall(data[at : at + size] if size else data)
-    except _CUT:
-        return False
-    return True
-
-
-def send_what_it_takes(sock: socket.socket, data: bytes) -> int:
-    """Send as much of it as is taken at once; gives how much that was."""
-    sock.setblocking(False)
-    sent = 0
-    with contextlib.suppress(BlockingIOError, *_CUT):
-        while sent < len(data):
-            sent += sock.send(data[sent:])
-    return sent
-
-
-def rest(sock: socket.socket) -> bytes:
-    """All that comes until the end, which may be a reset."""
-    sock.settimeout(PATIENCE)
-    found = bytearray()
-    with contextlib.suppress(*_CUT):
-        while data := sock.recv(MIB):
-            found += data
-    return bytes(found)
-
-
-def is_gone(sock: socket.socket) -> bool:
-    """Whether the other end has closed, whatever of it is not read."""
-    poll = select.poll()
-    poll.register(sock, select.POLLRDHUP)
-    return bool(poll.poll(0))
-
-
-def ends(
-    them: Mapping[Any, socket.socket], meanwhile: Callable[[], object] = lambda: None
-) -> dict[Any, float]:
-    """Wait until all of them are closed by the other end; gives the seconds that each took.
-
-    ``meanwhile`` is called ten times a second.
-    """
-    poll = select.poll()
-    names = {}
-    for name, sock in them.items():
-        poll.register(sock, select.POLLRDHUP)
-        names[sock.fileno()] = name
-    begun = time.monotonic()
-    found: dict[Any, float] = {}
-    due = begun
-    while len(found) < len(them):
-        now = time.monotonic()
-        assert now < begun + PATIENCE, f"still there: {set(them) - set(found)}"
-        if now >= due:
-            meanwhile()
-            due += 0.1
-        for descriptor, events in poll.poll(max(due - now, 0) * 1000):
-            if events & _GONE:
-                poll.unregister(descriptor)
-                found[names[descriptor]] = time.monotonic() - begun
-    return found
-
-
-_SILENT = """
-import itertools, selectors, socket, sys
-port, count, many = map(int, sys.argv[1:])
-ready = selectors.DefaultSelector()
-numbers = itertools.count()
-
-def come():
-    number = next(numbers)
-    sock = socket.socket()
-    if many:
-        sock.bind((f"127.{1 + number // 62500 % 250}.{number // 250 % 250}.{number % 250 + 1}", 0))
-    try:
-        sock.connect(("127.0.0.1", port))
-    except OSError:
-        sys.exit()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
-    ready.register(sock, selectors.EVENT_READ)
-
-for _ in range(count):
-    come()
-while True:
-    for key, _ in ready.select():
-        ready.unregister(key.fileobj)
-        key.fileobj.close()
-        come()
-"""
-
-
-@contextlib.contextmanager
-def silence(port: int, count: int, *, many: bool) -> Iterator[None]:
-    """A process with so many connections that say nothing, each of which comes back as soon as it
-    is cut; ``many``: each from another address."""
-    arguments = [str(port), str(count), str(int(many))]
-    with subprocess.Popen([sys.executable, "-c", _SILENT, *arguments]) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-@contextlib.contextmanager
-def guessing(daemon: Watched, count: int, host: str) -> Iterator[list[bytes]]:
-    """So many who guess passwords from ``host``, in a thread each; gives the replies they get."""
-    over = threading.Event()
-    replies: list[bytes] = []
-
-    def guess(number: int) -> None:
-        for at in itertools.count():
-            if over.is_set():
-                return
-            with contextlib.suppress(OSError), socket.socket() as sock:
-                sock.settimeout(PATIENCE)
-                sock.bind((host, 0))
-                sock.connect(("127.0.0.1", daemon.port))
-                for word in range(3):
-                    sock.sendall(request(b"AUTH", b"%d-%d-%d" % (number, at, word)))
-                    replies.append(sock.recv(1000))
-
-    threads = [threading.Thread(target=guess, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield replies
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(PATIENCE)
-
-
-# TLS
-
-
-def hello(keys: Keys) -> bytes:
-    """The first message of a client's handshake."""
-    outgoing = ssl.MemoryBIO()
-    context = ssl.create_default_context(cafile=str(keys.ca_path))
-    half = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
-    with contextlib.suppress(ssl.SSLWantReadError):
-        half.do_handshake()
-    return outgoing.read()

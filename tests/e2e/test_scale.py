@@ -48,7 +48,7 @@ def test_ten_thousand_connections_are_all_answered(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with contextlib.ExitStack() as stack:
-        daemon = stack.enter_context(Daemon(tmp_path / "data"))
+        daemon = stack.enter_context(Daemon(tmp_path / "data", "--max-clients=20000"))
         observer = stack.enter_context(daemon.connect())
         observer.asks(b"ping")
         before = daemon.resident()

@@ -49,10 +49,11 @@ class Redis:
 
 
 @contextlib.contextmanager
-def redis_server(directory: Path) -> Iterator[Redis]:
+def redis_server(directory: Path, *options: str) -> Iterator[Redis]:
     """A server that keeps nothing, and a connection to it; skips the test where there is none."""
     path = directory / "socket"
     command = [tool("redis-server"), "--port", "0", "--unixsocket", str(path), "--save", ""]
+    command += options
     with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout

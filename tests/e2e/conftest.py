@@ -1,0 +1,39 @@
+"""What the tests of attacks share: daemons that are watched."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.attacking import Make, Watched
+from e2e.strangers import Patient
+from pki import Keys
+
+
+@pytest.fixture(scope="session")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
+    """What takes half a minute, which begins with the first of the tests."""
+    directory = tmp_path_factory.mktemp("patient")
+    with Watched(directory, "--output-limit=1mb", keys=Keys(directory)) as daemon:
+        yield Patient(daemon)
+
+
+@pytest.fixture
+def make(tmp_path: Path, patient: Patient) -> Iterator[Make]:
+    """Makes daemons, by their flags."""
+    numbers = itertools.count()
+    with contextlib.ExitStack() as stack:
+
+        def made(*flags: str, **more: Any) -> Watched:
+            return stack.enter_context(Watched(tmp_path / f"{next(numbers)}", *flags, **more))
+
+        yield made
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    return Keys(tmp_path)
