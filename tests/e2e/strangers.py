@@ -7,6 +7,7 @@ import itertools
 import select
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -26,6 +27,12 @@ def close(them: Iterable[socket.socket]) -> None:
     """Close them all."""
     for each in them:
         each.close()
+
+
+def vanish(sock: socket.socket) -> None:
+    """Close it as who is gone does, with a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 def send(sock: socket.socket, data: bytes, size: int = 0) -> bool:
@@ -115,7 +122,6 @@ def come():
         sock.connect(("127.0.0.1", port))
     except OSError:
         sys.exit()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
     ready.register(sock, selectors.EVENT_READ)
 
 for _ in range(count):

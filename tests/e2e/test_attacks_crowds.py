@@ -11,7 +11,17 @@ from statistics import median
 
 import pytest
 from e2e.attacking import EACH, HOLD, KIB, PASSWORD, Make, request, show, watching
-from e2e.strangers import guessing, hello, ready, rest, send, send_what_it_takes, silence
+from e2e.strangers import (
+    ends,
+    guessing,
+    hello,
+    ready,
+    rest,
+    send,
+    send_what_it_takes,
+    silence,
+    vanish,
+)
 from pki import Keys
 
 pytestmark = [
@@ -26,10 +36,13 @@ WELCOME = b'{"result": "OK"}\n'
 LOGIN_LINE = b"auth " + PASSWORD.encode()
 
 
+BOTH = pytest.mark.parametrize("tls", [False, True], ids=["TCP", "TLS"])
+
+
 class TestAFlood:
     COUNT = 2000
 
-    @pytest.mark.parametrize("tls", [False, True], ids=["TCP", "TLS"])
+    @BOTH
     def test_leaves_256_of_them_and_those_who_are_in(
         self, make: Make, keys: Keys, *, tls: bool
     ) -> None:
@@ -55,15 +68,43 @@ class TestAFlood:
         with daemon.connect() as late:
             assert late.asks(LOGIN_LINE) == WELCOME
 
-    def test_that_comes_at_once_is_taken_in_turns(self, make: Make) -> None:
+    @BOTH
+    def test_that_comes_at_once_is_taken_in_turns(
+        self, make: Make, keys: Keys, *, tls: bool
+    ) -> None:
         """As many as the system lets wait for a daemon that is busy, with 16 KiB of each."""
-        daemon = make()
+        daemon = make(keys=keys)
+        something = hello(keys) if tls else b"x\n" * 8 * KIB
         with watching(daemon) as seen, daemon.stopped():
-            for sock in daemon.strangers(1000):
-                send_what_it_takes(sock, b"x\n" * 8 * KIB)
-        show("1,000 that come at once", seen)
+            for sock in daemon.strangers(1000, tls=tls):
+                send_what_it_takes(sock, something)
+        show(f"1,000 that come at once, {'TLS' if tls else 'TCP'}", seen)
         assert seen.hold <= HOLD
         assert seen.growth // 256 <= EACH
+
+    @pytest.mark.parametrize("who", ["TCP", "TLS, half a handshake", "TLS"])
+    def test_that_goes_at_once_is_no_trouble(self, make: Make, keys: Keys, who: str) -> None:
+        """250 that are cut at the same moment, and 250 that vanish at the same moment."""
+        daemon = make("--login-timeout=2", keys=keys)
+        theirs = []
+        for _ in range(2):
+            theirs = daemon.strangers(250, tls="TLS" in who)
+            if who == "TLS":
+                theirs = daemon.behind_tls(theirs)
+            elif "TLS" in who:
+                for sock in theirs:
+                    send(sock, hello(keys))
+            daemon.settle()
+            if not daemon.fired("login_timeout"):
+                with watching(daemon) as cut:
+                    ends(dict(enumerate(theirs)))
+        with watching(daemon) as gone, daemon.stopped():
+            for sock in theirs:
+                vanish(sock)
+        daemon.until(lambda: daemon.clients() == 1, "they are gone")
+        show(f"250 that go at once, {who}", f"cut: {cut}", f"vanished: {gone}")
+        assert daemon.fired("login_timeout") == 250
+        assert max(cut.hold, gone.hold) <= HOLD
 
     def test_is_refused_beyond_max_clients(self, make: Make) -> None:
         daemon = make("--max-clients=101", open=True)

@@ -6,13 +6,16 @@ The ticker is :mod:`benchmarks.ticking`'s, and answers at the same socket.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.protocol import Factory, Protocol
 from twisted.scripts.twistd import run
 
-from benchmarks.ticking import SOCKET, Ticker
+sys.path.append(str(Path(__file__).parents[2]))  # last, so that memdbd is the installed one
+
+from benchmarks.ticking import SOCKET, Ticker  # noqa: E402
 
 reactor: Any = installed
 
