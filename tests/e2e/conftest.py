@@ -15,8 +15,8 @@ from pki import Keys
 # For the ticker, which is the benchmarks'; last, so that memdbd is the one that is installed.
 sys.path.append(str(Path(__file__).parents[2]))
 
-from e2e.attacking import Make, Watched  # noqa: E402
-from e2e.strangers import Patient  # noqa: E402
+from e2e.attacking import Make, Watched
+from e2e.strangers import Patient
 
 
 @pytest.fixture(scope="session")

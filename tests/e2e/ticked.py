@@ -15,7 +15,7 @@ from twisted.scripts.twistd import run
 
 sys.path.append(str(Path(__file__).parents[2]))  # last, so that memdbd is the installed one
 
-from benchmarks.ticking import SOCKET, Ticker  # noqa: E402
+from benchmarks.ticking import SOCKET, Ticker
 
 reactor: Any = installed
 
