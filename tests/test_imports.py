@@ -281,7 +281,7 @@ def test_every_room_is_there_once() -> None:
 
 def drawn() -> list[str]:
     """The modules and packages that have a row in the drawing in docs/design.md, downwards."""
-    design = (PACKAGE.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    design = (Path(__file__).parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
     house = design.partition("\nmemdbd/\n")[2].partition("```")[0]
     named = re.findall(r"^  (\S+(?:\.py|/)(?:  \S+\.py)*)(?= )", house, re.MULTILINE)
     names = [name.removesuffix(".py").strip("/") for row in named for name in row.split()]

@@ -537,6 +537,7 @@ class TestTheModeOfAUnixSocket:
     ) -> None:
         path = tmp_path / "s"
         seen: list[int] = []
+        ports: list[unix.Port] = []
         change = os.chmod
 
         def look_and_change(changed: Any, mode: int) -> None:
@@ -551,6 +552,7 @@ class TestTheModeOfAUnixSocket:
             ) -> Any:
                 port = unix.Port(address, factory, backlog, mode, self)
                 port.startListening()
+                ports.append(port)
                 return port
 
         monkeypatch.setattr(os, "chmod", look_and_change)
@@ -562,6 +564,7 @@ class TestTheModeOfAUnixSocket:
         assert seen == [0o600]  # between the bind and Twisted's own change
         assert stat.S_IMODE(path.stat().st_mode) == mode
         listeners.stopService()
+        ports[0].socket.close()  # which the reactor would do in its next turn
 
 
 class TestALateAnswer:

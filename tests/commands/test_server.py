@@ -133,7 +133,7 @@ class TestShutdown:
         assert peer.asks(b"shutdown\nping\n") == b""
         house.saves.pop().resolve(CommandError("the disk is full"))
         assert peer.hears() == (
-            b'{"error": "Errors trying to SHUTDOWN. Check logs.; the disk is full"}\n'
+            b'{"error": "Errors trying to SHUTDOWN. Check logs; the disk is full"}\n'
             b'{"result": "PONG"}\n'
         )
 
@@ -157,7 +157,7 @@ class TestShutdown:
         house.server.stopper = lambda: pytest.fail("stopped")
         house.server.leaver = _ill
         assert house.connect().asks(b"shutdown nosave\nping\n") == (
-            b'{"error": "Errors trying to SHUTDOWN. Check logs.; the journal is ill"}\n'
+            b'{"error": "Errors trying to SHUTDOWN. Check logs; the journal is ill"}\n'
             b'{"result": "PONG"}\n'
         )
 

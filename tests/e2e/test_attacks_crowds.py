@@ -97,7 +97,7 @@ class TestAFlood:
             daemon.settle()
             if not daemon.fired("login_timeout"):
                 with watching(daemon) as cut:
-                    ends(dict(enumerate(theirs)))
+                    assert len(ends(dict(enumerate(theirs)))) == 250
         with watching(daemon) as gone, daemon.stopped():
             for sock in theirs:
                 vanish(sock)
