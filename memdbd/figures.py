@@ -300,7 +300,6 @@ class Figures:
             if len(each)
         }
 
-
     def _limits(self) -> Fields:
         """How often each limit was met; they are ours."""
         met = self._factory.alarms.figures()
