@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ sys.path.append(str(Path(__file__).parents[2]))
 from e2e.attacking import Make, Watched
 from e2e.strangers import Patient
 
+FILES = 8192
+
 
 @pytest.fixture(scope="session")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
@@ -27,8 +30,17 @@ def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Patient]:
         yield Patient(daemon)
 
 
+@pytest.fixture(scope="session")
+def _files() -> Iterator[None]:
+    """Open files enough for some thousand connections, of ours and of the daemons'."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, hard), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 @pytest.fixture
-def make(tmp_path: Path, patient: Patient) -> Iterator[Make]:
+def make(tmp_path: Path, patient: Patient, _files: None) -> Iterator[Make]:
     """Makes daemons, by their flags."""
     numbers = itertools.count()
     with contextlib.ExitStack() as stack:

@@ -219,16 +219,13 @@ LOGIN = request(b"AUTH", b"default", b"wrong" + WORD[5:])
 
 NASTY = {
     "a silent one": b"",
-    "63 KiB of a request": b"*2\r\n$4\r\nAUTH\r\n$%d\r\n" % len(WORD) + WORD,
     "63 KiB of a request of 10 words": b"*10\r\n"
     + (b"$%d\r\n%b\r\n" % (len(WORD), WORD) * 10)[:HALF],
     "63 KiB of a count": b"*1\r\n$" + b"1" * HALF,
     "63 KiB of a line": b"x" * HALF,
     "1 MiB of a line": b"x" * MIB,
-    "63 KiB of a line of JSON": b'["' + b"x" * HALF,
     "10 words of 16 KiB less a byte": request(*[WORD] * 10),
     "errors that are not read": request(b"GET", b"x") * 64,
-    "errors that are not read, of lines": b"get x\n" * 64,
     "half a request behind errors": request(b"GET", b"x") * 60
     + b"*2\r\n$16383\r\n"
     + WORD
@@ -262,7 +259,7 @@ HALF_HANDSHAKES: dict[str, Callable[[bytes], bytes]] = {
 BEHIND_A_HANDSHAKE = {
     "silence": b"",
     "63 KiB of a request of 10 words": NASTY["63 KiB of a request of 10 words"],
-    "63 KiB of a line": NASTY["63 KiB of a line"],
+    "31 KiB of a line": b"x" * 31 * KIB,
     "1 MiB of a line": NASTY["1 MiB of a line"],
     "errors that are not read": NASTY["errors with what it sent"],
     "log-ins, and 256 KiB behind each": NASTY["log-ins, and 256 KiB behind each"],

@@ -150,8 +150,7 @@ def test_tls_users_and_the_journal_work_in_the_sandbox(host: Host) -> None:
 def test_a_reload_is_told_to_systemd_and_sends_nobody_away(host: Host) -> None:
     assert host.asks(LOG_IN, "set k v") == [OK, OK]
     before = host.pid
-    found = host.reload(r"reloaded: users \((\d)\), certificates")
-    assert found[1] == "2"
+    host.reload(r"reloaded: certificates")  # the users are as they were
     assert host.asks(LOG_IN, "get k")[0] == OK
     assert host.pid == before
     assert host.systemd.about("memdbd.service", "SubState") == "running"
