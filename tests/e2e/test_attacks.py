@@ -337,20 +337,26 @@ def uses(pattern: bytes) -> dict[str, list[bytes]]:
         "HSCAN": [request(b"HSCAN", b"hash", b"0", b"MATCH", pattern)],
         "SSCAN": [request(b"SSCAN", b"set", b"0", b"MATCH", pattern)],
         "ZSCAN": [request(b"ZSCAN", b"zset", b"0", b"MATCH", pattern)],
-        "PSUBSCRIBE": [request(b"PSUBSCRIBE", pattern), request(b"PUBLISH", LONG, b"x")],
+        "PSUBSCRIBE": [
+            request(b"PSUBSCRIBE", pattern),
+            request(b"PUBLISH", LONG, b"x"),
+            request(b"PUNSUBSCRIBE"),
+        ],
         "PUBSUB CHANNELS": [request(b"PUBSUB", b"CHANNELS", pattern)],
         "CONFIG GET": [request(b"CONFIG", b"GET", pattern)],
         "COMMAND LIST": [request(b"COMMAND", b"LIST", b"FILTERBY", b"PATTERN", pattern)],
         "ACL, keys": [
-            request(b"ACL", b"SETUSER", b"u", b"on", b"nopass", b"+@all", b"~" + pattern),
+            request(b"ACL", b"SETUSER", b"u", b"reset", b"on", b"nopass", b"+@all", b"~" + pattern),
             request(b"ACL", b"DRYRUN", b"u", b"GET", LONG),
         ],
         "ACL, channels": [
-            request(b"ACL", b"SETUSER", b"v", b"on", b"nopass", b"+@all", b"&" + pattern),
+            request(b"ACL", b"SETUSER", b"v", b"reset", b"on", b"nopass", b"+@all", b"&" + pattern),
             request(b"ACL", b"DRYRUN", b"v", b"PUBLISH", LONG, b"x"),
         ],
         "ACL, both": [
-            request(b"ACL", b"SETUSER", b"w", b"on", b"nopass", b"+@all", b"%RW~" + pattern),
+            request(
+                b"ACL", b"SETUSER", b"w", b"reset", b"on", b"nopass", b"+@all", b"%RW~" + pattern
+            ),
             request(b"ACL", b"DRYRUN", b"w", b"SET", LONG, b"x"),
         ],
     }
