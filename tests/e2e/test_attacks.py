@@ -149,8 +149,8 @@ _REFUSED = re.compile(rb'(?:-ERR .*\r|\{"error": .*\})\n\Z')
 
 
 def is_refused(replies: bytes) -> bool:
-    """Whether the last reply is an error. All may be lost with the connection."""
-    return not replies or _REFUSED.search(replies) is not None
+    """Whether the last reply is an error."""
+    return _REFUSED.search(replies) is not None
 
 
 # Of a user: what it sends, and what is behind the last reply: an error, or nothing at all.
