@@ -31,7 +31,7 @@ STEP = 1.0  # seconds
 
 # Connections that a port accepts in one turn of the reactor. Twisted takes 100, and 20 more each
 # time that there are as many; to make one takes some 0.1 ms, with TLS some 0.3.
-ACCEPTS = 32
+ACCEPTS = 16
 
 
 class Timer(Protocol):
