@@ -355,13 +355,13 @@ class TestLogins:
         self, person: Person, endpoint: Any
     ) -> None:
         person.types("get a\r")
-        endpoint.says(b'{"error": "Authentication required.; log in first"}')
+        endpoint.says(b'{"error": "Authentication required; log in first"}')
         person.types("auth ann hunter2\r")
         assert endpoint.sent() == b"get a\nauth ann hunter2\n"
         endpoint.says(b'{"result": "OK"}')
         assert person.sees() == [
             "> get a",
-            "{'error': 'Authentication required.; log in first'}",
+            "{'error': 'Authentication required; log in first'}",
             "",
             "> auth ann (redacted)",
             "{'result': 'OK'}",

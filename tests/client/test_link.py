@@ -391,7 +391,7 @@ class TestSleep:
         owner.link.start()
         endpoint.accept()
         owner.ask(b"get a")
-        endpoint.says(b'{"error": "NOAUTH Authentication required.; log in first"}')
+        endpoint.says(b'{"error": "NOAUTH Authentication required; log in first"}')
         if last_word:
             endpoint.says(last_word)
         endpoint.lose(reason)
