@@ -33,6 +33,7 @@ from memdbd.admission import Admission
 from memdbd.clients import Clients
 from memdbd.gate import Gate
 from memdbd.permissions import STRANGER, not_logged_in
+from memdbd.polling import Poll
 from memdbd.pubsub import Registry
 from memdbd.sending import FAREWELL, Office, Sender
 from memdbd.session import Session
@@ -55,6 +56,8 @@ class Hall(Office, Protocol):
     def clients(self) -> Clients: ...
     @property
     def gate(self) -> Gate: ...
+    @property
+    def poll(self) -> Poll: ...
 
 
 @implementer(IHandshakeListener)
@@ -128,6 +131,7 @@ class Arrival(Sender):
         factory = self.factory
         self._socket = below(self.transport)
         prepare(self.transport, factory.limits.tcp_keepalive)
+        factory.poll.adopt(self._socket)
         if hasattr(self._socket, "server"):
             factory.admission.accepted_at(self._socket.server)
         factory.clients.add(self)

@@ -9,7 +9,7 @@ May import: audience, effects, pubsub, session, waiting, dialects.updates.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from memdbd.audience import Audience
 from memdbd.dialects.updates import update
@@ -78,6 +78,27 @@ class Changes:
             self.waiting.changed(database, key)
         for listener in self.listeners.members:
             listener(database, operation, key)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody wants to know of a change but the journal."""
+        return not (
+            self.watchers
+            or self.waiting
+            or self.listeners.members
+            or UPDATES in self._channels.channels
+        )
+
+    def changed_quietly(self, database: int, effects: Sequence[Effect]) -> None:
+        """So many things have changed, while it is quiet."""
+        self.dirty += len(effects)
+        for_journal = effects if all(effects) else [effect for effect in effects if effect]
+        if for_journal:
+            if not self.effects:
+                self.begun()
+            if database != self._selected:
+                self._select(database)
+            self.effects += for_journal
 
     def tell(self, database: int, effect: Effect) -> None:
         """The effect of a change that was heard of with none: it is one of another database."""

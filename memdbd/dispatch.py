@@ -22,6 +22,7 @@ from memdbd.commands.context import Context
 from memdbd.commands.spec import Command, Container, Flag, Request
 from memdbd.commands.suggest import Suggestions, unknown_to_redis
 from memdbd.commands.transactions import Discarded, end_transaction
+from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Dialect
 from memdbd.dialects.streams import Stream
 from memdbd.engines.interface import IEngine
@@ -30,6 +31,11 @@ from memdbd.limits import Alarms, Limits
 from memdbd.permissions import STRANGER, NotPermitted, not_logged_in
 from memdbd.replies import NO_REPLY, QUEUED, Pending, Reply, Several
 from memdbd.session import Session
+
+
+# Requests that take longer are told of, at the least, where requests are run together: of those,
+# nobody knows how long each took.
+LEAST_OBSERVED = 0.001  # seconds
 
 
 class Stop(enum.Enum):
@@ -92,6 +98,9 @@ class Dispatcher:
     SLICE_OUTPUT = 256 * 1024  # bytes of replies
     SLICE_SECONDS = 0.005
 
+    # Requests of one command in a row from which on they are run together.
+    RUN = 3
+
     _log = Logger()
 
     def __init__(
@@ -132,7 +141,7 @@ class Dispatcher:
     def run(
         self,
         context: Context,
-        requests: Iterator[Request],
+        batch: Batch,
         dialect: Dialect,
         output: list[bytes],
         behind: list[bytes],
@@ -148,14 +157,45 @@ class Dispatcher:
         attendants, seconds = self.attendants, self._seconds
         now = seconds()
         end = now + self.SLICE_SECONDS
-        size = 0
+        count = size = 0
+        singly = 0  # the place in the batch up to which requests are run one by one
         request: Any  # a Request
         line: Any  # bytes; or a Stream, and then it ends here
         last: Command | None = None
         stop: Stop | None = None
         awaited: Any = None
         try:  # for what is noted once a batch, however it ends
-            for count, request in enumerate(requests, 1):
+            while True:
+                at, requests = batch.at, batch.requests
+                if at == len(requests):
+                    if not batch.goes_on():
+                        return Stop.EXHAUSTED, None
+                    singly = 0
+                    continue
+                if at >= singly and at + self.RUN <= len(requests):
+                    run = self._run_of(context, batch, dialect, self.SLICE_REQUESTS - count)
+                    singly = at + (len(run) or 1)
+                    if run:
+                        last = commands[run[0][0]]
+                        done, line = self._run_together(context, last, run, dialect)
+                        if done:
+                            before, now = now, seconds()
+                            tally = tallies[last]
+                            tally.calls += done
+                            tally.seconds += now - before
+                            output.append(line)
+                            batch.at = at + done
+                            count += done
+                            size += len(line)
+                            if (
+                                count >= self.SLICE_REQUESTS
+                                or size >= self.SLICE_OUTPUT
+                                or now >= end
+                            ):
+                                return Stop.SLICE, None
+                            continue
+                request = requests[at]
+                batch.at = at + 1
                 command = tally = None
                 if isinstance(request, Exception):
                     # Not raised to be caught below: its traceback would know this frame, which
@@ -201,10 +241,11 @@ class Dispatcher:
                 if awaited is None:
                     output.append(line)
                 if stop is not None:
-                    break
+                    return stop, awaited
                 if behind:
                     output += behind
                     behind.clear()
+                count += 1
                 size += len(line)
                 if (
                     count >= self.SLICE_REQUESTS
@@ -212,12 +253,49 @@ class Dispatcher:
                     # Read once a request: 256 times `keys` would be seconds.
                     or now >= end
                 ):
-                    stop = Stop.SLICE
-                    break
-            return stop or Stop.EXHAUSTED, awaited
+                    return Stop.SLICE, None
         finally:
             if last is not None:
                 session.last = last
+
+    def _run_of(
+        self, context: Context, batch: Batch, dialect: Dialect, most: int
+    ) -> Sequence[Sequence[bytes]]:
+        """The next requests of a batch that are of one command, if they may be run together; none
+        where they are too few for it, or are to be looked at one by one."""
+        requests, at = batch.requests, batch.at
+        request, following = requests[at], requests[at + 1]
+        if isinstance(request, Exception) or isinstance(following, Exception):
+            return ()
+        # First what nearly all mixed requests differ in.
+        if request[0] != following[0] or context.session.special or self.attendants.members:
+            return ()
+        command = dialect.commands.get(request[0])
+        if command is None or command.many is None or self.observed_from < LEAST_OBSERVED:
+            return ()
+        run = batch.run(most)
+        return run if len(run) >= self.RUN else ()
+
+    def _run_together(
+        self,
+        context: Context,
+        command: Command,
+        run: Sequence[Sequence[bytes]],
+        dialect: Dialect,
+    ) -> tuple[int, bytes]:
+        """Run the first requests of several of one command, as far as they are usual: how many that
+        were, and their replies."""
+        replies: Sequence[Reply]
+        try:
+            replies = self._engine.execute_many(context, command, run)
+        except Exception:  # nobody knows how many of them are done, so that none is tried again
+            replies = [self._failed(run[0])] * len(run)
+        if not replies:
+            return 0, b""
+        encoded = dialect.encode_many(replies)
+        if encoded is None:
+            encoded = b"".join(map(dialect.encode, replies))
+        return len(replies), encoded
 
     def _tally(
         self, session: Session, command: Command, request: Sequence[bytes], seconds: float

@@ -19,6 +19,7 @@ from memdbd.dispatch import Dispatcher
 from memdbd.engines.interface import IEngine
 from memdbd.gate import Gate
 from memdbd.limits import Alarms, Limits
+from memdbd.polling import Poll
 from memdbd.protocol import MemDBProtocol
 from memdbd.pubsub import Registry
 from memdbd.turn import Turn
@@ -54,6 +55,7 @@ class MemDBFactory(ServerFactory):
         self.gate = gate
         self.dialects = dialects
         self.turn = Turn(reactor, seconds)
+        self.poll = Poll(reactor, self.turn, seconds)
         self.limits = limits
         self.alarms = alarms
         self.connections: dict[MemDBProtocol, None] = {}

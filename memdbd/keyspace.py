@@ -13,7 +13,8 @@ May import: effects, glob, structs, sortedcontainers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sortedcontainers import SortedList
@@ -120,6 +121,11 @@ class Keyspace:
         else:
             self.hits += 1
         return value
+
+    def has_expired(self, keys: Iterable[bytes]) -> bool:
+        """Whether one of ``keys`` is past its deadline."""
+        deadlines, now = self.deadlines, self.clock()
+        return any(deadlines[key] <= now for key in keys if key in deadlines)
 
     def ttl_ms(self, key: bytes) -> int | None:
         """Milliseconds left to a key that is there; None where it has no deadline."""
@@ -235,6 +241,16 @@ class Keyspace:
             self._remove(key)
             self.changed(operation, key, effect)
             self.changed("delete", key, NOTHING)  # for that is in the other's effect
+
+    @contextmanager
+    def keeping_pool(self, keys: Iterable[bytes]) -> Iterator[None]:
+        """What becomes of ``keys`` within, in ``values`` itself, is told to the pool, if any."""
+        pool, values = self._pool, self.values
+        before = {} if pool is None else {key: key in values for key in keys}
+        yield
+        for key, was_there in before.items():
+            if was_there != (key in values) and pool is not None:
+                (pool.discard if was_there else pool.add)(key)
 
     def delete(self, key: bytes) -> bool:
         """Take ``key`` out; False where it was not there."""

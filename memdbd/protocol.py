@@ -14,7 +14,6 @@ May import: arrival, dispatch, dialects, sending and what is above.
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
 from typing import Protocol
 
 from twisted.internet.interfaces import IFileDescriptor, IHalfCloseableProtocol
@@ -23,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memdbd.arrival import Arrival, Hall
-from memdbd.commands.spec import Request
+from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
@@ -74,7 +73,7 @@ class MemDBProtocol(Arrival):
         self._only_resp = only_resp
         dialects = factory.dialects
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
-        self._requests: Iterator[Request] | None = None  # left over; None: not busy
+        self._requests: Batch | None = None  # left over; None: not busy
         self._pending: Pending | None = None  # busy until this reply is there
         self._unparsed = bytearray()  # came while busy
         self._came_while_held = 0  # bytes, since replies wait for the disk
@@ -124,12 +123,12 @@ class MemDBProtocol(Arrival):
             self._unparsed += data
             self._read_or_not()
 
-    def _parse(self, data: bytes) -> Iterator[Request]:
+    def _parse(self, data: bytes) -> Batch:
         if self._is_new:
             self._is_new = False
             if data.startswith(HELLO) and not self.is_tls:
                 self.turn_away("handshake", "it speaks TLS to a port without; see tls_listen")
-                return iter(())
+                return Batch([])
             if not self._only_resp:  # else the listener has said it
                 self._dialect = self.factory.dialects.of_first_byte(data[:1], self.session)
                 self._dialect.be_wary(self._allowance)
@@ -192,7 +191,7 @@ class MemDBProtocol(Arrival):
 
     # Requests
 
-    def _answer(self, requests: Iterator[Request]) -> None:
+    def _answer(self, requests: Batch) -> None:
         output = self._outbox.lines
         had = len(output)
         self._answering = True

@@ -6,7 +6,7 @@ list) or one of these; only dialects make bytes of them. Imports nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 # The neutral replies. Containers hold replies again, so it is as open as Python is.
@@ -167,6 +167,27 @@ class Found:
         self.key = key
         self.value = value
         self.ttl = ttl
+
+
+class FoundAll:
+    """What a run of ``get`` found, for the text dialect: ``values`` are those of the first so many
+    of its requests, of which none has a deadline.
+
+    It is the sequence of what they found; but whoever encodes it wants the values alone.
+    """
+
+    __slots__ = ("run", "values")
+
+    def __init__(self, run: Sequence[Sequence[bytes]], values: Sequence[bytes | None]) -> None:
+        self.run = run
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Found]:
+        for request, value in zip(self.run, self.values, strict=False):
+            yield Found(request[1], value, None)
 
 
 class Message:

@@ -103,6 +103,10 @@ class Turn:
             # What is due at once runs after the reads of this turn, before the next poll.
             self._reactor.callLater(0, self.end)
 
+    def begin(self) -> None:
+        """Whoever calls this reads from several sockets, and calls ``end`` behind them."""
+        self._scheduled = True
+
     def end(self) -> None:
         """End the turn now; the reactor calls it when all that was ready has been read."""
         self._scheduled = False

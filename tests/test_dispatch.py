@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Command, Flag, Param, Request, command
+from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Table
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
@@ -152,7 +153,7 @@ class Conversation:
     ) -> tuple[list[str], Stop]:
         """The replies, and why there are no more."""
         self.output = []
-        batch = iter(requests)
+        batch = Batch(list(requests))
         dialect = Shown(text=text, encode=encode)
         stop, self.pending = self.dispatcher.run(
             self.context, batch, dialect, self.output, self.behind

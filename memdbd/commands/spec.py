@@ -11,10 +11,13 @@ documentation table and (with flags) permissions come from that record, so a han
 over arguments that are already right. It returns a neutral value (see :mod:`memdbd.replies`) or
 raises :class:`~memdbd.errors.CommandError`; it never touches a socket, a file or a counter.
 
+A command that is often sent many times in a row may have a second form, that runs several requests
+at once: see :data:`Many`.
+
 Where the text dialect answers with more than the bare value (``get`` adds ``ttl_remaining``) or
 takes other arguments, the command carries a second record, given with ``@name.in_text``.
 
-May import: access, arguments, errors, replies.
+May import: access, arguments, effects, errors, replies.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from memdbd.commands.access import (
     KeyRange,
 )
 from memdbd.commands.arguments import Converter
+from memdbd.effects import Effect
 from memdbd.errors import CommandError, ProtocolError, SubcommandFault, shown
 from memdbd.replies import Reply
 
@@ -72,6 +76,15 @@ ADMIN = Flag.ADMIN | Flag.DANGEROUS
 Request = list[bytes] | CommandError | ProtocolError
 
 Handler = Callable[..., Reply]
+
+# Runs several requests of one command, all with as many words as it has parameters: over the values
+# of the keyspace, with which it may do as it likes, since nobody else wants to know; what it has
+# changed it appends to the effects, NOTHING where that is in the effect of something else. Gives
+# the replies to the first of them, and has left alone, with all behind it, the first that is not
+# usual: another type, an error. That one is run by the handler.
+#
+# It is the handler without all that has to be done for each request: 0.1 us a GET, and not 0.9.
+Many = Callable[[dict[bytes, Any], Sequence[Sequence[bytes]], list[Effect]], Sequence[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +163,7 @@ class Command:
         "grows",
         "handler",
         "kinds",
+        "many",
         "max_words",
         "min_words",
         "name",
@@ -182,6 +196,7 @@ class Command:
         self.words = name.count(" ") + 1  # of the name itself
         self.kinds: tuple[str, ...] = ()
         self.handler = handler
+        self.many: Many | None = None
         self.text = self
         self.params = tuple(params)
         self.flags = flags
@@ -228,6 +243,11 @@ class Command:
             return self.text
 
         return decorate
+
+    def together(self, many: Many) -> Many:
+        """Decorate the form that runs several requests."""
+        self.many = many
+        return many
 
     @property
     def arity(self) -> int:

@@ -24,7 +24,9 @@ from memdbd.commands.expiry import (
 )
 from memdbd.commands.spec import KEY, KEYS, VALUE, Flag, Param, Tail, command
 from memdbd.commands.types import DataType
+from memdbd.effects import Effect
 from memdbd.errors import CommandError
+from memdbd.keyspace import Value
 from memdbd.replies import OK, Fields, Found, Status
 
 EMBEDDED = 44  # bytes up to which Redis keeps a string within its object
@@ -53,6 +55,16 @@ STRING: DataType[bytes] = DataType(
 @command("get", KEY, flags=Flag.READ | Flag.FAST, summary="The value of a key", complexity="O(1)")
 def get(ctx: Context, key: bytes) -> bytes | None:
     return STRING.get(ctx.db, key)
+
+
+@get.together
+def get_many(
+    values: dict[bytes, Value], run: Sequence[Sequence[bytes]], effects: list[Effect]
+) -> list[bytes | None]:
+    found = [values.get(argv[1]) for argv in run]
+    if set(map(type, found)) <= {bytes, type(None)} and sum(map(len,filter(None,found)))<65536:
+        return found
+    return []
 
 
 @get.in_text()
@@ -101,6 +113,18 @@ def set_(ctx: Context, key: bytes, value: bytes, *words: bytes) -> Status | byte
         return _set(ctx, key, value, read_options(words, SET_PLAIN))
     ctx.db.set(key, value)
     return OK
+
+
+@set_.together
+def set_many(
+    values: dict[bytes, Value], run: Sequence[Sequence[bytes]], effects: list[Effect]
+) -> list[Status]:
+    if set(map(type, [values.get(argv[1]) for argv in run])) <= {bytes, type(None)}:
+        for _, key, value in run:
+            values[key] = value
+            effects.append((b"SET", key, value))
+        return [OK] * len(run)
+    return []
 
 
 def _set(

@@ -1,15 +1,16 @@
 """What a connection needs of a dialect, so that it knows none of them, and how one is chosen.
 
 One object a connection: it holds what has come of a request that is not complete. May import:
-commands.spec, limits, replies, session, streams, text, text_replies, resp, resp_replies.
+commands.spec, limits, replies, session, batch, streams, text, text_replies, resp, resp_replies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from memdbd.commands.spec import Command, Container, Request
+from memdbd.dialects.batch import Batch
 from memdbd.dialects.resp import RespParser
 from memdbd.dialects.resp_replies import ENCODERS, SMALL
 from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, is_streamed
@@ -37,7 +38,7 @@ class Dialect(Protocol):
     def met(self) -> str:
         """The limit that the peer has met, if it has; then a ProtocolError was the last request."""
 
-    def feed(self, data: bytes) -> Iterator[Request]:
+    def feed(self, data: bytes) -> Batch:
         """The requests that ``data`` completes; a ProtocolError is the last."""
 
     def be_wary(self, allowance: int | None) -> None:
@@ -46,6 +47,9 @@ class Dialect(Protocol):
 
     def encode(self, reply: Reply) -> bytes | Stream:
         """The bytes of a reply, or how they are made piece by piece."""
+
+    def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
+        """The bytes of several short replies; None where they are to be encoded one by one."""
 
     def message(self, message: Message) -> bytes:
         """The bytes that push a published message."""
@@ -83,6 +87,9 @@ class TextDialect:
     def be_wary(self, allowance: int | None) -> None:
         self._parser.be_wary(allowance)
         self.feed = self._parser.feed if allowance is None else self._parser.feed_warily
+
+    def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
+        return None
 
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
@@ -130,6 +137,9 @@ class RespDialect:
             return SMALL[version].encode(reply)
         except Large:
             return ENCODERS[version].unless_large(reply)
+
+    def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
+        return None
 
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)

@@ -12,7 +12,7 @@ arrives. Nothing raises for anything that a peer can send.
 A stranger's requests are all read exactly, one by one, as they are asked for: none is made that may
 not be answered any more, and what is behind a log-in is read as that of whoever has logged in.
 
-May import: errors, limits, commands.spec, exact, hiredis.
+May import: errors, limits, commands.spec, batch, exact, hiredis.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 import hiredis
 
 from memdbd.commands.spec import Request
+from memdbd.dialects.batch import Batch, one_by_one
 from memdbd.dialects.exact import Array, LimitMet, Line
 from memdbd.errors import ProtocolError
 from memdbd.limits import Limits
@@ -63,7 +64,7 @@ class RespParser:
         if self._unfinished is not None:
             self._unfinished.allowance = allowance
 
-    def feed(self, data: bytes) -> Iterator[Request]:
+    def feed(self, data: bytes) -> Batch:
         """The requests that ``data`` completes.
 
         After a fault comes a ProtocolError as the last; nothing may be fed after it.
@@ -79,10 +80,13 @@ class RespParser:
                 at = self._finish(data, requests, at)
         except ProtocolError as fault:
             requests.append(self._noted(fault))
-        return iter(requests)
+        return Batch(requests)
 
-    def feed_warily(self, data: bytes) -> Iterator[Request]:
+    def feed_warily(self, data: bytes) -> Batch:
         """The same for a stranger, who may send less, and not often."""
+        return one_by_one(self._one_by_one(data))
+
+    def _one_by_one(self, data: bytes) -> Iterator[Request]:
         limits, at = self._limits, 0
         while self._allowance is not None:
             requests: list[Request] = []

@@ -7,9 +7,10 @@ end is that. A line that starts with ``[`` is a JSON array of strings. An empty 
 
 Strategy. ``feed`` splits its whole buffer once, not once a line; what is left of the last line
 waits in a bytearray, so that a line sent byte by byte is not copied again for each. A buffer
-without quotes and brackets (nearly all) is split on blanks; only a line of more words than its
-command usually has, and lines of other buffers, go word by word. Nothing here raises for anything
-that a peer can send.
+without quotes and brackets (nearly all) is split on blanks; a line of more words than its command
+usually has is looked at again, and only one with quotes goes word by word. A buffer that is one
+plain line, as of all who wait for each reply, is not even asked what else it could be. Nothing here
+raises for anything that a peer can send.
 
 A stranger's lines are read one by one, as they are asked for: none is made that may not be answered
 any more, and what is behind a log-in is read as that of whoever has logged in.
@@ -21,11 +22,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 
 import orjson
 
 from memdbd.commands.arguments import integer
 from memdbd.commands.spec import Command, Request
+from memdbd.dialects.batch import Batch, one_by_one
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.limits import Limits
 
@@ -35,16 +38,23 @@ BLOCK = 256
 
 _BLANKS = b" \t\r\v\f"
 _QUOTES = b"\"'"
+# A word, and the blanks behind it: between double quotes, between single ones, or bare.
 _WORD = re.compile(
-    rb"""  "(?P<double>(?:[^"\\]|\\.)*+)" (?=[ \t\r\v\f]|\Z)
-         | '(?P<single>[^']*+)'          (?=[ \t\r\v\f]|\Z)
-         | (?P<bare>[^ \t\r\v\f"'][^ \t\r\v\f]*+)
+    rb"""(?: "( [^"\\]*+ (?: \\. [^"\\]*+ )*+ )" (?= [ \t\r\v\f] | \Z )
+           | '( [^']*+ )' (?= [ \t\r\v\f] | \Z )
+           | ( [^ \t\r\v\f"'][^ \t\r\v\f]*+ )
+         ) [ \t\r\v\f]*+
     """,
     re.VERBOSE | re.DOTALL,
 )
+_DOUBLE = 1  # which of them it was
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
-_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
+_DIGITS = "0123456789abcdefABCDEF"
+_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b'"': b'"', b"\\": b"\\"} | {
+    f"x{high}{low}".encode(): bytes.fromhex(high + low) for high in _DIGITS for low in _DIGITS
+}
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_ONLY_STRINGS = {str}
 # What a telnet client sends for an interrupt, and the options that it wants to talk of: more than
 # there are of these is nonsense, and not to be answered.
 _TELNET = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xf0-\xfa])){1,64}+", re.DOTALL)
@@ -105,12 +115,24 @@ class TextParser:
         """The peer is a stranger, of whom a line may have so many bytes; or, with None, not."""
         self._allowance = allowance
 
-    def feed(self, data: bytes) -> Iterator[Request]:
+    def feed(self, data: bytes) -> Batch:
         """The requests that ``data`` completes.
 
         A line over its limit gives a ProtocolError as the last; nothing may be fed after it.
         """
         limits, size = self._limits, len(self._tail) + len(data)
+        if data.find(b"\n") + 1 == size and b'"' not in data and b"'" not in data:
+            # One whole line without quotes: 0.3 µs, not 1.2, if it is as long as is usual and may
+            # be, which says besides that its name is a known one, and no bracket.
+            words = data.split()
+            if (
+                words
+                and len(words) <= self._rules.usual.get(words[0], 0)
+                and size <= limits.max_line
+                and size <= limits.max_value
+                and size <= limits.max_request
+            ):
+                return Batch([words])
         head, newline, tail = data.rpartition(b"\n")
         lines: list[bytes] = []
         if newline:
@@ -123,18 +145,19 @@ class TextParser:
         if size > limits.max_line or size > limits.max_json_line or size > limits.max_request:
             overlong = self._cut_overlong(lines)
         make = self._plain if _is_plain(head) else self._careful
+        if size > limits.max_value:
+            blocks = _blocks(make, lines, overlong)
+            return one_by_one(self._no_longer(chain.from_iterable(blocks)))
         if len(lines) <= BLOCK and overlong is None:
-            requests = iter(make(lines))
-        else:
-            requests = _blocks(make, lines, overlong)
-        return requests if size <= limits.max_value else self._no_longer(requests)
+            return Batch(make(lines))
+        return Batch([], _blocks(make, lines, overlong))
 
-    def feed_warily(self, data: bytes) -> Iterator[Request]:
+    def feed_warily(self, data: bytes) -> Batch:
         """The same for a stranger, who may send less, and not often."""
         if data.startswith(b"\xff") and not self._tail:
             # At once: the others may be looked at later.
             data = self._without_telnet(data)
-        return self._one_by_one(data)
+        return one_by_one(self._one_by_one(data))
 
     def _one_by_one(self, data: bytes) -> Iterator[Request]:
         limits, at = self._limits, 0
@@ -225,14 +248,14 @@ class TextParser:
         return line[telnet.end() :]
 
     def _plain(self, lines: Iterable[bytes]) -> list[Request]:
-        """The requests of lines that have neither quotes nor brackets: 0.3 µs a line, not 3."""
+        """The requests of lines that have neither quotes nor brackets: 0.15 µs a line, not 0.7."""
         requests: list[Request] = []
         usual = self._rules.usual.get
         for line in lines:
             words = line.split()
             if words:
                 if len(words) > usual(words[0], 0):
-                    requests.append(self._words(line))
+                    requests.append(self._with_rest(line, words))
                 else:
                     requests.append(words)
         return requests
@@ -241,14 +264,25 @@ class TextParser:
         """The requests of any lines."""
         requests: list[Request] = []
         for line in lines:
-            line = line.lstrip(_BLANKS)
+            line = line.strip(_BLANKS)
             if line.startswith(b"\xff"):
                 line = self._without_telnet(line).lstrip(_BLANKS)
             if line.startswith(b"["):
                 requests.append(_json_request(line))
-            elif line:
+            elif b'"' in line or b"'" in line:
                 requests.append(self._words(line))
+            elif line:
+                requests.append(self._with_rest(line, line.split()))
         return requests
+
+    def _with_rest(self, line: bytes, words: list[bytes]) -> list[bytes]:
+        """The words of a line without quotes, of which these are all; some may be one argument."""
+        at, number_follows = self._rules.rest_of(words[0])
+        if not 0 < at < len(words):
+            return words
+        words = line.rstrip(_BLANKS).split(None, at)
+        rest = words.pop()
+        return words + _rest(rest, number_follows)
 
     def _words(self, line: bytes, most: int = _ANY_NUMBER, longest: int = _ANY_NUMBER) -> Request:
         """The words of a line; those behind ``most`` or behind one longer than ``longest`` may be
@@ -256,8 +290,8 @@ class TextParser:
         words: list[bytes] = []
         rest_at, number_follows = -1, False
         line = line.strip(_BLANKS)
-        at = 0
-        while at < len(line):
+        at, end = 0, len(line)
+        while at < end:
             if len(words) == rest_at and line[at] not in _QUOTES:
                 return words + _rest(line[at:], number_follows)
             found = _WORD.match(line, at)
@@ -266,25 +300,23 @@ class TextParser:
                     f"unbalanced quotes in word {len(words) + 1}",
                     "a word that starts with a quote ends with the same quote and a blank",
                 )
-            if found.end() - at > longest + 2:  # with its quotes; escapes are not worth the time
-                return [*words, found[0]]
-            if found["double"] is not None:
-                word = _unescape(found["double"])
-                if word is None:
+            word = found[found.lastindex or 0]
+            if len(word) > longest:  # and its escapes are not worth the time
+                return [*words, word]
+            if found.lastindex == _DOUBLE and b"\\" in word:
+                unescaped = _unescape(word)
+                if unescaped is None:
                     return CommandError(
                         f"unknown escape in word {len(words) + 1}",
                         r"in double quotes, \n \r \t \" \\ and \xHH are known",
                     )
-            else:
-                word = found["bare"] if found["single"] is None else found["single"]
+                word = unescaped
             words.append(word)
             if len(words) > most:
                 return words
             if len(words) == 1:
                 rest_at, number_follows = self._rules.rest_of(word)
             at = found.end()
-            while at < len(line) and line[at] in _BLANKS:
-                at += 1
         return words
 
 
@@ -302,12 +334,12 @@ def _is_plain(lines: bytes) -> bool:
 
 def _blocks(
     make: Callable[[list[bytes]], list[Request]], lines: list[bytes], last: Request | None
-) -> Iterator[Request]:
+) -> Iterator[list[Request]]:
     """The requests of many lines, made as they are asked for, and then the last."""
     for at in range(0, len(lines), BLOCK):
-        yield from make(lines[at : at + BLOCK])
+        yield make(lines[at : at + BLOCK])
     if last is not None:
-        yield last
+        yield [last]
 
 
 def _rest(text: bytes, number_follows: bool) -> list[bytes]:
@@ -320,17 +352,8 @@ def _rest(text: bytes, number_follows: bool) -> list[bytes]:
 
 def _unescape(quoted: bytes) -> bytes | None:
     """What stands between double quotes, its escapes replaced; None where one is unknown."""
-    if b"\\" not in quoted:
-        return quoted
     try:
-        return _ESCAPE.sub(
-            lambda escape: (
-                bytes.fromhex(escape[1][1:].decode())
-                if len(escape[1]) == 3
-                else _ESCAPES[escape[1]]
-            ),
-            quoted,
-        )
+        return _ESCAPE.sub(lambda escape: _ESCAPES[escape[1]], quoted)
     except KeyError:
         return None
 
@@ -342,9 +365,9 @@ def _json_request(line: bytes) -> Request:
         return CommandError(
             f"not a line of JSON: {error}", 'a request is like ["set", "key", "value"]'
         )
-    if not words or not all(isinstance(word, str) for word in words):
+    if set(map(type, words)) != _ONLY_STRINGS:
         return CommandError(
             "a JSON request is an array of one or more strings",
             'a request is like ["set", "key", "value"]',
         )
-    return [word.encode() for word in words]
+    return list(map(str.encode, words))

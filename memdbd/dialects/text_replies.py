@@ -2,7 +2,8 @@
 
 Strategy: a table from the reply's class to what encodes it; the JSON of values is made in
 json_values. The lines of long values are kept, and replies of very many items or bytes come in
-pieces.
+pieces. The replies to a run of the same command are alike, and then made with one join: what is
+between two values is the end of one line and the beginning of the next.
 
 May import: errors, replies, structs, json_values, streams.
 """
@@ -15,13 +16,14 @@ from typing import Any
 
 import orjson
 
-from memdbd.dialects.json_values import error_text, marked, pieces
+from memdbd.dialects.json_values import error_text, marked, pieces, quoted, scalars
 from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, emptied, is_streamed, size_of
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
     OK,
     Fields,
     Found,
+    FoundAll,
     Message,
     NoReply,
     Push,
@@ -32,9 +34,13 @@ from memdbd.replies import (
 from memdbd.structs.lru import LRU
 
 _OK_LINE = b'{"result": "OK"}\n'
+_NULL_LINE = b'{"result": null}\n'
 _NOT_FOUND_LINE = b'{"result": null, "ttl_remaining": null}\n'
 _RESULT = b'{"result": '
+_END = b"}\n"
 _NO_TTL = b', "ttl_remaining": null}\n'
+_NUMBERS = frozenset({int, bool, type(None)})
+_STRINGS = frozenset({bytes, type(None)})
 
 
 class TextEncoder:
@@ -59,6 +65,9 @@ class TextEncoder:
         self.misses = 0
         self._by_class: dict[type, Callable[[Any], bytes | Stream]] = {
             Found: self._found,
+            int: lambda reply: b'{"result": %d}\n' % reply,
+            type(None): lambda reply: _NULL_LINE,
+            bytes: _bulk,
             Fields: _fields,
             Results: self._results,
             NoReply: lambda reply: b"",
@@ -87,6 +96,39 @@ class TextEncoder:
             if size_of(reply) >= LARGE:
                 return _in_pieces(reply)
             return b'{"result": %s}\n' % marked("encoding", reply)
+
+    def encode_many(self, replies: Sequence[Reply] | FoundAll) -> bytes | None:
+        """The lines for the replies to a run of one request or more: 50 ns for each, not 300. None
+        for those that are not all alike and short, and have to be encoded one by one."""
+        if isinstance(replies, FoundAll):
+            return self._lines(replies.values, _NO_TTL)
+        if replies.count(OK) == len(replies):
+            return _OK_LINE * len(replies)
+        kinds = set(map(type, replies))
+        if kinds <= _STRINGS:
+            return self._lines(replies, _END)
+        if kinds <= _NUMBERS:
+            try:
+                return _RESULT + scalars(replies, _END + _RESULT) + _END
+            except TypeError:  # a number of more than 64 bits
+                return None
+        return None
+
+    def _lines(self, values: Sequence[bytes | None], end: bytes) -> bytes | None:
+        """The lines for strings; None where one is so long that its line is kept."""
+        try:
+            try:
+                if max(map(len, values)) >= self.CACHED_FROM:  # type: ignore[arg-type]
+                    return None
+                made = quoted(values, end + _RESULT)  # type: ignore[arg-type] # or a TypeError
+            except TypeError:  # one is not there
+                if max(map(len, filter(None, values)), default=0) >= self.CACHED_FROM:
+                    return None
+                texts = [value if value is None else value.decode() for value in values]
+                made = scalars(texts, end + _RESULT)
+        except UnicodeDecodeError:
+            return None
+        return _RESULT + made + end
 
     def message(self, message: Message) -> bytes:
         """The line that pushes a message, made once for all who listen in this dialect."""
@@ -122,15 +164,14 @@ class TextEncoder:
         # What does not change with time: all of the line, or all but the seconds.
         end = _NO_TTL if reply.ttl is None else b""
         if len(value) < self.CACHED_FROM:
-            # A sum, since formatting bytes with % takes twice as long.
-            line = _RESULT + _string(value) + end
+            line = _line_of(value, end)
         elif len(value) >= LARGE:
             end = end or b', "ttl_remaining": %d}\n' % (reply.ttl or 0)
             return Stream(_line(pieces(value), end), len(value))
         elif self._cache.capacity:
             line = self._cached(reply.key, value, end)
         else:
-            line = _RESULT + _string(value) + end
+            line = _line_of(value, end)
         return line if reply.ttl is None else line + b', "ttl_remaining": %d}\n' % reply.ttl
 
     def _results(self, reply: Results) -> bytes | Stream:
@@ -162,7 +203,7 @@ class TextEncoder:
             self.hits += 1
             return entry[2]
         self.misses += 1
-        line = _RESULT + _string(value) + end
+        line = _line_of(value, end)
         self._cache.put(key, (value, end, line), len(value) + len(line))
         return line
 
@@ -188,9 +229,14 @@ def _fields(reply: Fields) -> bytes:
     return b"{%s}\n" % b", ".join(parts)
 
 
-def _string(value: bytes) -> bytes:
-    """The JSON of a result that is a string, with its mark where it needs one."""
+def _bulk(value: bytes) -> bytes | Stream:
+    return _line_of(value, _END) if len(value) < LARGE else _in_pieces(value)
+
+
+def _line_of(value: bytes, end: bytes) -> bytes:
+    """The line for a string, with its mark where it needs one, up to ``end``."""
     try:
-        return orjson.dumps(value.decode())
+        # A sum, since formatting bytes with % takes twice as long.
+        return _RESULT + orjson.dumps(value.decode()) + end
     except UnicodeDecodeError:
-        return marked("encoding", value)
+        return _RESULT + marked("encoding", value) + end

@@ -31,5 +31,11 @@ class IEngine(Interface):
         client did wrong.
         """
 
+    def execute_many(
+        context: Context, command: Command, run: Sequence[Sequence[bytes]]
+    ) -> Sequence[Reply]:
+        """Run the first of several requests of one command, those that are usual, and give their
+        replies; none where they are to be executed one by one. Raises nothing."""
+
     def close(session: Session) -> None:
         """Forget a session that is gone."""

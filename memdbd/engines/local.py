@@ -15,11 +15,13 @@ from zope.interface import implementer
 
 from memdbd.changes import Changes
 from memdbd.clock import Clock
+from memdbd.commands.access import NO_KEYS
 from memdbd.commands.context import Context, Server
 from memdbd.commands.dumping import payload_of
 from memdbd.commands.spec import Command
 from memdbd.commands.types import DataType
 from memdbd.databases import Databases
+from memdbd.effects import Effect
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError
 from memdbd.eviction import BoundedKeyspace, Bounds, Eviction
@@ -170,6 +172,38 @@ class LocalEngine:
             # As in Redis, what is looked up to be changed is neither a hit nor a miss.
             keyspace.hits, keyspace.misses = hits, misses
 
+    def execute_many(
+        self, context: Context, command: Command, run: Sequence[Sequence[bytes]]
+    ) -> Sequence[Reply]:
+        """See :class:`~memdbd.engines.interface.IEngine`. Only where there is nothing to be done
+        for a single request but to run it."""
+        many, db, changes = command.many, context.db, self.changes
+        if many is None or self._guard is not None or self._eviction is not None:
+            return ()
+        if set(map(len, run)) != {command.min_words} or not _are_allowed(context, command, run):
+            return ()
+        if command.find_keys is NO_KEYS:
+            return many(db.values, run, [])
+        keys = [argv[1] for argv in run]
+        if not command.writes:
+            if db.deadlines and db.has_expired(keys):
+                return ()
+            replies = many(db.values, run, [])
+            if len(replies) < len(keys):
+                del keys[len(replies) :]
+            found = sum(map(db.values.__contains__, keys))
+            db.hits += found
+            db.misses += len(keys) - found
+            return replies
+        if not (changes.is_quiet and db.born is None and db.deadlines.keys().isdisjoint(keys)):
+            return ()
+        effects: list[Effect] = []
+        try:
+            with db.keeping_pool(keys):
+                return many(db.values, run, effects)
+        finally:
+            changes.changed_quietly(db.index, effects)
+
     def permit(self, context: Context, command: Command, argv: Sequence[bytes]) -> None:
         """Raise CommandError for a request that its client may not make. Its number of words is
         right."""
@@ -255,6 +289,19 @@ class LocalEngine:
         if self._eviction is not None:
             counted["memory_counted_bytes"] = self._eviction.memory
         return counted
+
+
+def _are_allowed(context: Context, command: Command, run: Sequence[Sequence[bytes]]) -> bool:
+    """Whether their client may make all of these requests."""
+    permissions = context.session.permissions
+    check = None if permissions is None else permissions[command]
+    if check is not None:
+        try:
+            for argv in run:
+                check(argv)
+        except CommandError:
+            return False
+    return True
 
 
 def _unheard(context: Context, denied: Denied) -> None:

@@ -1,0 +1,154 @@
+"""Reads the sockets of all connections: a poll of our own, which is one reader of the reactor's.
+
+Theory of operation. A descriptor of Twisted's knows the reactor that tells it when it can be read,
+and asks nothing else of it but ``IReactorFDSet``. A :class:`Poll` takes the reactor's place: it
+watches the sockets with an epoll, which the reactor watches in turn, as one descriptor. When that
+can be read, all sockets that are ready are, in one loop, and the turn is ended right behind them.
+For writing, and all else, the reactor is asked as before.
+
+What it is worth: the reactor takes some 4 us for each socket that is ready (a context of the log, a
+look at what kind of event it is) and the end of a turn 3 us, as a delayed call. A SET at depth 1
+with 50 connections takes 17.8 us of CPU so, and 13.2 with this.
+
+Where there is no epoll (other systems than Linux), the reactor reads as before.
+
+May import: turn.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IReactorFDSet,
+    IReadDescriptor,
+)
+from twisted.internet.main import CONNECTION_LOST
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from memdbd.turn import Turn
+
+# Sockets that are read in one turn. Some of them have 64 KiB for us: those behind them wait.
+AT_ONCE = 256
+
+# Seconds in which turn follows turn while there is something to read, before the reactor has a look
+# at everything else: it takes some 15 us for that.
+STRETCH = 0.002
+
+_FAILURES = {kind: Failure(kind()) for kind in (ConnectionDone, ConnectionLost)}
+
+
+@implementer(IReactorFDSet, IReadDescriptor)
+class Poll:
+    """Reads what has been adopted, for ``reactor``, and ends each ``turn``; ``seconds`` tells the
+    time by which a stretch of turns ends."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, turn: Turn, seconds: Callable[[], float]) -> None:
+        self._reactor = reactor
+        self._turn = turn
+        self._seconds = seconds
+        self._epoll: Any = None  # made when it is needed
+        self._readers: dict[int, Any] = {}
+
+    def adopt(self, transport: Any) -> None:
+        """Read a transport that the reactor reads now, if that is a socket of the reactor's."""
+        if not hasattr(select, "epoll") or getattr(transport, "reactor", None) is not self._reactor:
+            return
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._reactor.addReader(self)
+        transport.stopReading()
+        transport.reactor = self
+        transport.startReading()
+
+    # What an adopted transport asks of its reactor
+
+    def addReader(self, reader: Any) -> None:
+        descriptor = reader.fileno()
+        if descriptor not in self._readers:
+            self._epoll.register(descriptor, select.EPOLLIN)
+        self._readers[descriptor] = reader
+
+    def removeReader(self, reader: Any) -> None:
+        descriptor = reader.fileno()
+        if self._readers.get(descriptor) is reader:
+            del self._readers[descriptor]
+            self._epoll.unregister(descriptor)
+
+    def addWriter(self, writer: Any) -> None:
+        self._reactor.addWriter(writer)
+
+    def removeWriter(self, writer: Any) -> None:
+        self._reactor.removeWriter(writer)
+
+    def getReaders(self) -> list[Any]:
+        return list(self._readers.values())
+
+    def getWriters(self) -> list[Any]:
+        return []
+
+    def removeAll(self) -> list[Any]:
+        readers = self.getReaders()
+        for reader in readers:
+            self.removeReader(reader)
+        return readers
+
+    def callLater(self, delay: float, function: Callable[..., object], *arguments: object) -> Any:
+        return self._reactor.callLater(delay, function, *arguments)
+
+    # What the reactor asks
+
+    def fileno(self) -> int:
+        return -1 if self._epoll is None else self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        return "memdbd"
+
+    def doRead(self) -> None:
+        """Read what can be read, turn by turn, until there is nothing or the stretch is over."""
+        end = self._seconds() + STRETCH
+        while ready := self._epoll.poll(0, AT_ONCE):
+            self._turn.begin()
+            try:
+                for descriptor, _ in ready:
+                    # One that was read before it may have ended it.
+                    reader = self._readers.get(descriptor)
+                    if reader is not None:
+                        self._read(reader)
+            finally:
+                self._turn.end()
+            if self._seconds() >= end:
+                return
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor is about to stop, and loses all that it reads."""
+        for reader in self.removeAll():
+            reader.connectionLost(Failure(CONNECTION_LOST))
+        self._epoll.close()
+        self._epoll = None
+
+    def _read(self, reader: Any) -> None:
+        try:
+            why = reader.doRead()
+        except Exception as error:  # as the reactor does it: its connection ends
+            self._log.failure("a defect of memdbd: a connection is ended")
+            why = error
+        if why is not None:
+            self._lose(reader, why)
+
+    def _lose(self, reader: Any, why: Exception) -> None:
+        self.removeReader(reader)
+        reason = _FAILURES.get(type(why)) or Failure(why)
+        if reason.check(ConnectionDone) and IHalfCloseableDescriptor.providedBy(reader):
+            reader.readConnectionLost(reason)
+        else:
+            self.removeWriter(reader)
+            reader.connectionLost(reason)
