@@ -1,7 +1,7 @@
 """Strings: values that are bytes, as a whole. Their parts are substrings', their bits bits', and
 numbers counters'.
 
-May import: context, expiry, spec, types and what they may import.
+May import: core, context, expiry, spec, types and what they may import.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sys import getsizeof
 
+from memdbd import core
 from memdbd.commands.access import CHANGED, WRITTEN, Accesses, KeyRange
 from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
@@ -27,7 +28,7 @@ from memdbd.commands.types import DataType
 from memdbd.effects import Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
-from memdbd.replies import OK, Fields, Found, Status
+from memdbd.replies import OK, Fields, Found, FoundAll, Status
 
 EMBEDDED = 44  # bytes up to which Redis keeps a string within its object
 
@@ -57,14 +58,7 @@ def get(ctx: Context, key: bytes) -> bytes | None:
     return STRING.get(ctx.db, key)
 
 
-@get.together
-def get_many(
-    values: dict[bytes, Value], run: Sequence[Sequence[bytes]], effects: list[Effect]
-) -> list[bytes | None]:
-    found = [values.get(argv[1]) for argv in run]
-    if set(map(type, found)) <= {bytes, type(None)} and sum(map(len,filter(None,found)))<65536:
-        return found
-    return []
+get.together(core.get_many)
 
 
 @get.in_text()
@@ -73,6 +67,13 @@ def get_in_text(ctx: Context, key: bytes) -> Found:
     if value is None or (left := ctx.db.ttl_ms(key)) is None:
         return Found(key, value, None)
     return Found(key, value, whole_seconds(left))
+
+
+@get_in_text.together
+def get_many_in_text(
+    values: dict[bytes, Value], run: Sequence[Sequence[bytes]], effects: list[Effect]
+) -> FoundAll:
+    return FoundAll(run, core.get_many(values, run, effects))
 
 
 @command(
@@ -115,16 +116,7 @@ def set_(ctx: Context, key: bytes, value: bytes, *words: bytes) -> Status | byte
     return OK
 
 
-@set_.together
-def set_many(
-    values: dict[bytes, Value], run: Sequence[Sequence[bytes]], effects: list[Effect]
-) -> list[Status]:
-    if set(map(type, [values.get(argv[1]) for argv in run])) <= {bytes, type(None)}:
-        for _, key, value in run:
-            values[key] = value
-            effects.append((b"SET", key, value))
-        return [OK] * len(run)
-    return []
+set_.together(core.set_many)
 
 
 def _set(

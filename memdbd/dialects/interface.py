@@ -1,7 +1,7 @@
 """What a connection needs of a dialect, so that it knows none of them, and how one is chosen.
 
 One object a connection: it holds what has come of a request that is not complete. May import:
-commands.spec, limits, replies, session, batch, streams, text, text_replies, resp, resp_replies.
+core, commands.spec, limits, replies, session, batch, streams, text, text_replies, resp, resp_replies.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from memdbd.commands.spec import Command, Container, Request
+from memdbd import core
+from memdbd.commands.spec import Command, Container
 from memdbd.dialects.batch import Batch
 from memdbd.dialects.resp import RespParser
 from memdbd.dialects.resp_replies import ENCODERS, SMALL
@@ -89,7 +90,7 @@ class TextDialect:
         self.feed = self._parser.feed if allowance is None else self._parser.feed_warily
 
     def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
-        return None
+        return self._encoder.encode_many(replies)
 
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
@@ -139,7 +140,7 @@ class RespDialect:
             return ENCODERS[version].unless_large(reply)
 
     def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
-        return None
+        return core.resp(replies, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)

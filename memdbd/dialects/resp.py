@@ -1,29 +1,23 @@
 """RESP's requests: arrays of bulk strings, and inline commands between them. Replies are in
 resp_replies.
 
-Strategy. Whole buffers go through hiredis, which takes 0.15 µs a request but knows replies only: it
-would accept what is no request, cannot read inline commands, loses its buffer at the first byte
-that it does not understand, and makes room for as many words as a header announces. So it only ever
-gets a buffer that begins between two requests and announces nothing huge, and what it gave is
-checked. Whatever it could not finish (the beginning of a request, an inline command, a fault) is
-read by the exact readers (:mod:`memdbd.dialects.exact`), which go on where they stopped when more
-arrives. Nothing raises for anything that a peer can send.
+Strategy. What begins between two requests goes through the core (:mod:`memdbd.core`) by whole
+buffers, which gives the canonical requests in it, nearly always all. Whatever it stops at (the
+beginning of a request, an inline command, a fault) is read by the exact readers
+(:mod:`memdbd.dialects.exact`), which go on where they stopped when more arrives. Nothing raises for
+anything that a peer can send.
 
 A stranger's requests are all read exactly, one by one, as they are asked for: none is made that may
 not be answered any more, and what is behind a log-in is read as that of whoever has logged in.
 
-May import: errors, limits, commands.spec, batch, exact, hiredis.
+May import: core, errors, limits, commands.spec, batch, exact.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from itertools import chain
-from typing import Any
+from collections.abc import Iterator
 
-import hiredis
-
+from memdbd import core
 from memdbd.commands.spec import Request
 from memdbd.dialects.batch import Batch, one_by_one
 from memdbd.dialects.exact import Array, LimitMet, Line
@@ -31,13 +25,6 @@ from memdbd.errors import ProtocolError
 from memdbd.limits import Limits
 
 _STAR = ord("*")
-_HUGE = re.compile(rb"\*[0-9]{6}")  # for so many words hiredis would make room at once
-_ALSO_HUGE = re.compile(rb"[~>%|][0-9]{6}")  # the same, of what can be in no request
-_ONLY_BYTES = frozenset({bytes})
-
-# Behind a buffer, it comes out of hiredis as what it is where the buffer was complete, and
-# disappears in the request that is not.
-_SENTINEL, _SENTINEL_SEEN = b"+!\r\n", b"!"
 
 
 class RespParser:
@@ -47,11 +34,10 @@ class RespParser:
     ``feed_warily``, once it has been called, goes on as ``feed``.
     """
 
-    __slots__ = ("_allowance", "_limits", "_reader", "_seen", "_unfinished", "met")
+    __slots__ = ("_allowance", "_limits", "_seen", "_unfinished", "met")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._reader: Any = None  # made when it is needed
         self._unfinished: Array | Line | None = None
         self._seen = 0  # requests of a stranger
         self._allowance: int | None = None
@@ -69,13 +55,23 @@ class RespParser:
 
         After a fault comes a ProtocolError as the last; nothing may be fed after it.
         """
-        requests: list[Request] = []
+        limits, size = self._limits, len(data)
+        requests: list[Request]
+        requests, at = [], 0
+        # A socket is read by less than is too long, as a rule; else the exact readers know.
+        is_usual = size <= limits.max_value and size <= limits.max_request
+        if is_usual and self._unfinished is None:
+            requests, at = core.requests(data)  # type: ignore[assignment] # more than it gives
+            if at == size:
+                return Batch(requests)
         try:
-            at = self._finish(data, requests)
-            if data.startswith(b"*", at) and not _is_huge(data):
-                at = self._fast(data[at:] if at else data, requests) + at
-            # One that hiredis did not like is followed by more of its kind, as a rule.
-            while at < len(data):
+            at = self._finish(data, requests, at)
+            if is_usual and data.startswith(b"*", at):
+                found, end = core.requests(data[at:])
+                requests += found
+                at += end
+            # One that the core did not like is followed by more of its kind, as a rule.
+            while at < size:
                 self._begin(data[at])
                 at = self._finish(data, requests, at)
         except ProtocolError as fault:
@@ -115,7 +111,7 @@ class RespParser:
             self.met = fault.limit
         return fault
 
-    def _finish(self, data: bytes, requests: list[Request], at: int = 0) -> int:
+    def _finish(self, data: bytes, requests: list[Request], at: int) -> int:
         """Go on with the unfinished request, if any; gives where it ends in ``data``."""
         unfinished = self._unfinished
         if unfinished is None:
@@ -127,90 +123,3 @@ class RespParser:
         if unfinished.words:
             requests.append(unfinished.words)
         return end
-
-    def _fast(self, data: bytes, requests: list[Request]) -> int:
-        """Read what hiredis can of a buffer that begins between two requests; gives its end."""
-        reader = self._reader
-        if reader is None:
-            reader = self._reader = hiredis.Reader()
-        found: list[Any] = []
-        try:
-            reader.feed(data)
-            while (request := reader.gets()) is not False:
-                found.append(request)
-            reader.feed(_SENTINEL)
-            is_whole = reader.gets() == _SENTINEL_SEEN
-        except hiredis.ProtocolError:
-            is_whole = False
-        if not _are_requests(found, data):
-            is_whole = False
-            found = found[: _count_good(found)]
-        if len(data) > self._limits.max_value or len(data) > self._limits.max_request:
-            # Nearly never, since a socket is read by less. The exact reader knows what is wrong.
-            found, all_found = found[: self._count_small(found)], found
-            is_whole = is_whole and len(found) == len(all_found)
-        requests += found if all(found) else filter(None, found)
-        if is_whole:
-            return len(data)
-        self._reader = None
-        return _size(found)
-
-    def _count_small(self, requests: Sequence[list[bytes]]) -> int:
-        """How many of them there are in front of one that is over a limit."""
-        limits = self._limits
-        for count, words in enumerate(requests):
-            longest = max(map(len, words), default=0)
-            if longest > limits.max_value or _size([words]) > limits.max_request:
-                return count
-        return len(requests)
-
-
-def _is_huge(data: bytes) -> bool:
-    """Whether something in ``data`` may announce more than hiredis should make room for."""
-    if _HUGE.search(data) is not None:
-        return True
-    # Four looks for a byte that is mostly not there are far quicker than the expression.
-    rare = b"~" in data or b">" in data or b"%" in data or b"|" in data
-    return rare and _ALSO_HUGE.search(data) is not None
-
-
-def _are_requests(replies: Sequence[Any], data: bytes) -> bool:
-    """Whether what hiredis has read of ``data`` are arrays of bulk strings."""
-    try:
-        words = set(map(type, chain.from_iterable(replies)))
-    except TypeError:  # numbers or null arrays
-        return False
-    return (
-        words <= _ONLY_BYTES
-        and set(map(type, replies)) <= {list}
-        # A simple string looks the same, but is said without a dollar. (One in a value may hide
-        # it, and then it is taken for a bulk string.)
-        and data.count(b"$") >= sum(map(len, replies))
-    )
-
-
-def _count_good(replies: Sequence[Any]) -> int:
-    """How many of them are certainly requests: none, where one may be made of simple strings."""
-    for count, reply in enumerate(replies):
-        if not isinstance(reply, list) or set(map(type, reply)) - _ONLY_BYTES:
-            return count
-    return 0
-
-
-def _size(requests: Sequence[list[bytes]]) -> int:
-    """The bytes of requests as they were sent: there is only one way to say a length."""
-    lengths = list(map(len, chain.from_iterable(requests)))
-    return (
-        sum(map(_digits, map(len, requests)))
-        + 3 * len(requests)  # *…\r\n
-        + sum(lengths)
-        + sum(map(_digits, lengths))
-        + 5 * len(lengths)  # $…\r\n…\r\n
-    )
-
-
-_DIGITS = bytes(len(str(number)) for number in range(10_000))
-
-
-def _digits(number: int) -> int:
-    return _DIGITS[number] if number < 10_000 else len(str(number))

@@ -274,6 +274,23 @@ class TestLimits:
         assert fed(*in_bytes(line + b"\n")) == [[b"set", b"k", line[6:]]]
         assert fed(*in_bytes(line + b"x")) == [overlong(LIMITS.max_line)]
 
+    @pytest.mark.parametrize("behind", [b"", b"keys\n"])
+    @pytest.mark.parametrize("line", [b"echo 1234567", b"echo '1234567'", b'["echo", "1234567"]'])
+    def test_so_has_a_word_however_its_line_arrives(self, line: bytes, behind: bytes) -> None:
+        request = words(line)
+        line += b"\n" + behind
+        all_read: list[Comparable] = [request, [b"keys"]]
+        assert fed(line, limits=Limits(max_value=7)) == all_read[: 2 if behind else 1]
+        bad = [(ProtocolError, "word is too long: at most 6 bytes are allowed", "")]
+        assert fed(line, limits=Limits(max_value=6)) == bad
+        assert fed(*in_bytes(line), limits=Limits(max_value=6)) == bad
+
+    @pytest.mark.parametrize("line", [b"echo 12", b"'echo' 1", b'["echo"]'])
+    def test_what_a_request_may_have_is_no_less_than_a_line(self, line: bytes) -> None:
+        size = len(line)
+        assert fed(line + b"\n", limits=Limits(max_request=size)) == [words(line)]
+        assert fed(line + b"\n", limits=Limits(max_request=size - 1)) == [overlong(size - 1)]
+
     def test_blanks_count(self) -> None:
         assert fed(b" " * LIMITS.max_line + b"\n") == []
         assert fed(b" " * (LIMITS.max_line + 1)) == [overlong(LIMITS.max_line)]

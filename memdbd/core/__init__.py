@@ -1,0 +1,45 @@
+"""The innermost loops: bytes to requests, requests over the keys, replies and effects to bytes.
+
+There are two twins with the same functions, which do the same for whatever they are given:
+``python.py``, complete and to be read first, and ``_compiled.py``, which Cython makes C of where
+memdbd is installed with a C compiler. The compiled one is taken where it is there. The environment
+variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an error where it
+is not there. This is the only place where anybody chooses.
+
+May import: replies, hiredis; of the process, its environment.
+"""
+
+from __future__ import annotations
+
+from os import environ
+
+VARIABLE = "MEMDB_CORE"
+
+
+def _chosen() -> str:
+    """The name of the twin to take. Raises ImportError where that cannot be."""
+    asked = environ.get(VARIABLE, "")
+    if asked not in ("", "python", "compiled"):
+        raise ImportError(f"{VARIABLE} is 'compiled' or 'python', or not set; not {asked!r}")
+    if asked == "python":
+        return asked
+    try:
+        import memdbd.core._compiled  # noqa: F401
+    except ImportError as error:
+        if asked:
+            raise ImportError(
+                f"{VARIABLE} is 'compiled', but memdbd was installed without its compiled core: "
+                f"install it again where there is a C compiler, or unset {VARIABLE} ({error})"
+            ) from None
+        return "python"
+    return "compiled"
+
+
+NAME = _chosen()  # "python" or "compiled"
+
+if NAME == "compiled":
+    from memdbd.core._compiled import effects, get_many, incr_many, requests, resp, set_many
+else:
+    from memdbd.core.python import effects, get_many, incr_many, requests, resp, set_many
+
+__all__ = ["NAME", "effects", "get_many", "incr_many", "requests", "resp", "set_many"]

@@ -1,0 +1,411 @@
+# cython: language_level=3, binding=False, boundscheck=False, wraparound=False, cdivision=True
+"""The compiled core: the functions of ``python.py``, in C that Cython makes of this.
+
+Strategy. What each function promises is said in python.py, and what is rare is left to it: a class
+that is not the usual one, an integer of more than 64 bits. What is written is measured first, in a
+pass over the same objects, so that there is one piece of memory of the right size, and nothing
+grows. Only objects of exactly the usual classes are looked into by C's means, and between two looks
+at a borrowed one nothing runs that could free it.
+
+It is in Python's syntax, but only runs compiled. May import: replies, core.python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cython
+
+if not cython.compiled:
+    raise ImportError("memdbd/core/_compiled.py is not compiled")
+
+from cython.cimports.cpython.bytes import (
+    PyBytes_AS_STRING,
+    PyBytes_CheckExact,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
+from cython.cimports.cpython.dict import PyDict_GetItemWithError
+from cython.cimports.cpython.list import PyList_GET_ITEM, PyList_New, PyList_SET_ITEM
+from cython.cimports.cpython.long import PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.ref import Py_INCREF
+from cython.cimports.cpython.tuple import PyTuple_GET_ITEM
+from cython.cimports.libc.string import memcmp, memcpy
+
+from memdbd.core import python
+from memdbd.replies import OK
+
+Effect = tuple[bytes | int, ...]
+
+_OK = cython.declare(object, OK)
+_SET = cython.declare(bytes, b"SET")
+_MOST = cython.declare(cython.Py_ssize_t, python.MOST)
+_LONG = cython.declare(cython.Py_ssize_t, python.LONG)
+_EARLIEST = cython.declare(object, python.EARLIEST)
+_LATEST = cython.declare(object, python.LATEST)
+_LAST = cython.declare(cython.longlong, 2**63 - 1)
+
+
+# Requests
+
+# First words of requests that have come before, by length and first byte. They are the same few,
+# and one that is here need not be made (20 ns), nor hashed when its command is looked up.
+_NAME = cython.declare(cython.Py_ssize_t, 16)
+_names = cython.declare(list, [b""] * 1024)
+
+
+def requests(data: bytes) -> tuple[list[list[bytes]], int]:
+    begun: cython.p_char = PyBytes_AS_STRING(data)
+    end: cython.p_char = begun + PyBytes_GET_SIZE(data)
+    at: cython.p_char = begun
+    done: cython.p_char = begun
+    count: cython.Py_ssize_t = 0
+    length: cython.Py_ssize_t = 0
+    number: cython.Py_ssize_t
+    found: list = []
+    words: list
+    word: bytes
+    while at < end and at[0] == b"*":
+        at = _length(at, end, cython.address(count))
+        # A word has six bytes at least: no room is made for any that cannot be there.
+        if at is cython.NULL or count > (end - at) // 6:
+            break
+        words = PyList_New(count)
+        for number in range(count):
+            if at == end or at[0] != b"$":
+                return found, done - begun
+            at = _length(at, end, cython.address(length))
+            if at is cython.NULL or length > end - at - 2:
+                return found, done - begun
+            if number == 0 and length <= _NAME:
+                word = _name(at, length)
+            else:
+                word = PyBytes_FromStringAndSize(at, length)
+            Py_INCREF(word)  # for the list, which takes it
+            PyList_SET_ITEM(words, number, word)
+            at += length + 2
+        if count > 0:
+            found.append(words)
+        done = at
+    return found, done - begun
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _length(at: cython.p_char, end: cython.p_char, length: cython.p_Py_ssize_t) -> cython.p_char:
+    """Read the number behind the type byte at ``at``; gives where its line has ended. NULL: there
+    is none, or it is not complete."""
+    value: cython.Py_ssize_t = 0
+    digit: cython.uint
+    at += 1
+    begun: cython.p_char = at
+    while at < end and at - begun < 18:
+        digit = cython.cast(cython.uint, at[0]) - 48
+        if digit > 9:
+            break
+        value = value * 10 + digit
+        at += 1
+    if at == begun or (begun[0] == b"0" and at - begun > 1):
+        return cython.NULL
+    if end - at < 2 or at[0] != b"\r" or at[1] != b"\n":
+        return cython.NULL
+    length[0] = value
+    return at + 2
+
+
+@cython.cfunc
+def _name(at: cython.p_char, length: cython.Py_ssize_t) -> bytes:
+    """The first word of a request, of up to _NAME bytes."""
+    if length == 0:
+        return b""
+    slot: cython.Py_ssize_t = (length - 1) * 64 + (at[0] & 63)
+    name: bytes = cython.cast(bytes, cython.cast(object, PyList_GET_ITEM(_names, slot)))
+    if PyBytes_GET_SIZE(name) != length or memcmp(PyBytes_AS_STRING(name), at, length) != 0:
+        name = PyBytes_FromStringAndSize(at, length)
+        _names[slot] = name
+    return name
+
+
+# Replies
+
+
+def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
+    if type(replies) is not list:
+        return python.resp(replies, null)
+    items: list = replies
+    size: cython.Py_ssize_t = 0
+    length: cython.Py_ssize_t
+    number: cython.longlong
+    overflow: cython.int = 0
+    at: cython.Py_ssize_t
+    for at in range(len(items)):
+        item = items[at]
+        if PyBytes_CheckExact(item):
+            length = PyBytes_GET_SIZE(item)
+            size += length + _digits(length) + 5
+        elif item is None:
+            size += PyBytes_GET_SIZE(null)
+        elif item is _OK:
+            size += 5
+        elif PyLong_CheckExact(item):
+            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
+            if overflow:
+                return python.resp(replies, null)
+            size += _signed_digits(number) + 3
+        else:
+            return None
+        if size > _MOST:
+            return None
+    encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+    out: cython.p_char = PyBytes_AS_STRING(encoded)
+    for at in range(len(items)):
+        item = items[at]
+        if PyBytes_CheckExact(item):
+            out = _put_string(out, item)
+        elif item is None:
+            out = _put(out, null)
+        elif item is _OK:
+            memcpy(out, cython.cast(cython.p_char, b"+OK\r\n"), 5)
+            out += 5
+        else:
+            out[0] = b":"
+            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
+            out = _put_line(out + 1, number)
+    return encoded
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _digits(number: cython.ulonglong) -> cython.Py_ssize_t:
+    count: cython.Py_ssize_t = 1
+    while number >= 10:
+        number //= 10
+        count += 1
+    return count
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _amount(number: cython.longlong) -> cython.ulonglong:
+    """The same without its sign, which the least one has none of its own kind without."""
+    return -cython.cast(cython.ulonglong, number) if number < 0 else number
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _signed_digits(number: cython.longlong) -> cython.Py_ssize_t:
+    return _digits(_amount(number)) + (1 if number < 0 else 0)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _put_number(out: cython.p_char, number: cython.longlong) -> cython.p_char:
+    amount: cython.ulonglong = _amount(number)
+    if number < 0:
+        out[0] = b"-"
+        out += 1
+    out += _digits(amount)
+    end: cython.p_char = out
+    out -= 1
+    while amount >= 10:
+        out[0] = 48 + cython.cast(cython.char, amount % 10)
+        out -= 1
+        amount //= 10
+    out[0] = 48 + cython.cast(cython.char, amount)
+    return end
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _put_line(out: cython.p_char, number: cython.longlong) -> cython.p_char:
+    out = _put_number(out, number)
+    out[0] = b"\r"
+    out[1] = b"\n"
+    return out + 2
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _put(out: cython.p_char, string: bytes) -> cython.p_char:
+    length: cython.Py_ssize_t = PyBytes_GET_SIZE(string)
+    memcpy(out, PyBytes_AS_STRING(string), length)
+    return out + length
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _put_string(out: cython.p_char, string: bytes) -> cython.p_char:
+    out[0] = b"$"
+    out = _put(_put_line(out + 1, PyBytes_GET_SIZE(string)), string)
+    out[0] = b"\r"
+    out[1] = b"\n"
+    return out + 2
+
+
+# Effects
+
+
+def effects(effects: Iterable[Effect], drift: int) -> bytes:
+    all_of_them: list = effects if type(effects) is list else list(effects)
+    size: cython.Py_ssize_t = 0
+    length: cython.Py_ssize_t
+    at: cython.Py_ssize_t
+    number: cython.Py_ssize_t
+    effect: tuple
+    for at in range(len(all_of_them)):
+        effect = all_of_them[at]
+        size += _digits(len(effect)) + 3
+        for number in range(len(effect)):
+            word = effect[number]
+            if PyBytes_CheckExact(word):
+                length = PyBytes_GET_SIZE(word)
+            elif PyLong_CheckExact(word):
+                length = _digits(_deadline(word, drift))
+            else:
+                return python.effects(all_of_them, drift)
+            size += length + _digits(length) + 5
+    encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+    out: cython.p_char = PyBytes_AS_STRING(encoded)
+    deadline: cython.longlong
+    for at in range(len(all_of_them)):
+        effect = all_of_them[at]
+        out[0] = b"*"
+        out = _put_line(out + 1, len(effect))
+        for number in range(len(effect)):
+            word = effect[number]
+            if PyBytes_CheckExact(word):
+                out = _put_string(out, word)
+            else:
+                deadline = _deadline(word, drift)
+                out[0] = b"$"
+                out = _put_line(out + 1, _digits(deadline))
+                out = _put_line(out, deadline)
+    return encoded
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def _deadline(deadline: object, drift: object) -> cython.longlong:
+    return min(max(deadline + drift, _EARLIEST), _LATEST)
+
+
+# Commands over a run of requests
+
+
+def get_many(
+    values: dict[bytes, Any], run: Sequence[Sequence[bytes]], effects: list[Effect]
+) -> list[Any]:
+    if type(run) is not list:
+        return python.get_many(values, run, effects)
+    requests: list = run
+    found: list = []
+    words: list
+    at: cython.Py_ssize_t
+    value: cython.pointer(PyObject)
+    for at in range(len(requests)):
+        words = requests[at]
+        value = PyDict_GetItemWithError(values, words[1])
+        if value is cython.NULL:
+            found.append(None)
+        elif PyBytes_CheckExact(cython.cast(object, value)) and (
+            PyBytes_GET_SIZE(cython.cast(object, value)) < _LONG
+        ):
+            found.append(cython.cast(object, value))
+        else:
+            break
+    return found
+
+
+def set_many(
+    values: dict[bytes, Any], run: Sequence[Sequence[bytes]], effects: list[Effect]
+) -> list[Any]:
+    if type(run) is not list:
+        return python.set_many(values, run, effects)
+    requests: list = run
+    done: list = []
+    words: list
+    at: cython.Py_ssize_t
+    old: cython.pointer(PyObject)
+    for at in range(len(requests)):
+        words = requests[at]
+        key = words[1]
+        value = words[2]
+        old = PyDict_GetItemWithError(values, key)
+        if old is not cython.NULL and not PyBytes_CheckExact(cython.cast(object, old)):
+            break
+        values[key] = value
+        effects.append((_SET, key, value))
+        done.append(_OK)
+    return done
+
+
+def incr_many(
+    values: dict[bytes, Any], run: Sequence[Sequence[bytes]], effects: list[Effect]
+) -> list[Any]:
+    if type(run) is not list:
+        return python.incr_many(values, run, effects)
+    requests: list = run
+    done: list = []
+    words: list
+    at: cython.Py_ssize_t
+    old: cython.pointer(PyObject)
+    number: cython.longlong
+    text: cython.char[24]
+    for at in range(len(requests)):
+        words = requests[at]
+        key = words[1]
+        old = PyDict_GetItemWithError(values, key)
+        number = 0
+        if old is not cython.NULL and not _is_number(
+            cython.cast(object, old), cython.address(number)
+        ):
+            break
+        if number == _LAST:
+            break
+        number += 1
+        value = PyBytes_FromStringAndSize(text, _put_number(text, number) - text)
+        values[key] = value
+        effects.append((_SET, key, value))
+        done.append(number)
+    return done
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _is_number(value: object, number: cython.p_longlong) -> cython.bint:
+    """Whether it is an integer of 64 bits, written in the only way; which, is put at ``number``."""
+    if not PyBytes_CheckExact(value):
+        return False
+    length: cython.Py_ssize_t = PyBytes_GET_SIZE(value)
+    at: cython.p_char = PyBytes_AS_STRING(value)
+    end: cython.p_char = at + length
+    is_negative: cython.bint = length > 0 and at[0] == b"-"
+    if is_negative:
+        at += 1
+    # Of 20 digits and more, none has only 64 bits; of 19, all fit where there is no sign.
+    if at == end or end - at > 19 or (at[0] == b"0" and length > 1):
+        return False
+    amount: cython.ulonglong = 0
+    digit: cython.uint
+    while at < end:
+        digit = cython.cast(cython.uint, at[0]) - 48
+        if digit > 9:
+            return False
+        amount = amount * 10 + digit
+        at += 1
+    if amount > cython.cast(cython.ulonglong, _LAST) + (1 if is_negative else 0):
+        return False
+    if is_negative:
+        amount = -amount
+    number[0] = cython.cast(cython.longlong, amount)
+    return True

@@ -1,0 +1,333 @@
+"""The core in Python: what the compiled one does too, for whatever they are given.
+
+Requests. What a canonical request is, ``_walk`` says: it is the whole of the rules, and takes 1.5
+µs a request. Whole buffers go through hiredis, which takes 0.15 µs but knows replies only: it would
+take for a request what is none, it does not say where it has stopped, and it makes room for as many
+words as a header announces. So it gets nothing that may announce much, what it gave is proven, and
+where that fails the buffer is walked. One request alone, by far the most frequent buffer, is split
+at its line ends, in 0.4 µs.
+
+Everything else is done for a whole run at once wherever all in it is usual: one comprehension, one
+look at all classes, one join.
+
+May import: replies, hiredis.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import hiredis
+
+from memdbd.replies import OK
+
+Words = Sequence[bytes]
+Effect = tuple[bytes | int, ...]
+
+# What resp encodes at once, in bytes; and a value from which get_many leaves it to others.
+MOST = 256 * 1024
+LONG = 64 * 1024
+
+# What a deadline on disk may be, as commands take it, whatever the wall's clock is set to.
+EARLIEST, LATEST = 1, 2**63 - 1
+
+# Headers by length: a look into a list takes a fifth of the time to format a number.
+_SHORT = 1024
+_HEADS = [b"$%d" % length for length in range(_SHORT)]
+_BULKS = [b"\r\n$%d\r\n" % length for length in range(_SHORT)]
+
+
+# Requests
+
+
+def requests(data: bytes) -> tuple[list[list[bytes]], int]:
+    """The complete canonical requests at the beginning of ``data``, and where they end.
+
+    A canonical request is an array of at least one bulk string, with lengths as Redis writes them.
+    The two bytes behind a string are not looked at, as Redis does not. Empty arrays are skipped.
+    Whatever is odd, or not complete, is for others: ``data[end:]`` begins with it.
+    """
+    count = _FEW.get(data[:4])
+    if count is not None:
+        parts = data.split(b"\r\n", 2 * count + 1)
+        if not parts[-1] and len(parts) == 2 * count + 2:
+            # One by one where there are 2 or 3, as mostly: half the time of what does for all.
+            if count == 3 and len(data) < _SHORT:
+                _, head, name, head2, key, head3, value, _ = parts
+                if (
+                    head == _HEADS[len(name)]
+                    and head2 == _HEADS[len(key)]
+                    and head3 == _HEADS[len(value)]
+                ):
+                    return [[name, key, value]], len(data)
+            elif count == 2 and len(data) < _SHORT:
+                _, head, name, head2, key, _ = parts
+                if head == _HEADS[len(name)] and head2 == _HEADS[len(key)]:
+                    return [[name, key]], len(data)
+            else:
+                words = parts[2::2]
+                if parts[1:-1:2] == [b"$%d" % len(word) for word in words]:
+                    return [words], len(data)
+    found = _read(data)
+    return _walk(data) if found is None else found
+
+
+_FEW = {b"*%d\r\n" % count: count for count in range(1, 10)}
+
+# So much hiredis would make room for at once.
+_HUGE = re.compile(rb"\*[0-9]{6}")
+_ALSO_HUGE = re.compile(rb"[~>%|][0-9]{6}")
+
+# The types that hiredis makes bytes, lists and dicts of, but for ``*`` and ``$``. (To look for an
+# int takes 20 ns, for a byte 190.)
+_OTHERS = b"+(=~>%|"
+
+# Behind a buffer, it comes out of hiredis as what it is where the buffer was complete, and
+# disappears in the request that is not.
+_SENTINEL, _SENTINEL_SEEN = b"+!\r\n", b"!"
+
+# What the reader gives when there is nothing more: not False, which it makes of ``#f``.
+_NO_MORE = object()
+
+# For all connections: it only gets what begins between two requests, and is thrown away where it
+# is in the middle of one.
+_reader: Any = hiredis.Reader(notEnoughData=_NO_MORE)
+
+
+def _read(data: bytes) -> tuple[list[list[bytes]], int] | None:
+    """The same, by means of hiredis; None where there is something in ``data`` that it cannot be
+    trusted with."""
+    global _reader  # noqa: PLW0603
+    others = [kind for kind in _OTHERS if kind in data]
+    if _HUGE.search(data) is not None or (others and _ALSO_HUGE.search(data) is not None):
+        return None
+    reader = _reader
+    try:
+        reader.feed(data)
+        found = list(iter(reader.gets, _NO_MORE))
+        reader.feed(_SENTINEL)
+        is_whole = reader.gets() == _SENTINEL_SEEN
+        # A TypeError where there is anything in it but arrays of strings, or empty things.
+        words = b"".join(chain.from_iterable(found))
+    except (hiredis.ProtocolError, TypeError):
+        _reader = hiredis.Reader(notEnoughData=_NO_MORE)
+        return None
+    if not is_whole:
+        _reader = hiredis.Reader(notEnoughData=_NO_MORE)
+    # Each byte of a word is one of the buffer's. Where the buffer has no more of a kind than the
+    # words, none stands for a type: these are arrays and strings, and their lengths are canonical,
+    # for hiredis takes no others.
+    if not all(found) or any(data.count(kind) != words.count(kind) for kind in others):
+        return None
+    return found, len(data) if is_whole else _size(found)
+
+
+def _size(found: Sequence[Words]) -> int:
+    """The bytes of requests as they were sent: there is only one way to say a length."""
+    lengths = list(map(len, chain.from_iterable(found)))
+    return (
+        sum(map(_digits, map(len, found)))
+        + 3 * len(found)  # *…\r\n
+        + sum(lengths)
+        + sum(map(_digits, lengths))
+        + 5 * len(lengths)  # $…\r\n…\r\n
+    )
+
+
+_DIGITS = bytes(len(str(number)) for number in range(10_000))
+
+
+def _digits(number: int) -> int:
+    return _DIGITS[number] if number < 10_000 else len(str(number))
+
+
+_COUNT = re.compile(rb"\*(0|[1-9][0-9]{0,9})\r\n")
+_LENGTH = re.compile(rb"\$(0|[1-9][0-9]{0,17})\r\n")
+
+
+def _walk(data: bytes) -> tuple[list[list[bytes]], int]:
+    """The same as ``requests``, word by word."""
+    found: list[list[bytes]] = []
+    end = 0
+    while (header := _COUNT.match(data, end)) is not None:
+        at = header.end()
+        words = []
+        for _ in range(int(header[1])):
+            header = _LENGTH.match(data, at)
+            if header is None:
+                return found, end
+            begun = header.end()
+            at = begun + int(header[1]) + 2
+            if at > len(data):
+                return found, end
+            words.append(data[begun : at - 2])
+        if words:
+            found.append(words)
+        end = at
+    return found, end
+
+
+# Replies
+
+
+def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
+    """RESP of replies that are bytes, integers, OK, or None, which is ``null``; one behind the
+    other.
+
+    None where there is another among them, or where that would be more than MOST bytes.
+    """
+    if len(replies) > _FEW_REPLIES:
+        kinds = set(map(type, replies))
+        if kinds == _BYTES:
+            return _strings(replies)
+        if kinds == _INTEGERS:
+            encoded = b":%d\r\n" * len(replies) % tuple(replies)
+            return encoded if len(encoded) <= MOST else None
+        if kinds == _STATUS and replies.count(OK) == len(replies):  # none is equal but itself
+            return b"+OK\r\n" * len(replies) if 5 * len(replies) <= MOST else None
+        if not kinds <= _PLAIN:
+            return None
+    return _mixed(replies, null)
+
+
+_FEW_REPLIES = 4  # up to so many, one by one is quicker
+
+_BYTES, _INTEGERS, _STATUS = frozenset({bytes}), frozenset({int}), frozenset({type(OK)})
+_PLAIN = _BYTES | _INTEGERS | _STATUS | frozenset({type(None)})
+
+
+def _strings(strings: Sequence[bytes]) -> bytes | None:
+    lengths = list(map(len, strings))
+    if sum(lengths) > MOST:
+        return None
+    parts: list[bytes] = [b"\r\n"] * (2 * len(strings) + 1)
+    try:
+        parts[:-1:2] = map(_BULKS.__getitem__, lengths)
+    except IndexError:
+        parts[:-1:2] = [b"\r\n$%d\r\n" % length for length in lengths]
+    parts[1::2] = strings
+    parts[0] = parts[0][2:]  # these two are at the end
+    encoded = b"".join(parts)
+    return encoded if len(encoded) <= MOST else None
+
+
+def _mixed(replies: Sequence[Any], null: bytes) -> bytes | None:
+    encoded, size = [], 0
+    for reply in replies:
+        if reply.__class__ is bytes:
+            size += len(reply)
+            if size > MOST:  # before it is made
+                return None
+            encoded.append(b"$%d\r\n%b\r\n" % (len(reply), reply))
+        elif reply is None:
+            encoded.append(null)
+        elif reply is OK:
+            encoded.append(b"+OK\r\n")
+        elif reply.__class__ is int:
+            encoded.append(b":%d\r\n" % reply)
+        else:
+            return None
+    joined = b"".join(encoded)
+    return joined if len(joined) <= MOST else None
+
+
+# Effects
+
+
+def effects(effects: Iterable[Effect], drift: int) -> bytes:
+    """Effects as RESP arrays; ``drift`` is added to integers, which are deadlines."""
+    parts: list[bytes] = []
+    add = parts.append
+    word: Any  # bytes, but for a deadline
+    for effect in effects:
+        if len(effect) == 3:
+            # As most have: in one step, which is half the time.
+            name, key, value = effect
+            try:
+                add(
+                    b"*3%b%b%b%b%b%b\r\n"
+                    % (_BULKS[len(name)], name, _BULKS[len(key)], key, _BULKS[len(value)], value)
+                )
+                continue
+            except (IndexError, TypeError):
+                pass  # a long word, or a deadline
+        add(b"*%d" % len(effect))
+        for word in effect:
+            if word.__class__ is int:
+                word = b"%d" % min(max(word + drift, EARLIEST), LATEST)
+            length = len(word)
+            add(_BULKS[length] if length < _SHORT else b"\r\n$%d\r\n" % length)
+            add(word)
+        add(b"\r\n")
+    return b"".join(parts)
+
+
+# Commands over a run of requests: they answer the first of them, up to one that is unusual, before
+# which they stop. ``values`` is the keyspace's, and what has changed is appended to ``effects``.
+
+
+def get_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:
+    """GET of each: a value of bytes, or None. Long ones are for others."""
+    found: list[Any] = []
+    get, add = values.get, found.append
+    for request in run:
+        value = get(request[1])
+        if value.__class__ is bytes:
+            if len(value) >= LONG:
+                break
+        elif value is not None:
+            break
+        add(value)
+    return found
+
+
+def set_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:
+    """SET of each, as long as there are bytes to be replaced, or nothing."""
+    get, add = values.get, effects.append
+    count = 0
+    for _, key, value in run:
+        if get(key).__class__ not in _REPLACEABLE:
+            break
+        values[key] = value
+        add((b"SET", key, value))
+        count += 1
+    return [OK] * count
+
+
+_REPLACEABLE = frozenset({bytes, type(None)})
+
+
+def incr_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:
+    """INCR of each: what it comes to, from 0 where there is nothing."""
+    replies: list[int] = []
+    for request in run:
+        key = request[1]
+        value = values.get(key)
+        if value is None:
+            number = 0
+        elif value.__class__ is not bytes or len(value) > _DIGITS_OF_INT64:
+            break
+        elif value.isdigit() and len(value) < _DIGITS_OF_INT64 and value[0] != _ZERO:
+            number = int(value)
+        else:
+            try:
+                number = int(value)
+            except ValueError:
+                break
+            if b"%d" % number != value or not -_TOO_MUCH <= number < _TOO_MUCH:
+                break  # there is only one way to write it
+        number += 1
+        if number == _TOO_MUCH:
+            break
+        values[key] = value = b"%d" % number
+        effects.append((b"SET", key, value))
+        replies.append(number)
+    return replies
+
+
+_DIGITS_OF_INT64 = 20  # with a sign
+_TOO_MUCH = 2**63
+_ZERO = ord("0")
