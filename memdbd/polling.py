@@ -41,7 +41,9 @@ AT_ONCE = 256
 # at everything else: it takes some 15 us for that.
 STRETCH = 0.002
 
-_FAILURES = {kind: Failure(kind()) for kind in (ConnectionDone, ConnectionLost)}
+_FAILURES: dict[type, Failure] = {
+    kind: Failure(kind()) for kind in (ConnectionDone, ConnectionLost)
+}
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
@@ -52,7 +54,7 @@ class Poll:
     _log = Logger()
 
     def __init__(self, reactor: Any, turn: Turn, seconds: Callable[[], float]) -> None:
-        self._reactor = reactor
+        self._reactor: Any = reactor
         self._turn = turn
         self._seconds = seconds
         self._epoll: Any = None  # made when it is needed

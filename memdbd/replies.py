@@ -190,6 +190,10 @@ class FoundAll:
             yield Found(request[1], value, None)
 
 
+# The replies to several requests.
+Replies = Sequence[Reply] | FoundAll
+
+
 class Message:
     """A published message on its way to subscribers.
 

@@ -22,7 +22,7 @@ May import: dialects, errors, limits, outbox, replies, session, turn.
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet.interfaces import (
@@ -99,7 +99,7 @@ class Sender(Protocol):
         self._held = 0  # bytes in own, while a reply is sent
         self._answering = False  # a reply is being made
         self._stream: Iterator[bytes] | None = None  # the rest of a reply that is sent
-        self._sends_at_once = False
+        self._send_now: Callable[[bytes], int] | None = None  # to the socket, if that is ours
         self._full = False  # the transport wants no more: the peer does not read
         self._heard_all = False  # the peer sends no more
         self._ending = False  # answers no more, but sends what is ready
@@ -201,6 +201,13 @@ class Sender(Protocol):
 
     def flush(self) -> None:
         """Send what has been collected, as far as the peer reads."""
+        if not (self._full or self._ending):
+            piece = self._outbox.take_all(PIECE)
+            if piece is not None:  # as nearly always
+                self.factory.bytes_out += len(piece)
+                self._hand_over(piece)
+                self._sent()
+                return
         self._outbox.release_all()
         self._send()
 
@@ -245,11 +252,14 @@ class Sender(Protocol):
         """
         transport = self.transport
         # What waits there is in these two.
-        if self._sends_at_once and not (transport.dataBuffer or transport._tempDataBuffer):
-            sent = transport.writeSomeData(piece)
+        if self._send_now is not None and not (transport.dataBuffer or transport._tempDataBuffer):
+            try:
+                sent = self._send_now(piece)
+            except OSError:  # there is no room now, or the reactor will find what is the matter
+                sent = 0
             if sent == len(piece):
                 return
-            if isinstance(sent, int):  # else the connection is lost, as the reactor will find
+            if sent:
                 piece = piece[sent:]
         # How much may wait there is also by how much it reads at once, which is another matter.
         below = self._socket
@@ -265,10 +275,12 @@ class Sender(Protocol):
     # What the transport says
 
     def connectionMade(self) -> None:
-        # Of its class: TLS has none of its own, but would give that of the socket below it. What
-        # waits in a transport is Twisted's own business, and it may cease to tell.
-        own = hasattr(type(self.transport), "writeSomeData")
-        self._sends_at_once = own and hasattr(self.transport, "_tempDataBuffer")
+        # Its own: TLS has none, but would give that of the transport below it. What waits in a
+        # transport is Twisted's own business, and it may cease to tell.
+        transport = self.transport
+        own = hasattr(type(transport), "writeSomeData") and hasattr(transport, "socket")
+        if own and hasattr(transport, "_tempDataBuffer"):
+            self._send_now = transport.socket.send
         self.transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
-from memdbd.pubsub import Registry, Topics
+from memdbd.pubsub import Registry, Run, Topics
 from memdbd.replies import Message, Push, Status
 
 Mode = Literal["", "optin", "optout", "bcast"]
@@ -52,7 +53,8 @@ class Tracking:
 class Session:
     """One client: its number, the channels it listens to, and how a message reaches it.
 
-    ``deliver`` takes a :class:`~memdbd.replies.Message`; ``push`` takes what is for this client
+    ``deliver`` takes a :class:`~memdbd.replies.Message`, ``take`` those that were collected in a
+    :class:`~memdbd.pubsub.Run`, by default one by one; ``push`` takes what is for this client
     alone, which in RESP may be a line that looks like a short reply.
     """
 
@@ -83,6 +85,7 @@ class Session:
         "resp",
         "shards",
         "special",
+        "take",
         "touched",
         "tracking",
         "user",
@@ -95,9 +98,11 @@ class Session:
         registry: Registry,
         deliver: Callable[[Message], None],
         push: Callable[[Push | Status], None],
+        take: Callable[[Run, bool], None] | None = None,
     ) -> None:
         self.number = number
         self.deliver = deliver
+        self.take = take or partial(_deliver_each, deliver)
         self.push = push
         # Who it is: None for a client that has not said so and has to. What it may do: None for
         # everything. The gate sets both, and again when a user changes.
@@ -202,6 +207,12 @@ class Session:
         self.queued = 0
         self.queue_failed = False
         self.settle()
+
+
+def _deliver_each(deliver: Callable[[Message], None], run: Run, at_once: bool) -> None:
+    """How whoever takes no runs gets their messages."""
+    for message in run.messages.values():
+        deliver(message)
 
 
 def _nobody_asks() -> None:

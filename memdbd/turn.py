@@ -66,9 +66,10 @@ class Turn:
         self._reactor = reactor
         self._seconds = seconds
         self.commit: Commit = lambda: True
+        self.began: float | None = None  # this turn, by the reactor, where somebody has said so
         self._late_from: float | None = None  # set when the turn begins
         self._scheduled = False
-        self._committing = False
+        self.is_held = False  # a commit is under way, until which nothing is sent
         self._taken_in = 0
         # Dicts, for a connection may say so several times in a turn, and gets one flush and one
         # slice all the same.
@@ -105,21 +106,20 @@ class Turn:
 
     def begin(self) -> None:
         """Whoever calls this reads from several sockets, and calls ``end`` behind them."""
+        self.began = self._reactor.seconds()
         self._scheduled = True
 
     def end(self) -> None:
         """End the turn now; the reactor calls it when all that was ready has been read."""
+        self.began = None
         self._scheduled = False
-        if not self._committing:
+        if not self.is_held:
             self._commit()
-        self._go_on()
+        self._late_from = None
+        if self._unfinished:
+            self._go_on()
 
     # The commit
-
-    @property
-    def is_held(self) -> bool:
-        """Whether a commit is under way, until which nothing is sent."""
-        return self._committing
 
     def took(self, size: int) -> None:
         """So many bytes of requests came in while a commit is under way."""
@@ -145,7 +145,7 @@ class Turn:
         self._each(told, lambda connection: connection.withdraw(error))
 
     def _over(self) -> None:
-        self._committing = False
+        self.is_held = False
         self._taken_in = 0
         if self._unfinished:
             self.schedule()
@@ -163,9 +163,13 @@ class Turn:
                 self._failed(connection)
             return
         if done:
-            self._each(owing, lambda connection: connection.flush())
+            for connection in owing:
+                try:
+                    connection.flush()
+                except Exception:
+                    self._failed(connection)
         else:
-            self._committing = True
+            self.is_held = True
             self._sealed = owing
             self._each(owing, lambda connection: connection.seal())
 
@@ -177,7 +181,6 @@ class Turn:
                 self._failed(connection)
 
     def _go_on(self) -> None:
-        self._late_from = None
         if self.is_choked:
             return
         unfinished, self._unfinished = self._unfinished, {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -18,7 +18,7 @@ from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.local import LocalEngine
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.limits import Alarms, Limits
-from memdbd.replies import OK, Message, Pending, Push, Reply, Status
+from memdbd.replies import OK, Message, Pending, Push, Replies, Reply, Status
 from memdbd.session import Session
 
 INTERNAL = "CommandError('internal error, the server's log has the details')"
@@ -104,13 +104,17 @@ class Shown:
     name = "shown"
     messages_first = False
     met = ""
+    unasked = bytearray()
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE
         self.commands: Table = table | {name.upper(): record for name, record in table.items()}
         self.encode = encode
 
-    def feed(self, data: bytes) -> Iterator[Request]:
+    def encode_many(self, replies: Replies) -> bytes | None:
+        return None
+
+    def feed(self, data: bytes) -> Batch:
         raise NotImplementedError
 
     def be_wary(self, allowance: int | None) -> None:
@@ -120,9 +124,6 @@ class Shown:
         raise NotImplementedError
 
     def push(self, push: Push | Status) -> bytes:
-        raise NotImplementedError
-
-    def unasked(self) -> bytes:
         raise NotImplementedError
 
 

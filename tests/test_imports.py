@@ -19,10 +19,11 @@ PACKAGE = Path(memdbd.__file__).parent
 PURE = [
     "memdbd",
     "memdbd.errors",
+    "memdbd.replies",
+    "memdbd.core",
     "memdbd.effects",
     "memdbd.durability",
     "memdbd.clock",
-    "memdbd.replies",
     "memdbd.structs",
     "memdbd.limits",
     "memdbd.glob",
@@ -58,6 +59,7 @@ PURE = [
     "memdbd.slowlog",
     "memdbd.commands.context",
     "memdbd.commands.sizes",
+    "memdbd.commands.together",
     "memdbd.commands.transactions",
     "memdbd.commands.suggest",
     "memdbd.commands.blocking",
@@ -125,6 +127,7 @@ ROOMS = [
     "memdbd.engines",
     "memdbd.dispatch",
     "memdbd.turn",
+    "memdbd.polling",
     "memdbd.sockets",
     "memdbd.certificates",
     "memdbd.tls",
@@ -184,7 +187,11 @@ PURE_LIBRARIES = {
     "typing",
     "zlib.crc32",
 }
-MORE_LIBRARIES = {"memdbd.clock": {"time"}, "memdbd.passwords": {"hashlib", "hmac", "binascii"}}
+MORE_LIBRARIES = {
+    "memdbd.clock": {"time"},
+    "memdbd.passwords": {"hashlib", "hmac", "binascii"},
+    "memdbd.core": {"os.environ", "cython"},
+}
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 REACTOR = "twisted.internet.reactor"
 # They are run, not imported: each puts its program together, and imports the reactor when it is.

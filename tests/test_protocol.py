@@ -626,7 +626,7 @@ class TestTheEnd:
 
     def test_a_defect_on_one_connection_ends_that_one_only(self, house: House) -> None:
         bad, good = house.connect(), house.connect()
-        bad.protocol._send = lambda: 1 // 0  # type: ignore[assignment,method-assign]
+        bad.protocol._sent = lambda: 1 // 0  # type: ignore[assignment,method-assign]
         bad.sends(b"ping\n")
         good.sends(b"ping\n")
         with capturedLogs() as events:

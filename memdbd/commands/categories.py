@@ -7,6 +7,8 @@ May import: spec.
 
 from __future__ import annotations
 
+from functools import cache
+
 from memdbd.commands.spec import Command, Flag
 
 # In Redis's order.
@@ -30,9 +32,14 @@ _ALSO_ADMIN = frozenset({"lastsave", "role"})  # they are in that category witho
 
 def categories(record: Command) -> list[str]:
     """The names of the categories that a command belongs to, without their ``@``."""
-    found = {name for name, flag in _CATEGORIES if record.flags & flag}
+    found = set(_of_flags(record.flags))
     if record.name in _ALSO_ADMIN:
         found.add("admin")
     found.update(record.kinds)
     found.add("fast" if record.flags & Flag.FAST else "slow")
     return sorted(found, key=CATEGORIES.index)
+
+
+@cache  # to look at a flag is to call enum: for all commands, a third of a daemon's assembly
+def _of_flags(flags: Flag) -> frozenset[str]:
+    return frozenset(name for name, flag in _CATEGORIES if flags & flag)

@@ -1,10 +1,11 @@
 """Counters: strings that are read as numbers, and added to.
 
-May import: strings and what it may import, and structs.longdouble.
+May import: strings and what it may import, core and structs.longdouble.
 """
 
 from __future__ import annotations
 
+from memdbd import core
 from memdbd.commands.arguments import INT64_MAX, INT64_MIN, integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Flag, Param, command
@@ -35,6 +36,9 @@ def _add(ctx: Context, key: bytes, step: int, operation: str) -> int:
 )
 def incr(ctx: Context, key: bytes) -> int:
     return _add(ctx, key, 1, "incr")
+
+
+incr.together(core.incr_many)
 
 
 @command(

@@ -1,10 +1,11 @@
 """Hashes: fields and their values.
 
-May import: context, sampling, scanning, spec, types and what they may import, longdouble.
+May import: context, sampling, scanning, spec, together, types and what they may import, longdouble.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from sys import getsizeof
 from typing import Any
 
@@ -15,8 +16,11 @@ from memdbd.commands.sampling import DIFFERS, chosen, read_options
 from memdbd.commands.scanning import CURSOR, SCAN_OPTIONS, scan
 from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Command, Flag, Param, Tail, command
+from memdbd.commands.together import LONG, Run, by_key, note
 from memdbd.commands.types import DataType, Untext
+from memdbd.effects import Effect
 from memdbd.errors import CommandError
+from memdbd.keyspace import Value
 from memdbd.replies import OK, Page, Pairs, Status
 from memdbd.structs.longdouble import LongDouble, add, human, parse
 from memdbd.structs.pooled import PooledDict
@@ -76,6 +80,21 @@ def hset(ctx: Context, key: bytes, *words: bytes) -> int:
     return _set(ctx, key, words, hset)
 
 
+@hset.together
+def hset_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
+    replies: list[int] = []
+    for key, requests in by_key(run):
+        fields = values.get(key)
+        if fields is None:
+            fields = values[key] = PooledDict()
+        elif fields.__class__ is not PooledDict:
+            break
+        items = [argv[2:] for argv in requests]
+        replies += fields.put_each(items)
+        note(effects, (b"HSET", key, *chain.from_iterable(items)), len(items))
+    return replies
+
+
 @command(
     "hmset",
     KEY,
@@ -88,6 +107,11 @@ def hset(ctx: Context, key: bytes, *words: bytes) -> int:
 def hmset(ctx: Context, key: bytes, *words: bytes) -> Status:
     _set(ctx, key, words, hmset)
     return OK
+
+
+@hmset.together
+def hmset_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[Status]:
+    return [OK] * len(hset_many(values, run, effects))
 
 
 def _set(ctx: Context, key: bytes, words: tuple[bytes, ...], asked: Command) -> int:
@@ -132,6 +156,23 @@ def hsetnx(ctx: Context, key: bytes, field: bytes, value: bytes) -> int:
 )
 def hget(ctx: Context, key: bytes, field: bytes) -> bytes | None:
     return _value(ctx, key, field)
+
+
+@hget.together
+def hget_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[bytes | None]:
+    found: list[bytes | None] = []
+    for _, key, field in run:
+        fields = values.get(key)
+        if fields is None:
+            found.append(None)
+        elif fields.__class__ is PooledDict:
+            value = fields.get(field)
+            if value is not None and len(value) >= LONG:
+                break
+            found.append(value)
+        else:
+            break
+    return found
 
 
 @command(

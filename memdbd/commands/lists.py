@@ -6,13 +6,13 @@ list_values, and what moves elements or waits for them in list_moves.
 Strategy: a list is a deque, so that both ends are O(1). What is inside is reached from the nearer
 end, and looked for and changed by methods that are written in C, wherever there is one.
 
-May import: context, sizes, spec, types and what they may import.
+May import: context, sizes, spec, together, types and what they may import.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from sys import getsizeof
@@ -23,9 +23,11 @@ from memdbd.commands.arguments import integer, natural
 from memdbd.commands.context import Context
 from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
+from memdbd.commands.together import Run, by_key, note, short
 from memdbd.commands.types import DataType, Untext
-from memdbd.effects import NOTHING
+from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError
+from memdbd.keyspace import Value
 from memdbd.replies import NULL_ARRAY, OK, NullArray, Status
 
 List = deque[bytes]
@@ -58,15 +60,23 @@ class End:
     commands that do it again."""
 
     push: Callable[[List, bytes], None]
+    push_all: Callable[[List, Iterable[bytes]], None]
     pop: Callable[[List], bytes]
+    seen: Callable[[List], Iterator[bytes]]  # the elements from there on
     pushed: str
     popped: str
     pushes: bytes
     pops: bytes
 
 
-LEFT = End(deque.appendleft, deque.popleft, "lpush", "lpop", b"LPUSH", b"LPOP")
-RIGHT = End(deque.append, deque.pop, "rpush", "rpop", b"RPUSH", b"RPOP")
+LEFT = End(
+    *(deque.appendleft, deque.extendleft, deque.popleft, iter),
+    *("lpush", "lpop", b"LPUSH", b"LPOP"),
+)
+RIGHT = End(
+    *(deque.append, deque.extend, deque.pop, reversed),
+    *("rpush", "rpop", b"RPUSH", b"RPOP"),
+)
 
 
 # At the ends
@@ -84,12 +94,12 @@ PUSH = Flag.WRITE | Flag.GROWS | Flag.FAST
     complexity="O(1) an element",
 )
 def lpush(ctx: Context, key: bytes, *elements: bytes) -> int:
-    items = LIST.get(ctx.db, key)
-    if items is None:
-        items = deque()
-    items.extendleft(elements)
-    ctx.db.update(key, items, "lpush", (b"LPUSH", key, *elements))
-    return len(items)
+    return _push(ctx, key, elements, LEFT)
+
+
+@lpush.together
+def lpush_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
+    return _push_many(values, run, effects, LEFT)
 
 
 @command(
@@ -102,12 +112,37 @@ def lpush(ctx: Context, key: bytes, *elements: bytes) -> int:
     complexity="O(1) an element",
 )
 def rpush(ctx: Context, key: bytes, *elements: bytes) -> int:
+    return _push(ctx, key, elements, RIGHT)
+
+
+@rpush.together
+def rpush_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
+    return _push_many(values, run, effects, RIGHT)
+
+
+def _push(ctx: Context, key: bytes, elements: tuple[bytes, ...], end: End) -> int:
     items = LIST.get(ctx.db, key)
     if items is None:
         items = deque()
-    items.extend(elements)
-    ctx.db.update(key, items, "rpush", (b"RPUSH", key, *elements))
+    end.push_all(items, elements)
+    ctx.db.update(key, items, end.pushed, (end.pushes, key, *elements))
     return len(items)
+
+
+def _push_many(values: dict[bytes, Value], run: Run, effects: list[Effect], end: End) -> list[int]:
+    replies: list[int] = []
+    for key, requests in by_key(run):
+        items = values.get(key)
+        if items is None:
+            items = values[key] = deque()
+        elif items.__class__ is not deque:
+            break
+        elements = [argv[2] for argv in requests]
+        size = len(items)
+        end.push_all(items, elements)
+        note(effects, (end.pushes, key, *elements), len(elements))
+        replies += range(size + 1, len(items) + 1)
+    return replies
 
 
 @command(
@@ -120,7 +155,7 @@ def rpush(ctx: Context, key: bytes, *elements: bytes) -> int:
     complexity="O(1) an element",
 )
 def lpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
-    return 0 if LIST.get(ctx.db, key) is None else lpush.handler(ctx, key, *elements)
+    return 0 if LIST.get(ctx.db, key) is None else _push(ctx, key, elements, LEFT)
 
 
 @command(
@@ -133,7 +168,7 @@ def lpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
     complexity="O(1) an element",
 )
 def rpushx(ctx: Context, key: bytes, *elements: bytes) -> int:
-    return 0 if LIST.get(ctx.db, key) is None else rpush.handler(ctx, key, *elements)
+    return 0 if LIST.get(ctx.db, key) is None else _push(ctx, key, elements, RIGHT)
 
 
 POPS = Param("count", natural, optional=True)
@@ -153,6 +188,11 @@ def lpop(
     return _pop(ctx, key, LEFT, number)
 
 
+@lpop.together
+def lpop_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[bytes | None]:
+    return _pop_many(values, run, effects, LEFT)
+
+
 @command(
     "rpop",
     KEY,
@@ -167,6 +207,11 @@ def rpop(
     return _pop(ctx, key, RIGHT, number)
 
 
+@rpop.together
+def rpop_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[bytes | None]:
+    return _pop_many(values, run, effects, RIGHT)
+
+
 def _pop(
     ctx: Context, key: bytes, end: End, number: int | None
 ) -> bytes | list[bytes] | NullArray | None:
@@ -176,6 +221,37 @@ def _pop(
     if number is None:
         return take_one(ctx, key, items, end)
     return take(ctx, key, items, end, number) if number else []
+
+
+def _pop_many(
+    values: dict[bytes, Value], run: Run, effects: list[Effect], end: End
+) -> list[bytes | None]:
+    replies: list[bytes | None] = []
+    for key, requests in by_key(run):
+        asked = len(requests)
+        items = values.get(key)
+        if items is None:
+            replies += [None] * asked
+            continue
+        if items.__class__ is not deque:
+            break
+        taken = short(islice(end.seen(items), asked))
+        if not taken:
+            break
+        for _ in taken:
+            end.pop(items)
+        replies += taken
+        changes = len(taken)
+        effect = (end.pops, key) if changes == 1 else (end.pops, key, b"%d" % changes)
+        if items:
+            note(effects, effect, changes)
+            if changes < asked:
+                break
+        else:
+            del values[key]
+            note(effects, effect, changes + 1)
+            replies += [None] * (asked - changes)
+    return replies
 
 
 def take_one(ctx: Context, key: bytes, items: List, end: End) -> bytes:

@@ -136,12 +136,12 @@ sunsubscribe = _leaves(_SHARDS, "channel", "shard channels")
     channels=KeyRange(1, 1),
 )
 def publish(ctx: Context, channel: bytes, message: bytes) -> int:
-    return ctx.channels.publish(channel, message)
+    return ctx.channels.publish(channel, message, ctx.session)
 
 
 @publish.in_text()
 def publish_in_text(ctx: Context, channel: bytes, message: bytes) -> Status:
-    ctx.channels.publish(channel, message)
+    ctx.channels.publish(channel, message, ctx.session)
     return OK
 
 
@@ -155,7 +155,7 @@ def publish_in_text(ctx: Context, channel: bytes, message: bytes) -> Status:
     channels=KeyRange(1, 1),
 )
 def spublish(ctx: Context, channel: bytes, message: bytes) -> int:
-    return ctx.channels.publish_to_shard(channel, message)
+    return ctx.channels.publish_to_shard(channel, message, ctx.session)
 
 
 def _matching(topics: Topics, pattern: bytes | None) -> list[bytes]:

@@ -1,10 +1,11 @@
 """Sets: bytes in no order, each once.
 
-May import: context, sampling, scanning, spec, types and what they may import.
+May import: context, sampling, scanning, spec, together, types and what they may import.
 """
 
 from __future__ import annotations
 
+from itertools import compress
 from sys import getsizeof
 from typing import Any
 
@@ -15,8 +16,11 @@ from memdbd.commands.sampling import DIFFERS, chosen, read_count
 from memdbd.commands.scanning import CURSOR, SCAN_OPTIONS, scan
 from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
+from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Untext
+from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault
+from memdbd.keyspace import Value
 from memdbd.replies import Members, Page
 from memdbd.structs.pooled import PooledSet
 
@@ -73,6 +77,24 @@ def sadd(ctx: Context, key: bytes, *members: bytes) -> int:
     added = there.put_all(new)
     ctx.db.store(key, there, "sadd", (b"SADD", key, *new))
     return added
+
+
+@sadd.together
+def sadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
+    replies: list[int] = []
+    for key, requests in by_key(run):
+        there = values.get(key)
+        if there is None:
+            there = values[key] = PooledSet()
+        elif there.__class__ is not PooledSet:
+            break
+        members = [argv[2] for argv in requests]
+        added = there.put_each(members)
+        replies += added
+        new = list(compress(members, added))
+        if new:
+            note(effects, (b"SADD", key, *new), len(new))
+    return replies
 
 
 @command(
@@ -142,6 +164,17 @@ def smembers(ctx: Context, key: bytes) -> Members:
 )
 def sismember(ctx: Context, key: bytes, member: bytes) -> int:
     return int(member in (SET.get(ctx.db, key) or ()))
+
+
+@sismember.together
+def sismember_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
+    replies: list[int] = []
+    for _, key, member in run:
+        there = values.get(key)
+        if there is not None and there.__class__ is not PooledSet:
+            break
+        replies.append(1 if there and member in there else 0)
+    return replies
 
 
 @command(

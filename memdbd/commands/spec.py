@@ -40,7 +40,7 @@ from memdbd.commands.access import (
 from memdbd.commands.arguments import Converter
 from memdbd.effects import Effect
 from memdbd.errors import CommandError, ProtocolError, SubcommandFault, shown
-from memdbd.replies import Reply
+from memdbd.replies import Replies, Reply
 
 
 class Flag(enum.Flag):
@@ -84,7 +84,7 @@ Handler = Callable[..., Reply]
 # usual: another type, an error. That one is run by the handler.
 #
 # It is the handler without all that has to be done for each request: 0.1 us a GET, and not 0.9.
-Many = Callable[[dict[bytes, Any], Sequence[Sequence[bytes]], list[Effect]], Sequence[Reply]]
+Many = Callable[[dict[bytes, Any], Sequence[Sequence[bytes]], list[Effect]], Replies]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 members that are named; ranges, what is made of several sets, and taking from the ends have modules
 of their own.
 
-May import: doubles, sampling, scanning, spec and what it may import.
+May import: doubles, sampling, scanning, spec, together and what they may import.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import Any
 
 from memdbd.commands.access import ASKED, WRITTEN
 from memdbd.commands.context import Context
-from memdbd.commands.doubles import double
+from memdbd.commands.doubles import double, doubles
 from memdbd.commands.sampling import DIFFERS, chosen, read_options
 from memdbd.commands.scanning import CURSOR, SCAN_OPTIONS, scan
 from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
+from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Text, Untext
+from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault
+from memdbd.keyspace import Value
 from memdbd.replies import Double, Page, Reply, Scored
 from memdbd.structs.sortedset import Entry, SortedSet
 
@@ -201,6 +204,29 @@ def _add(ctx: Context, key: bytes, words: Sequence[bytes], *given: bytes) -> int
 )
 def zadd(ctx: Context, key: bytes, *words: bytes) -> int | float | None:
     return _add(ctx, key, words)
+
+
+@zadd.together
+def zadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
+    replies: list[int] = []
+    given = doubles([argv[2] for argv in run])
+    for key, requests in by_key(run[: len(given)]):
+        zset = values.get(key)
+        if zset is None:
+            zset = values[key] = SortedSet()
+        elif zset.__class__ is not SortedSet:
+            break
+        scores, effect = zset.scores, [b"ZADD", key]
+        for request, score in zip(requests, given[len(replies) :], strict=False):
+            member = request[3]
+            if scores.get(member) == score:
+                replies.append(0)
+            else:
+                replies.append(1 if zset.put(member, score) else 0)
+                effect += (b"%r" % scores[member], member)
+        if len(effect) > 2:
+            note(effects, tuple(effect), len(effect) // 2 - 1)
+    return replies
 
 
 @command(

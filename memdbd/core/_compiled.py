@@ -31,7 +31,6 @@ from cython.cimports.cpython.list import PyList_GET_ITEM, PyList_New, PyList_SET
 from cython.cimports.cpython.long import PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_INCREF
-from cython.cimports.cpython.tuple import PyTuple_GET_ITEM
 from cython.cimports.libc.string import memcmp, memcpy
 
 from memdbd.core import python
@@ -312,14 +311,19 @@ def get_many(
     words: list
     at: cython.Py_ssize_t
     value: cython.pointer(PyObject)
+    size: cython.Py_ssize_t
+    room: cython.Py_ssize_t = _MOST
     for at in range(len(requests)):
-        words = requests[at]
+        request = requests[at]
+        words = request if type(request) is list else list(request)
         value = PyDict_GetItemWithError(values, words[1])
         if value is cython.NULL:
             found.append(None)
-        elif PyBytes_CheckExact(cython.cast(object, value)) and (
-            PyBytes_GET_SIZE(cython.cast(object, value)) < _LONG
-        ):
+        elif PyBytes_CheckExact(cython.cast(object, value)):
+            size = PyBytes_GET_SIZE(cython.cast(object, value))
+            room -= size
+            if size >= _LONG or room < 0:
+                break
             found.append(cython.cast(object, value))
         else:
             break
@@ -337,7 +341,8 @@ def set_many(
     at: cython.Py_ssize_t
     old: cython.pointer(PyObject)
     for at in range(len(requests)):
-        words = requests[at]
+        request = requests[at]
+        words = request if type(request) is list else list(request)
         key = words[1]
         value = words[2]
         old = PyDict_GetItemWithError(values, key)
@@ -360,9 +365,10 @@ def incr_many(
     at: cython.Py_ssize_t
     old: cython.pointer(PyObject)
     number: cython.longlong
-    text: cython.char[24]
+    text = cython.declare(cython.char[24])
     for at in range(len(requests)):
-        words = requests[at]
+        request = requests[at]
+        words = request if type(request) is list else list(request)
         key = words[1]
         old = PyDict_GetItemWithError(values, key)
         number = 0

@@ -77,9 +77,9 @@ def requests(data: bytes) -> tuple[list[list[bytes]], int]:
 
 _FEW = {b"*%d\r\n" % count: count for count in range(1, 10)}
 
-# So much hiredis would make room for at once.
-_HUGE = re.compile(rb"\*[0-9]{6}")
-_ALSO_HUGE = re.compile(rb"[~>%|][0-9]{6}")
+# For so many words hiredis would make room at once: 80 KB and more.
+_HUGE = re.compile(rb"\*[0-9]{5}")
+_ALSO_HUGE = re.compile(rb"[~>%|][0-9]{5}")
 
 # The types that hiredis makes bytes, lists and dicts of, but for ``*`` and ``$``. (To look for an
 # int takes 20 ns, for a byte 190.)
@@ -270,13 +270,16 @@ def effects(effects: Iterable[Effect], drift: int) -> bytes:
 
 
 def get_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:
-    """GET of each: a value of bytes, or None. Long ones are for others."""
+    """GET of each: a value of bytes, or None. Long ones are for others, and what is beyond MOST."""
     found: list[Any] = []
     get, add = values.get, found.append
+    room = MOST
     for request in run:
         value = get(request[1])
         if value.__class__ is bytes:
-            if len(value) >= LONG:
+            size = len(value)
+            room -= size
+            if size >= LONG or room < 0:
                 break
         elif value is not None:
             break
@@ -310,8 +313,8 @@ def incr_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effe
             number = 0
         elif value.__class__ is not bytes or len(value) > _DIGITS_OF_INT64:
             break
-        elif value.isdigit() and len(value) < _DIGITS_OF_INT64 and value[0] != _ZERO:
-            number = int(value)
+        elif len(value) <= 18 and value.isdigit() and value[0] != _ZERO:
+            number = int(value)  # as nearly all are: half the time
         else:
             try:
                 number = int(value)

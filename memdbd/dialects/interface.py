@@ -1,12 +1,13 @@
 """What a connection needs of a dialect, so that it knows none of them, and how one is chosen.
 
 One object a connection: it holds what has come of a request that is not complete. May import:
-core, commands.spec, limits, replies, session, batch, streams, text, text_replies, resp, resp_replies.
+core, commands.spec, limits, replies, session, batch, streams, text, text_replies, resp,
+resp_replies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from memdbd import core
@@ -18,7 +19,7 @@ from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, is_streamed
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.limits import Limits
-from memdbd.replies import OK, Message, Push, Reply, Status
+from memdbd.replies import OK, FoundAll, Message, Push, Replies, Reply, Status
 from memdbd.session import Session
 
 Table = Mapping[bytes, Command]
@@ -34,6 +35,7 @@ class Dialect(Protocol):
     name: str
     messages_first: bool
     commands: Table
+    unasked: bytearray  # what it has to say to the peer by itself; whoever sends it, clears it
 
     @property
     def met(self) -> str:
@@ -49,7 +51,7 @@ class Dialect(Protocol):
     def encode(self, reply: Reply) -> bytes | Stream:
         """The bytes of a reply, or how they are made piece by piece."""
 
-    def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
+    def encode_many(self, replies: Replies) -> bytes | None:
         """The bytes of several short replies; None where they are to be encoded one by one."""
 
     def message(self, message: Message) -> bytes:
@@ -58,14 +60,11 @@ class Dialect(Protocol):
     def push(self, push: Push | Status) -> bytes:
         """The bytes of something else that was not asked for."""
 
-    def unasked(self) -> bytes:
-        """What the dialect itself has to say to the peer, beside all replies."""
-
 
 class TextDialect:
     """A line of words or of JSON in, a line of JSON out."""
 
-    __slots__ = ("_encoder", "_parser", "commands", "encode", "feed", "message")
+    __slots__ = ("_encoder", "_parser", "commands", "encode", "feed", "message", "unasked")
 
     name = "text"
     messages_first = False
@@ -80,6 +79,7 @@ class TextDialect:
         self.feed = self._parser.feed
         self.encode = encoder.encode
         self.message = encoder.message
+        self.unasked = self._parser.refusals
 
     @property
     def met(self) -> str:
@@ -89,16 +89,11 @@ class TextDialect:
         self._parser.be_wary(allowance)
         self.feed = self._parser.feed if allowance is None else self._parser.feed_warily
 
-    def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
+    def encode_many(self, replies: Replies) -> bytes | None:
         return self._encoder.encode_many(replies)
 
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
-
-    def unasked(self) -> bytes:
-        refusals = bytes(self._parser.refusals)
-        self._parser.refusals.clear()
-        return refusals
 
 
 class RespDialect:
@@ -108,6 +103,7 @@ class RespDialect:
 
     name = "resp"
     messages_first = True
+    unasked = bytearray()  # never anything
 
     def __init__(self, session: Session, commands: Table, limits: Limits) -> None:
         self._session = session
@@ -139,7 +135,9 @@ class RespDialect:
         except Large:
             return ENCODERS[version].unless_large(reply)
 
-    def encode_many(self, replies: Sequence[Reply]) -> bytes | None:
+    def encode_many(self, replies: Replies) -> bytes | None:
+        if isinstance(replies, FoundAll):
+            return None  # of the text dialect
         return core.resp(replies, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
     def message(self, message: Message) -> bytes:
@@ -147,9 +145,6 @@ class RespDialect:
 
     def push(self, push: Push | Status) -> bytes:
         return ENCODERS[self._session.resp].encode(push)
-
-    def unasked(self) -> bytes:
-        return b""
 
 
 class Dialects:

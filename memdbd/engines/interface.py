@@ -11,7 +11,7 @@ from zope.interface import Interface
 
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Command
-from memdbd.replies import Reply
+from memdbd.replies import Replies, Reply
 from memdbd.session import Session
 
 
@@ -31,9 +31,7 @@ class IEngine(Interface):
         client did wrong.
         """
 
-    def execute_many(
-        context: Context, command: Command, run: Sequence[Sequence[bytes]]
-    ) -> Sequence[Reply]:
+    def execute_many(context: Context, command: Command, run: Sequence[Sequence[bytes]]) -> Replies:
         """Run the first of several requests of one command, those that are usual, and give their
         replies; none where they are to be executed one by one. Raises nothing."""
 

@@ -29,7 +29,7 @@ from memdbd.keyspace import Contents, Keyspace
 from memdbd.permissions import STRANGER, Denied
 from memdbd.persistence.snapshot import Entry, entries
 from memdbd.pubsub import Registry
-from memdbd.replies import Reply
+from memdbd.replies import Replies, Reply
 from memdbd.session import Session
 from memdbd.structs.graveyard import Graveyard
 from memdbd.waiting import Place, Waiting
@@ -174,7 +174,7 @@ class LocalEngine:
 
     def execute_many(
         self, context: Context, command: Command, run: Sequence[Sequence[bytes]]
-    ) -> Sequence[Reply]:
+    ) -> Replies:
         """See :class:`~memdbd.engines.interface.IEngine`. Only where there is nothing to be done
         for a single request but to run it."""
         many, db, changes = command.many, context.db, self.changes

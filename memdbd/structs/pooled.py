@@ -10,7 +10,7 @@ it. May import: pool.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from memdbd.structs.pool import Pool, Random
 
@@ -51,6 +51,16 @@ class PooledSet(set[bytes]):
         before = len(self)
         self.update(members)
         return len(self) - before
+
+    def put_each(self, members: Sequence[bytes]) -> list[int]:
+        """Add members one after the other; gives for each how many were added, 1 or 0."""
+        if self._pool is not None:
+            return list(map(int, map(self.put, members)))
+        new, add = [], self.add
+        for member in members:
+            new.append(0 if member in self else 1)
+            add(member)
+        return new
 
     def take(self, member: bytes) -> bool:
         """Remove a member; False where it is not there."""
@@ -121,6 +131,16 @@ class PooledDict(dict[bytes, bytes]):
         before = len(self)
         self.update(items)
         return len(self) - before
+
+    def put_each(self, items: Iterable[Sequence[bytes]]) -> list[int]:
+        """Set fields one after the other; gives for each how many were not there, 1 or 0."""
+        if self._pool is not None:
+            return [int(self.put(field, value)) for field, value in items]
+        new = []
+        for field, value in items:
+            new.append(0 if field in self else 1)
+            self[field] = value
+        return new
 
     def take(self, field: bytes) -> bool:
         """Remove a field; False where it is not there."""

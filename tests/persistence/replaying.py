@@ -26,6 +26,7 @@ from differential.grammar.sequences import draw
 from helpers_pure import World
 
 from memdbd.commands.dumping import payload_of, value_of
+from memdbd.dialects.batch import Batch
 from memdbd.effects import EARLIEST, LATEST, Effect, Place, decode, encode, touched
 from memdbd.eviction import POLICIES, Bounds
 from memdbd.keyspace import Contents, Value
@@ -124,7 +125,7 @@ class Client:
         self.waits_no_more()
         output: list[bytes] = []
         _, awaited = self._dispatcher.run(
-            self._context, iter([list(argv)]), self._dialect, output, []
+            self._context, Batch([list(argv)]), self._dialect, output, []
         )
         self._pending = awaited if isinstance(awaited, Pending) else None
         return b"".join(output)

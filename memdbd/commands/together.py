@@ -1,0 +1,45 @@
+"""What the forms of commands that run several requests have in common: see ``spec.Many``.
+
+Strategy: most runs are of one key, whose value is then looked up once, is given all that comes in
+one step that is written in C, and has one effect for all of it; that takes a third of the time.
+Runs of several keys are taken request by request, by the same code.
+
+May import: effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from memdbd.effects import NOTHING, Effect
+
+Run = Sequence[Sequence[bytes]]
+
+# Bytes from which a reply is none of a run: it is sent piece by piece, perhaps.
+LONG = 64 * 1024
+
+
+def by_key(run: Run) -> Iterator[tuple[bytes, Run]]:
+    """The requests of a run with their keys: all of them at once where they have the same one, or
+    else one by one."""
+    key = run[0][1]
+    if [argv[1] for argv in run].count(key) == len(run):
+        yield key, run
+    else:
+        for argv in run:
+            yield argv[1], (argv,)
+
+
+def note(effects: list[Effect], effect: Effect, changes: int) -> None:
+    """Append the effect that so many changes have together."""
+    effects.append(effect)
+    if changes > 1:
+        effects += [NOTHING] * (changes - 1)
+
+
+def short(replies: Iterable[bytes]) -> list[bytes]:
+    """The first of some replies, up to one that is long."""
+    found = list(replies)
+    if max(map(len, found), default=0) >= LONG:
+        del found[next(at for at, reply in enumerate(found) if len(reply) >= LONG) :]
+    return found
