@@ -1,13 +1,34 @@
 """What memdbd is and what it needs; the settings of the tools are in pyproject.toml."""
 
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "memdbd/__init__.py").read_text())
 assert VERSION is not None, "memdbd/__init__.py does not name its version"  # noqa: S101
+
+
+def compiled_core() -> list[Extension]:
+    """The modules of memdbd/core that are compiled where there is a C compiler.
+
+    Without one they are left out, with a warning: there is nothing that memdbd needs them for.
+    """
+    if sys.implementation.name != "cpython":
+        return []
+    try:
+        from Cython.Build import cythonize
+    except ImportError:  # setup.py is run by hand; pip brings it
+        return []
+    sources = sorted(path.relative_to(HERE) for path in HERE.glob("memdbd/core/_[a-z]*.py"))
+    modules = [Extension(".".join(path.with_suffix("").parts), [str(path)]) for path in sources]
+    made: list[Extension] = cythonize(modules, build_dir="build")
+    for module in made:
+        module.optional = True  # which cythonize does not pass on
+    return made
+
 
 setup(
     name="memdbd",
@@ -20,6 +41,7 @@ setup(
     # twisted/plugins has no __init__.py (one would hide Twisted itself), so it is named by hand.
     packages=[*find_packages(include=["memdbd", "memdbd.*"]), "twisted.plugins"],
     package_data={"memdbd": ["py.typed"]},
+    ext_modules=compiled_core(),
     # The least versions of which no advisory is known (November 2026); docs/security.md says how
     # that is looked after. Beside each, the last one that it has the remedy for.
     install_requires=[

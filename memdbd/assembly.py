@@ -19,7 +19,7 @@ from typing import cast
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from memdbd import __version__
+from memdbd import __version__, core
 from memdbd.auth import checkers, hashing_of
 from memdbd.clients import Clients
 from memdbd.clock import Clock
@@ -254,6 +254,7 @@ def assemble(
         return {
             "version": __version__,
             "python": platform.python_version(),
+            "core": core.NAME,
             "reactor": type(reactor).__name__,
             "pid": os.getpid(),  # asked for late: twistd forks in between
             "uptime_seconds": (clock.ms() - started) // 1000,

@@ -4,8 +4,8 @@
 its help and its flag. Everything else (the flags, the environment variables, the sample file's
 check, the documentation) is derived from the fields.
 
-May import: errors, limits, parsing, persistence.snapshot; durability and eviction for the names of
-their policies.
+May import: core, errors, limits, parsing, persistence.snapshot; durability and eviction for the
+names of their policies.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memdbd import parsing
+from memdbd import core, parsing
 from memdbd.durability import DURABILITIES, Durability
 from memdbd.errors import ConfigError
 from memdbd.eviction import POLICIES, Bounds, Policy
@@ -29,6 +29,7 @@ from memdbd.parsing import Parse
 from memdbd.persistence.snapshot import FILENAME
 
 ENVIRONMENT = "MEMDB_"  # what the names of our environment variables start with
+NO_SETTINGS = frozenset({"MEMDB_CONFIG", core.VARIABLE})  # those that say something else
 LEVELS = ("debug", "info", "warn", "error", "critical")
 FORMATS = ("text", "json")
 
@@ -335,7 +336,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], path: str | N
             values[name] = _parse(name, raw, f"{path}: {name}", name)
     for variable, raw in environment.items():
         name = variable.removeprefix(ENVIRONMENT).lower()
-        if variable.startswith(ENVIRONMENT) and name != "config":
+        if variable.startswith(ENVIRONMENT) and variable not in NO_SETTINGS:
             values[name] = _parse(name, raw, variable, variable)
     for name, raw in flags.items():
         flag = f"--{flag_of(name)}"

@@ -179,15 +179,14 @@ class Dispatcher:
                     singly = at + (len(run) or 1)
                     if run:
                         last = commands[run[0][0]]
-                        done, line = self._run_together(context, last, run, dialect)
-                        if done:
-                            before, now = now, seconds()
-                            together = tallies[last]
-                            together.calls += done
-                            together.seconds += now - before
+                        replies = self.run_together(context, last, run)
+                        now = seconds()
+                        if replies:
+                            encoded = dialect.encode_many(replies)
+                            line = b"".join(map(encode, replies)) if encoded is None else encoded
                             output.append(line)
-                            batch.at = at + done
-                            count += done
+                            batch.at = at + len(replies)
+                            count += len(replies)
                             size += len(line)
                             if (
                                 count >= self.SLICE_REQUESTS
@@ -271,34 +270,34 @@ class Dispatcher:
         if isinstance(request, Exception) or isinstance(following, Exception):
             return ()
         # First what nearly all mixed requests differ in.
-        if request[0] != following[0] or context.session.special or self.attendants.members:
+        if request[0] != following[0] or context.session.special or not self.is_unattended:
             return ()
         command = dialect.commands.get(request[0])
-        if command is None or command.many is None or self.observed_from < LEAST_OBSERVED:
+        if command is None or command.many is None:
             return ()
         run = batch.run(most)
         return run if len(run) >= self.RUN else ()
 
-    def _run_together(
-        self,
-        context: Context,
-        command: Command,
-        run: Sequence[Sequence[bytes]],
-        dialect: Dialect,
-    ) -> tuple[int, bytes]:
-        """Run the first requests of several of one command, as far as they are usual: how many that
-        were, and their replies."""
+    @property
+    def is_unattended(self) -> bool:
+        """Whether nobody wants to know of each single request."""
+        return not self.attendants.members and self.observed_from >= LEAST_OBSERVED
+
+    def run_together(
+        self, context: Context, command: Command, run: Sequence[Sequence[bytes]]
+    ) -> Replies:
+        """Run the first requests of several of one command, as far as they are usual, and count
+        them; gives their replies. Only where it :attr:`is_unattended`."""
+        before = self._seconds()
         replies: Replies
         try:
             replies = self._engine.execute_many(context, command, run)
         except Exception:  # nobody knows how many of them are done, so that none is tried again
             replies = [self._failed(run[0])] * len(run)
-        if not replies:
-            return 0, b""
-        encoded = dialect.encode_many(replies)
-        if encoded is None:
-            encoded = b"".join(map(dialect.encode, replies))  # type: ignore[arg-type] # none is long
-        return len(replies), encoded
+        tally = self._tallies[command]
+        tally.calls += len(replies)
+        tally.seconds += self._seconds() - before
+        return replies
 
     def _tally(
         self, session: Session, command: Command, request: Sequence[bytes], seconds: float

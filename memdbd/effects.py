@@ -8,19 +8,25 @@ made the data make it again.
 The effects of one turn are in order, from database 0; ``SELECT`` says where those behind it belong.
 :data:`NAMES` is all of them: ``persistence/replay.py`` takes no others.
 
-May import: hiredis.
+May import: core, hiredis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import hiredis
 
+from memdbd import core
+from memdbd.core import python
+
 # The words of a command. An int is a deadline in milliseconds of the clock of whoever has made it;
 # on disk it is the wall's, which is the same but for the steps that the wall has taken since.
-Effect = tuple[bytes | int, ...]
+Effect = python.Effect
+
+# Effects as RESP arrays: ``encode(effects, drift)``, where ``drift`` is added to deadlines.
+encode = core.effects
+EARLIEST, LATEST = python.EARLIEST, python.LATEST  # what a deadline may be there
 
 # Of a change whose effect another one brings, or that is one in name only.
 NOTHING: Effect = ()
@@ -37,11 +43,6 @@ NAMES = OF_ONE_KEY | OF_OTHERS
 MARK: Effect = (b"SELECT", b"0")
 CLOSE: Effect = (b"CLOSE",)  # does nothing: the last words of a daemon that has stopped
 
-
-# What commands take for a deadline, whatever the wall's clock is set to.
-EARLIEST, LATEST = 1, 2**63 - 1
-
-_SET = b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 _NO_MORE = object()  # what the reader gives when there is nothing more to read
 _END = b"*0\r\n"  # no effect, but what it would be read as at the end of one
 
@@ -53,27 +54,6 @@ AT_ONCE = 64 * 1024
 
 class Damaged(ValueError):
     """These bytes are not the effects that anybody wrote."""
-
-
-def encode(effects: Iterable[Effect], drift: int) -> bytes:
-    """Effects as RESP arrays; ``drift`` is added to deadlines."""
-    parts: list[bytes] = []
-    add = parts.append
-    key: Any
-    value: Any
-    word: Any  # bytes, but for a deadline
-    for effect in effects:
-        if len(effect) == 3 and effect[0] == b"SET":
-            # By far the most frequent one, in one step.
-            _, key, value = effect
-            add(_SET % (len(key), key, len(value), value))
-            continue
-        add(b"*%d\r\n" % len(effect))
-        for word in effect:
-            if word.__class__ is int:
-                word = b"%d" % min(max(word + drift, EARLIEST), LATEST)
-            add(b"$%d\r\n%b\r\n" % (len(word), word))
-    return b"".join(parts)
 
 
 def decode(payload: bytes) -> Iterator[list[bytes]]:

@@ -18,6 +18,7 @@ from memdbd.dialects.interface import Dialects
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.interface import IEngine
 from memdbd.gate import Gate
+from memdbd.gathering import Gathering
 from memdbd.limits import Alarms, Limits
 from memdbd.polling import Poll
 from memdbd.protocol import MemDBProtocol
@@ -56,6 +57,8 @@ class MemDBFactory(ServerFactory):
         self.dialects = dialects
         self.turn = Turn(reactor, seconds)
         self.poll = Poll(reactor, self.turn, seconds)
+        self.gathering = Gathering(dispatcher)
+        self.turn.gathered = self.gathering.run
         self.limits = limits
         self.alarms = alarms
         self.connections: dict[MemDBProtocol, None] = {}

@@ -2,7 +2,7 @@
 
 A figure that has no meaning here is left out, unless exporters insist on it; then it is the
 constant that Redis has where the feature is not used. Every figure is worked out when it is asked
-for. May import: engines, dispatch, factory, storage, and what they may import.
+for. May import: core, engines, dispatch, factory, storage, and what they may import.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from memdbd import REDIS_VERSION, __version__
+from memdbd import REDIS_VERSION, __version__, core
 from memdbd.clock import Clock
 from memdbd.dispatch import Dispatcher
 from memdbd.engines.local import LocalEngine
@@ -146,6 +146,7 @@ class Figures:
             "redis_build_id": f"memdbd-{__version__}",
             "redis_mode": "standalone",
             "memdbd_version": __version__,
+            "memdbd_core": core.NAME,
             "os": f"{platform.system()} {platform.release()} {platform.machine()}",
             "arch_bits": 64 if sys.maxsize > 2**32 else 32,
             "multiplexing_api": type(self._reactor).__name__,

@@ -12,7 +12,7 @@ with 50 connections takes 17.8 us of CPU so, and 13.2 with this.
 
 Where there is no epoll (other systems than Linux), the reactor reads as before.
 
-May import: turn.
+May import: gathering, turn.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd.gathering import Gathering
 from memdbd.turn import Turn
 
 # Sockets that are read in one turn. Some of them have 64 KiB for us: those behind them wait.
@@ -54,7 +55,7 @@ class Poll:
     _log = Logger()
 
     def __init__(self, reactor: Any, turn: Turn, seconds: Callable[[], float]) -> None:
-        self._reactor: Any = reactor
+        self._reactor = reactor
         self._turn = turn
         self._seconds = seconds
         self._epoll: Any = None  # made when it is needed
@@ -118,7 +119,7 @@ class Poll:
         """Read what can be read, turn by turn, until there is nothing or the stretch is over."""
         end = self._seconds() + STRETCH
         while ready := self._epoll.poll(0, AT_ONCE):
-            self._turn.begin()
+            self._turn.begin(gathers=len(ready) >= Gathering.LEAST)
             try:
                 for descriptor, _ in ready:
                     # One that was read before it may have ended it.

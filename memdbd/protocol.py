@@ -14,7 +14,7 @@ May import: arrival, dispatch, dialects, sending and what is above.
 from __future__ import annotations
 
 import select
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IFileDescriptor, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
@@ -22,11 +22,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memdbd.arrival import Arrival, Hall
-from memdbd.dialects.batch import Batch
+from memdbd.commands.spec import Command
+from memdbd.dialects.batch import NO_MORE, Batch
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
+from memdbd.gathering import Gathering
 from memdbd.replies import Pending, Reply
 from memdbd.sending import PIECE
 
@@ -52,6 +54,8 @@ class Home(Hall, Protocol):
     @property
     def dialects(self) -> Dialects: ...
     @property
+    def gathering(self) -> Gathering: ...
+    @property
     def connections(self) -> dict[MemDBProtocol, None]: ...
 
     bytes_in: int  # counted by the connections
@@ -71,7 +75,7 @@ class MemDBProtocol(Arrival):
 
     def __init__(self, number: int, factory: Home, *, only_resp: bool = False) -> None:
         super().__init__(number, factory)
-        self._context = factory.dispatcher.context(self.session)
+        self.context = factory.dispatcher.context(self.session)
         self._is_new = True  # nothing has come yet
         self._only_resp = only_resp
         dialects = factory.dialects
@@ -120,13 +124,38 @@ class MemDBProtocol(Arrival):
             self._unparsed += data
             self._read_or_not()
             return
-        requests = self._parse(data)
+        batch = self._parse(data)
+        if turn.gathers and len(batch.requests) == 1 and batch.more is NO_MORE:
+            request = batch.requests[0]
+            command = request.__class__ is list and self._dialect.commands.get(request[0])
+            if command and command.many is not None and not self.session.special:
+                self._requests = batch
+                factory.gathering.add(command, self, batch)
+                return
         if turn.is_late():
-            self._requests = requests
+            self._requests = batch
             self._read_or_not()
             turn.unfinished(self)
         else:
-            self._answer(requests)
+            self.answer(batch)
+
+    def answered(self, batch: Batch, command: Command, reply: Reply) -> None:
+        """A request that came alone was run, with this reply."""
+        if self._requests is not batch:
+            return  # it has ended since
+        line: Any = self._dialect.encode(reply)  # none is long
+        self.session.last = command
+        self._outbox.put(line)
+        self.factory.turn.owe(self)
+        if self._unparsed or self._heard_all:
+            self._not_busy()
+        else:
+            self._requests = None
+
+    def unanswered(self, batch: Batch) -> None:
+        """A request that came alone has to be run here."""
+        if self._requests is batch:
+            self.answer(batch)
 
     def _parse(self, data: bytes) -> Batch:
         if self._is_new:
@@ -196,13 +225,14 @@ class MemDBProtocol(Arrival):
 
     # Requests
 
-    def _answer(self, requests: Batch) -> None:
+    def answer(self, requests: Batch) -> None:
+        """Run the next slice of requests."""
         outbox = self._outbox
         output = outbox.lines
         had = len(output)
         self._answering = True
         stop, awaited = self.factory.dispatcher.run(
-            self._context, requests, self._dialect, output, self._own
+            self.context, requests, self._dialect, output, self._own
         )
         self._answering = False
         if len(output) > had:
@@ -256,7 +286,7 @@ class MemDBProtocol(Arrival):
             self._unparsed.clear()
             # Still busy, or nobody would come back here to have the socket read again.
             self._requests = self._parse(data)
-            self._answer(self._requests)
+            self.answer(self._requests)
             return
         self._requests = None
         if self._heard_all:
@@ -277,7 +307,7 @@ class MemDBProtocol(Arrival):
         elif self.session.over:  # since a reply that was pending: what is behind is not even read
             self.end()
         else:
-            self._answer(self._requests)
+            self.answer(self._requests)
 
     def _resolved(self, reply: Reply) -> None:
         self._pending = None

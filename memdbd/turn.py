@@ -66,6 +66,8 @@ class Turn:
         self._reactor = reactor
         self._seconds = seconds
         self.commit: Commit = lambda: True
+        self.gathered: Callable[[], object] = lambda: None  # runs what was left to the turn's end
+        self.gathers = False  # requests may be left to it
         self.began: float | None = None  # this turn, by the reactor, where somebody has said so
         self._late_from: float | None = None  # set when the turn begins
         self._scheduled = False
@@ -104,13 +106,18 @@ class Turn:
             # What is due at once runs after the reads of this turn, before the next poll.
             self._reactor.callLater(0, self.end)
 
-    def begin(self) -> None:
-        """Whoever calls this reads from several sockets, and calls ``end`` behind them."""
+    def begin(self, gathers: bool = False) -> None:
+        """Whoever calls this reads from several sockets, and calls ``end`` behind them; what is
+        read may wait for that, where the turn ``gathers``."""
+        self.gathers = gathers
         self.began = self._reactor.seconds()
         self._scheduled = True
 
     def end(self) -> None:
         """End the turn now; the reactor calls it when all that was ready has been read."""
+        if self.gathers:
+            self.gathers = False
+            self.gathered()
         self.began = None
         self._scheduled = False
         if not self.is_held:

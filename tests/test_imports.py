@@ -126,6 +126,7 @@ ROOMS = [
     "memdbd.useradmin",
     "memdbd.engines",
     "memdbd.dispatch",
+    "memdbd.gathering",
     "memdbd.turn",
     "memdbd.polling",
     "memdbd.sockets",

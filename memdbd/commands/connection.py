@@ -2,7 +2,7 @@
 
 The texts and shapes are those of Redis 7.0.
 
-May import: transactions, context, users, spec and what they may import.
+May import: transactions, together, context, users, spec and what they may import.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from memdbd import REDIS_VERSION
 from memdbd.commands.arguments import INT64_MAX, Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Flag, Param, Tail, command
+from memdbd.commands.together import Run
 from memdbd.commands.transactions import end_transaction
+from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault, shown
+from memdbd.keyspace import Value
 from memdbd.replies import OK, PONG, Pending, Reply, Status
 from memdbd.session import Session
 from memdbd.users import DEFAULT
@@ -36,6 +39,11 @@ def ping(ctx: Context, message: bytes | None = None) -> Status | bytes | list[by
     if ctx.session.is_limited:  # the reply must look like a message
         return [b"pong", message or b""]
     return PONG if message is None else message
+
+
+@ping.together
+def ping_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[Status]:
+    return [PONG] * len(run)
 
 
 @command(

@@ -36,9 +36,11 @@ def doubles(raws: Sequence[bytes]) -> list[float]:
         with suppress(ValueError):
             return list(map(float, raws))
     numbers = []
-    with suppress(CommandError):
-        for raw in raws:
+    for raw in raws:
+        try:
             numbers.append(double(raw))
+        except CommandError:
+            break
     return numbers
 
 

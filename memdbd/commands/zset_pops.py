@@ -20,8 +20,11 @@ from memdbd.commands.blocking import (
 )
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
+from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.zsets import ZSET, scored
+from memdbd.effects import Effect
 from memdbd.errors import SyntaxFault
+from memdbd.keyspace import Value
 from memdbd.replies import NULL_ARRAY, Reply, Scored
 from memdbd.structs.sortedset import Entry, SortedSet
 
@@ -59,15 +62,22 @@ def _named(key: bytes, popped: list[Entry]) -> Reply:
 
 
 def _pop(ctx: Context, key: bytes, zset: SortedSet, end: End, count: int) -> list[Entry]:
-    size = len(zset)
-    if end.is_top:
-        popped = zset.cut(max(size - count, 0), size)
-        popped.reverse()
-    else:
-        popped = zset.cut(0, min(count, size))
-    effect = (b"ZREM", key, *(member for _, member in popped)) if zset else (b"DEL", key)
-    ctx.db.store(key, zset, end.operation, effect)
+    popped = _cut(zset, end, count)
+    ctx.db.store(key, zset, end.operation, _effect(key, zset, popped))
     return popped
+
+
+def _cut(zset: SortedSet, end: End, count: int) -> list[Entry]:
+    size = len(zset)
+    if not end.is_top:
+        return zset.cut(0, min(count, size))
+    popped = zset.cut(max(size - count, 0), size)
+    popped.reverse()
+    return popped
+
+
+def _effect(key: bytes, zset: SortedSet, popped: list[Entry]) -> Effect:
+    return (b"ZREM", key, *(member for _, member in popped)) if zset else (b"DEL", key)
 
 
 def _pop_key(ctx: Context, key: bytes, end: End, count: int, form: Form) -> Reply | None:
@@ -95,6 +105,28 @@ def _popped(ctx: Context, key: bytes, words: Sequence[bytes], end: End) -> list[
     return [each for score, member in entries for each in (member, score)]
 
 
+def _pop_many(
+    values: dict[bytes, Value], run: Run, effects: list[Effect], end: End
+) -> list[list[Reply]]:
+    replies: list[list[Reply]] = []
+    for key, requests in by_key(run):
+        zset = values.get(key)
+        if zset is None:
+            replies += [[] for _ in requests]
+            continue
+        if zset.__class__ is not SortedSet:
+            break
+        popped = _cut(zset, end, len(requests))
+        replies += [[member, score] for score, member in popped]
+        changes = len(popped)
+        if not zset:
+            del values[key]
+            changes += 1
+        note(effects, _effect(key, zset, popped), changes)
+        replies += [[] for _ in range(len(requests) - len(popped))]
+    return replies
+
+
 @command(
     "zpopmin",
     KEY,
@@ -105,6 +137,11 @@ def _popped(ctx: Context, key: bytes, words: Sequence[bytes], end: End) -> list[
 )
 def zpopmin(ctx: Context, key: bytes, *count: bytes) -> Reply:
     return _popped(ctx, key, count, LOWEST)
+
+
+@zpopmin.together
+def zpopmin_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[list[Reply]]:
+    return _pop_many(values, run, effects, LOWEST)
 
 
 @zpopmin.in_text()
@@ -122,6 +159,11 @@ def zpopmin_in_text(ctx: Context, key: bytes, *count: bytes) -> Scored:
 )
 def zpopmax(ctx: Context, key: bytes, *count: bytes) -> Reply:
     return _popped(ctx, key, count, HIGHEST)
+
+
+@zpopmax.together
+def zpopmax_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[list[Reply]]:
+    return _pop_many(values, run, effects, HIGHEST)
 
 
 @zpopmax.in_text()

@@ -210,6 +210,8 @@ def zadd(ctx: Context, key: bytes, *words: bytes) -> int | float | None:
 def zadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
     replies: list[int] = []
     given = doubles([argv[2] for argv in run])
+    if not given:
+        return replies
     for key, requests in by_key(run[: len(given)]):
         zset = values.get(key)
         if zset is None:
@@ -287,6 +289,17 @@ def zcard(ctx: Context, key: bytes) -> int:
 def zscore(ctx: Context, key: bytes, member: bytes) -> float | None:
     zset = ZSET.get(ctx.db, key)
     return None if zset is None else zset.scores.get(member)
+
+
+@zscore.together
+def zscore_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[float | None]:
+    replies: list[float | None] = []
+    for _, key, member in run:
+        zset = values.get(key)
+        if zset is not None and zset.__class__ is not SortedSet:
+            break
+        replies.append(zset.scores.get(member) if zset else None)
+    return replies
 
 
 @command(

@@ -1,12 +1,13 @@
 """The innermost loops: bytes to requests, requests over the keys, replies and effects to bytes.
 
-There are two twins with the same functions, which do the same for whatever they are given:
-``python.py``, complete and to be read first, and ``_compiled.py``, which Cython makes C of where
-memdbd is installed with a C compiler. The compiled one is taken where it is there. The environment
-variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an error where it
-is not there. This is the only place where anybody chooses.
+There are two twins with the same functions, which do the same for whatever they are given. One is
+in Python, complete and to be read first: ``python.py``, and ``text.py`` for the text dialect. Of
+the other's, ``_compiled.py`` and ``_text.py``, Cython makes C where memdbd is installed with a C
+compiler; where they are there, they are taken. The environment variable ``MEMDB_CORE`` chooses
+otherwise: ``python``, or ``compiled``, which is an error where it is not there. This is the only
+place where anybody chooses.
 
-May import: replies, hiredis; of the process, its environment.
+May import: replies, hiredis, orjson; of the process, its environment.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def _chosen() -> str:
     if asked == "python":
         return asked
     try:
-        import memdbd.core._compiled  # noqa: F401
+        import memdbd.core._compiled
+        import memdbd.core._text  # noqa: F401
     except ImportError as error:
         if asked:
             raise ImportError(
@@ -39,7 +41,11 @@ NAME = _chosen()  # "python" or "compiled"
 
 if NAME == "compiled":
     from memdbd.core._compiled import effects, get_many, incr_many, requests, resp, set_many
+    from memdbd.core._text import json, lines
 else:
     from memdbd.core.python import effects, get_many, incr_many, requests, resp, set_many
+    from memdbd.core.text import json, lines
 
-__all__ = ["NAME", "effects", "get_many", "incr_many", "requests", "resp", "set_many"]
+__all__ = [
+    "NAME", "effects", "get_many", "incr_many", "json", "lines", "requests", "resp", "set_many",
+]  # fmt: skip

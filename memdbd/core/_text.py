@@ -69,8 +69,8 @@ def lines(
     end: cython.p_uchar = begun + PyBytes_GET_SIZE(data)
     at: cython.p_uchar = begun
     done: cython.p_uchar = begun
-    starts: cython.p_uchar[16]
-    ends: cython.p_uchar[16]
+    starts = cython.declare(cython.p_uchar[16])
+    ends = cython.declare(cython.p_uchar[16])
     count: cython.Py_ssize_t
     number: cython.Py_ssize_t
     limit: cython.pointer(PyObject)
@@ -174,24 +174,76 @@ def json(replies: Sequence[Any], end: bytes, longest: cython.Py_ssize_t) -> byte
         item = items[at]
         memcpy(out, cython.cast(cython.p_char, b'{"result": '), 11)
         out += 11
-        if PyBytes_CheckExact(item):
-            length = PyBytes_GET_SIZE(item)
-            out[0] = b'"'
-            memcpy(out + 1, PyBytes_AS_STRING(item), length)
-            out[length + 1] = b'"'
-            out += length + 2
-        elif item is _OK:
-            memcpy(out, cython.cast(cython.p_char, b'"OK"'), 4)
-            out += 4
-        elif item is None:
-            memcpy(out, cython.cast(cython.p_char, b"null"), 4)
-            out += 4
-        else:
-            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
-            out = _put(out, number)
+        out = _put_item(out, item)
         memcpy(out, PyBytes_AS_STRING(end), PyBytes_GET_SIZE(end))
         out += PyBytes_GET_SIZE(end)
     return encoded
+
+
+def array(items: Sequence[Any], most: cython.Py_ssize_t) -> bytes | None:
+    if type(items) is not list:
+        return python.array(items, most)
+    them: list = items
+    size: cython.Py_ssize_t = 0  # of the bytes in it
+    more: cython.Py_ssize_t = 2 * len(them) if them else 2  # of all else: the brackets, ", "
+    number: cython.longlong
+    overflow: cython.int = 0
+    at: cython.Py_ssize_t
+    for at in range(len(them)):
+        item = them[at]
+        if PyBytes_CheckExact(item):
+            if not _is_plain(
+                cython.cast(cython.p_uchar, PyBytes_AS_STRING(item)), PyBytes_GET_SIZE(item)
+            ):
+                return python.array(items, most)
+            size += PyBytes_GET_SIZE(item)
+            if size >= most:
+                return None
+            more += 2
+        elif item is None:
+            more += 4
+        elif PyLong_CheckExact(item):
+            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
+            if overflow:
+                return python.array(items, most)
+            more += _digits(number)
+        else:
+            return None
+    encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size + more)
+    out: cython.p_char = PyBytes_AS_STRING(encoded)
+    out[0] = b"["
+    out += 1
+    for at in range(len(them)):
+        item = them[at]
+        if at > 0:
+            out[0] = b","
+            out[1] = b" "
+            out += 2
+        out = _put_item(out, item)
+    out[0] = b"]"
+    return encoded
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _put_item(out: cython.p_char, item: object) -> cython.p_char:
+    """Writes plain bytes, None, OK, or an integer; gives where it ends."""
+    length: cython.Py_ssize_t
+    overflow: cython.int = 0
+    if PyBytes_CheckExact(item):
+        length = PyBytes_GET_SIZE(item)
+        out[0] = b'"'
+        memcpy(out + 1, PyBytes_AS_STRING(item), length)
+        out[length + 1] = b'"'
+        return out + length + 2
+    if item is None:
+        memcpy(out, cython.cast(cython.p_char, b"null"), 4)
+        return out + 4
+    if item is _OK:
+        memcpy(out, cython.cast(cython.p_char, b'"OK"'), 4)
+        return out + 4
+    return _put(out, PyLong_AsLongLongAndOverflow(item, cython.address(overflow)))
 
 
 @cython.cfunc

@@ -22,22 +22,26 @@ from memdbd.replies import OK
 
 
 def lines(data: bytes, usual: dict[bytes, int], most: int) -> tuple[list[list[bytes]], int]:
-    """The requests of up to ``most`` plain lines at the beginning of ``data``, and where they end.
+    """The requests of up to ``most`` plain lines, which is one or more, at the beginning of
+    ``data``, and where they end.
 
     A plain line has no quotes, its first word is in ``usual``, and it has no more words than that
     says; or it has none, and is no request. What begins with one that is not plain, or not
     complete, is for others.
     """
-    end = data.rfind(b"\n") + 1
-    if b'"' in data or b"'" in data:
-        quotes = [at for at in (data.find(b'"'), data.find(b"'")) if at >= 0]
-        end = data.rfind(b"\n", 0, min(quotes)) + 1
-    elif end == len(data) == data.find(b"\n") + 1 and most > 0:
+    has_quotes = b'"' in data or b"'" in data
+    end = data.find(b"\n") + 1
+    if end == len(data) and not has_quotes:
         # One line, as of all who wait for each reply: half the time of what follows.
         words = data.split()
         if not words:
             return [], end
         return ([words], end) if len(words) <= usual.get(words[0], 0) else ([], 0)
+    if has_quotes:
+        quotes = [at for at in (data.find(b'"'), data.find(b"'")) if at >= 0]
+        end = data.rfind(b"\n", 0, min(quotes)) + 1
+    else:
+        end = data.rfind(b"\n") + 1
     found: list[list[bytes]] = []
     parts = data[:end].split(b"\n", most)
     end -= len(parts.pop())
@@ -75,7 +79,7 @@ def json(replies: Sequence[Any], end: bytes, longest: int) -> bytes | None:
                 return None
             return _BEGIN + quoted(replies, end + _BEGIN) + end
         if kinds == _NUMBERS:
-            return _BEGIN + scalars(replies, end + _BEGIN) + end
+            return _BEGIN + members(replies, end + _BEGIN) + end
         if kinds == _STATUS:
             # What compares equal to it is the same.
             is_ok = replies.count(OK) == len(replies)
@@ -85,9 +89,31 @@ def json(replies: Sequence[Any], end: bytes, longest: int) -> bytes | None:
             if max(strings, default=0) >= longest:
                 return None
             said = [reply.decode() if reply.__class__ is bytes else reply for reply in replies]
-            return _BEGIN + scalars(said, end + _BEGIN) + end
+            return _BEGIN + members(said, end + _BEGIN) + end
     except (UnicodeDecodeError, TypeError):  # the latter for a number of more than 64 bits
         return None
+    return None
+
+
+def array(items: Sequence[Any], most: int) -> bytes | None:
+    """The JSON of a list, with a blank behind each comma.
+
+    None where there is another in it than bytes, None and integers of 64 bits; and where bytes are
+    not UTF-8, or come to ``most`` and more in all.
+    """
+    if not items:
+        return b"[]"
+    try:
+        kinds = set(map(type, items))
+        if kinds == _STRINGS:
+            return b"[%b]" % quoted(items, b", ") if sum(map(len, items)) < most else None
+        if kinds <= _PLAIN:
+            if sum([len(item) for item in items if item.__class__ is bytes]) >= most:
+                return None
+            said = [item.decode() if item.__class__ is bytes else item for item in items]
+            return b"[%b]" % members(said, b", ")
+    except (UnicodeDecodeError, TypeError):  # the latter for a number of more than 64 bits
+        pass
     return None
 
 
@@ -99,11 +125,12 @@ def quoted(strings: Sequence[bytes], between: bytes) -> bytes:
     joined = b" ".join(strings)
     if len(orjson.dumps(joined.decode())) == len(joined) + 2:  # nothing in them is escaped
         return b'"%b"' % (b'"' + between + b'"').join(strings)
-    return scalars(list(map(bytes.decode, strings)), between)
+    return members(list(map(bytes.decode, strings)), between)
 
 
-def scalars(values: Sequence[str | int | None], between: bytes) -> bytes:
-    """The JSON of such values, which are one or more, with ``between`` between them.
+def members(values: Sequence[str | int | None] | dict[str, str], between: bytes) -> bytes:
+    """The JSON of such values, or of fields of an object, which are one or more, with ``between``
+    between them.
 
     Raises TypeError where one is a number of more than 64 bits.
     """

@@ -12,7 +12,7 @@ from memdbd.commands.spec import Request
 
 _NAME = itemgetter(0)
 
-_NO_MORE: Iterator[list[Request]] = iter(())
+NO_MORE: Iterator[list[Request]] = iter(())
 
 
 class Batch:
@@ -24,7 +24,7 @@ class Batch:
 
     __slots__ = ("_names", "at", "more", "requests")
 
-    def __init__(self, requests: list[Request], more: Iterator[list[Request]] = _NO_MORE) -> None:
+    def __init__(self, requests: list[Request], more: Iterator[list[Request]] = NO_MORE) -> None:
         self.requests = requests
         self.at = 0
         self.more = more

@@ -2,11 +2,9 @@
 
 Strategy: orjson only does the strings. Bytes are text where all of them are UTF-8; otherwise all
 are base64, and a mark says so. So a long or large reply is looked through before any of it is
-written. What is alike is done all at once: nearly always, all that strings need is quotes between
-them, and that it is so orjson says of them joined. Otherwise it indents them, since a line end is
-never within a JSON string, so that what it writes between two can be replaced.
+written. Strings alone, and the names and values of a hash, are done all at once (core.text).
 
-May import: errors, replies, streams.
+May import: core, errors, replies, streams.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from memdbd.core.text import members, quoted
 from memdbd.dialects.streams import (
     BULK,
     CHUNK,
@@ -51,8 +50,6 @@ from memdbd.replies import (
 )
 
 Text = Callable[[bytes], str]
-
-_BETWEEN = b",\n  "  # what orjson writes between two when it indents
 
 # How each pair is written: what is before, between and behind its two.
 _AROUND: dict[Any, tuple[bytes, bytes, bytes]] = {
@@ -94,25 +91,6 @@ def marked(mark: str, reply: Reply, *, only_small: bool = False) -> bytes:
         return _json(reply, bytes.decode, most)
     except UnicodeDecodeError:
         return b'%s, "%s": "base64"' % (_json(reply, _base64, most), mark.encode())
-
-
-def quoted(strings: Sequence[bytes], between: bytes) -> bytes:
-    """The JSON of strings, which are one or more, with ``between`` between them: 20 ns for each.
-
-    Raises UnicodeDecodeError where one is not UTF-8, and TypeError where one is no bytes.
-    """
-    joined = b" ".join(strings)
-    if len(orjson.dumps(joined.decode())) == len(joined) + 2:  # nothing in them is escaped
-        return b'"%b"' % (b'"' + between + b'"').join(strings)
-    return scalars(list(map(bytes.decode, strings)), between)
-
-
-def scalars(values: Sequence[str | int | None], between: bytes) -> bytes:
-    """The JSON of such values, which are one or more, with ``between`` between them.
-
-    Raises TypeError where one is a number of more than 64 bits.
-    """
-    return orjson.dumps(values, option=orjson.OPT_INDENT_2)[4:-2].replace(_BETWEEN, between)
 
 
 def pieces(reply: Reply) -> Iterator[bytes]:
@@ -209,7 +187,7 @@ def _json_strings(items: Sequence[bytes], text: Text, most: int) -> bytes:
         return b""
     if text is bytes.decode:
         return quoted(items, b", ")
-    return scalars(list(map(text, items)), b", ")
+    return members(list(map(text, items)), b", ")
 
 
 def _json_fields(fields: dict[bytes, bytes], text: Text, most: int) -> bytes:
@@ -219,8 +197,7 @@ def _json_fields(fields: dict[bytes, bytes], text: Text, most: int) -> bytes:
     if not fields:
         return b""
     names, values = map(text, fields), map(text, fields.values())
-    made = orjson.dumps(dict(zip(names, values, strict=True)), option=orjson.OPT_INDENT_2)
-    return made[4:-2].replace(_BETWEEN, b", ")
+    return members(dict(zip(names, values, strict=True)), b", ")
 
 
 def _json(reply: Reply, text: Text, most: int = ANY) -> bytes:

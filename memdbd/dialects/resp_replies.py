@@ -5,7 +5,7 @@ arrays and strings what RESP3 has types for. Long and large replies are encoded 
 that they neither hold the loop nor fill the memory: SMALL are encoders that raise Large before they
 make much. The forms are those of ``addReply…`` in Redis 7.0's networking.c.
 
-May import: errors, replies, streams.
+May import: core, errors, replies, streams.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
+from memdbd import core
 from memdbd.dialects.streams import (
     BULK,
     LARGE,
@@ -155,6 +156,10 @@ class RespEncoder:
         return b"%b%d\r\n%b" % (kind, len(items), self._all_of(items))
 
     def _all_of(self, items: Sequence[Reply]) -> bytes:
+        # Strings, as mostly: 5 to 70 ns each, 250 one by one.
+        plain = core.resp(items if items.__class__ is list else list(items), self._null)
+        if plain is not None:
+            return plain
         if not self._only_small or len(items) <= SOME:
             return b"".join(map(self.encode, items))
         parts, size = [], 0
@@ -175,10 +180,7 @@ class RespEncoder:
         return b"%%%d\r\n%b" % (len(reply), self._joined(reply.items()))
 
     def _joined(self, pairs: Any) -> bytes:
-        if len(pairs) > SOME:
-            return self._all_of([one for pair in pairs for one in pair])
-        encode = self.encode
-        return b"".join([encode(one) for pair in pairs for one in pair])
+        return self._all_of(list(chain.from_iterable(pairs)))
 
     # Piece by piece
 

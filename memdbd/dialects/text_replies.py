@@ -2,10 +2,10 @@
 
 Strategy: a table from the reply's class to what encodes it; the JSON of values is made in
 json_values. The lines of long values are kept, and replies of very many items or bytes come in
-pieces. The replies to a run of the same command are alike, and then made with one join: what is
-between two values is the end of one line and the beginning of the next.
+pieces. Where the replies to a run of the same command are alike and short, the core makes them all
+at once.
 
-May import: errors, replies, structs, json_values, streams.
+May import: core, errors, replies, structs, json_values, streams.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from memdbd.dialects.json_values import error_text, marked, pieces, quoted, scalars
+from memdbd import core
+from memdbd.dialects.json_values import error_text, marked, pieces
 from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, emptied, is_streamed, size_of
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
@@ -39,8 +40,6 @@ _NOT_FOUND_LINE = b'{"result": null, "ttl_remaining": null}\n'
 _RESULT = b'{"result": '
 _END = b"}\n"
 _NO_TTL = b', "ttl_remaining": null}\n'
-_NUMBERS = frozenset({int, bool, type(None)})
-_STRINGS = frozenset({bytes, type(None)})
 
 
 class TextEncoder:
@@ -98,37 +97,11 @@ class TextEncoder:
             return b'{"result": %s}\n' % marked("encoding", reply)
 
     def encode_many(self, replies: Sequence[Reply] | FoundAll) -> bytes | None:
-        """The lines for the replies to a run of one request or more: 50 ns for each, not 300. None
-        for those that are not all alike and short, and have to be encoded one by one."""
+        """The lines for the replies to a run of one request or more. None for those that are not
+        all alike and shorter than what is kept, and have to be encoded one by one."""
         if isinstance(replies, FoundAll):
-            return self._lines(replies.values, _NO_TTL)
-        if replies.count(OK) == len(replies):
-            return _OK_LINE * len(replies)
-        kinds = set(map(type, replies))
-        if kinds <= _STRINGS:
-            return self._lines(replies, _END)
-        if kinds <= _NUMBERS:
-            try:
-                return _RESULT + scalars(replies, _END + _RESULT) + _END
-            except TypeError:  # a number of more than 64 bits
-                return None
-        return None
-
-    def _lines(self, values: Sequence[bytes | None], end: bytes) -> bytes | None:
-        """The lines for strings; None where one is so long that its line is kept."""
-        try:
-            try:
-                if max(map(len, values)) >= self.CACHED_FROM:  # type: ignore[arg-type]
-                    return None
-                made = quoted(values, end + _RESULT)  # type: ignore[arg-type] # or a TypeError
-            except TypeError:  # one is not there
-                if max(map(len, filter(None, values)), default=0) >= self.CACHED_FROM:
-                    return None
-                texts = [value if value is None else value.decode() for value in values]
-                made = scalars(texts, end + _RESULT)
-        except UnicodeDecodeError:
-            return None
-        return _RESULT + made + end
+            return core.json(replies.values, _NO_TTL, self.CACHED_FROM)
+        return core.json(replies, _END, self.CACHED_FROM)
 
     def message(self, message: Message) -> bytes:
         """The line that pushes a message, made once for all who listen in this dialect."""

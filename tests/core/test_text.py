@@ -1,0 +1,156 @@
+"""Both twins read the same plain lines, and write the same lines of JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from memdbd.replies import OK, PONG
+
+
+@pytest.fixture(scope="session")
+def twin(twin: ModuleType) -> ModuleType:
+    """Those of the text dialect, which are in modules of their own."""
+    name = "memdbd.core." + {"python": "text"}.get(twin.__name__.rpartition(".")[2], "_text")
+    return importlib.import_module(name)
+
+
+USUAL = {b"get": 1 << 30, b"set": 3, b"ping": 2, b"a_name_of_many_letters": 2, b"\x00": 2}
+
+TOKENS = st.sampled_from(
+    [
+        *(b"get", b"set", b"ping", b"GET", b"a_name_of_many_letters", b"k", b"v", b"two words"),
+        *(b" ", b"  ", b"\t", b"\r", b"\v", b"\f", b"\n", b"\n\n", b"\r\n", b"set k v\n"),
+        *(b'"', b"'", b"[", b"\x00", b"\xff", b"\x85", b"\xc2\xa0", b" ".join([b"w"] * 20)),
+    ]
+)
+DATA = st.lists(TOKENS | st.binary(max_size=3), max_size=20).map(b"".join)
+
+
+def plain(data: bytes, most: int) -> tuple[list[list[bytes]], int]:
+    """What ``lines`` is to say, line by line."""
+    found, at = [], 0
+    for line in data.split(b"\n")[:-1][:most]:
+        words = line.split()
+        if b'"' in line or b"'" in line or (words and len(words) > USUAL.get(words[0], 0)):
+            break
+        found += [words] if words else []
+        at += len(line) + 1
+    return found, at
+
+
+class TestLines:
+    @pytest.mark.parametrize(
+        ("data", "requests", "left"),
+        [
+            (b"get k\n", [[b"get", b"k"]], b""),
+            (b" get\tk \r\n\n \r\nping\n", [[b"get", b"k"], [b"ping"]], b""),
+            (b"get k", [], b"get k"),
+            (b"", [], b""),
+            (b"\n", [], b""),
+            (b"\nge", [], b"ge"),
+            (
+                b"set k v\nset k two words\nget k\n",
+                [[b"set", b"k", b"v"]],
+                b"set k two words\nget k\n",
+            ),
+            (b"get k\nget 'k'\n", [[b"get", b"k"]], b"get 'k'\n"),
+            (b'get k\nget a "\n', [[b"get", b"k"]], b'get a "\n'),
+            (b'["get", "k"]\n', [], b'["get", "k"]\n'),
+            (b"Get k\n", [], b"Get k\n"),
+            (b"get \xff\x00\n", [[b"get", b"\xff\x00"]], b""),
+            (b"get" + b" k" * 40 + b"\n", [[b"get"] + [b"k"] * 40], b""),
+        ],
+    )
+    def test_that_are_plain_are_read_up_to_one_that_is_not(
+        self, twin: ModuleType, data: bytes, requests: list[list[bytes]], left: bytes
+    ) -> None:
+        assert twin.lines(data, USUAL, 256) == (requests, len(data) - len(left))
+
+    @settings(max_examples=400, deadline=None)
+    @given(data=DATA, most=st.integers(0, 4) | st.just(256))
+    @example(data=b"\n\nget k\n", most=2)
+    @example(data=b"k\n", most=0)
+    def test_are_those_that_are_plain_one_by_one(
+        self, twin: ModuleType, data: bytes, most: int
+    ) -> None:
+        assert twin.lines(data, USUAL, most) == plain(data, most)
+
+    @pytest.mark.parametrize("words", [15, 16, 17, 1000])
+    def test_may_have_any_number_of_words(self, twin: ModuleType, words: int) -> None:
+        request = [b"get", *(b"%d" % number for number in range(words - 1))]
+        line = b" ".join(request) + b"\n"
+        assert twin.lines(b"get k\n" + line * 2, USUAL, 3) == (
+            [[b"get", b"k"], request, request],
+            6 + 2 * len(line),
+        )
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).map(str.encode)
+# What would end a string, a line, or what is written between two.
+ODD = st.sampled_from(
+    [
+        b"",
+        b'"',
+        b"\\",
+        b'","',
+        b'", "',
+        b",\n  ",
+        b'",\n  "',
+        b"\n",
+        b"\x1f",
+        b"\x7f",
+        b" ",
+        b"null",
+    ]
+)
+INTEGERS = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, 9, 10, 99, 100, -1, -9, -10])
+ALIKE = (
+    st.lists(st.just(OK), min_size=1, max_size=300)
+    | st.lists(INTEGERS, min_size=1)
+    | st.lists(TEXTS | ODD, min_size=1)
+    | st.lists(TEXTS | ODD | st.none(), min_size=1)
+    | st.lists(TEXTS | ODD | st.none() | INTEGERS, min_size=1)
+)
+END = b', "x": "\\n"}\n'
+
+
+def said(reply: Any) -> str:
+    value = reply.decode() if isinstance(reply, bytes) else "OK" if reply is OK else reply
+    return '{"result": ' + json.dumps(value, ensure_ascii=False) + END.decode()
+
+
+class TestJson:
+    @settings(max_examples=400, deadline=None)
+    @given(replies=ALIKE)
+    @example(replies=[-(2**63), 2**63 - 1, 2**63])
+    @example(replies=[b"\x7f", b"\xc2\x80"])
+    def test_of_what_is_alike_is_what_each_says(self, twin: ModuleType, replies: list[Any]) -> None:
+        assert twin.json(replies, END, 100) == "".join(map(said, replies)).encode()
+        assert twin.json(tuple(replies), END, 100) == twin.json(replies, END, 100)
+
+    @settings(deadline=None)
+    @given(replies=ALIKE, other=st.sampled_from([PONG, True, 1.5, "a", [b"a"], 2**64, b"\xff"]))
+    def test_of_anything_else_is_not_made(
+        self, twin: ModuleType, replies: list[Any], other: Any
+    ) -> None:
+        assert twin.json([*replies, other], END, 100) is None
+        assert twin.json([other, *replies], END, 100) is None
+
+    def test_of_some_that_are_ok_is_not_made(self, twin: ModuleType) -> None:
+        for other in (1, None, b"OK"):
+            assert twin.json([OK, other], END, 100) is twin.json([other, OK], END, 100) is None
+
+    def test_of_halves_of_a_character_is_not_made(self, twin: ModuleType) -> None:
+        assert twin.json([b"\xc3", b"\xbc"], END, 100) is None
+
+    def test_of_long_strings_is_not_made(self, twin: ModuleType) -> None:
+        for replies in ([b"12345"], [b"", b"12345"], [None, b"12345"], [1, b"12345"]):
+            assert twin.json(replies, END, 5) is None
+            assert twin.json(replies, END, 6) is not None
