@@ -35,7 +35,8 @@ from memdbd.gate import Gate
 from memdbd.permissions import STRANGER, not_logged_in
 from memdbd.polling import Poll
 from memdbd.pubsub import Registry
-from memdbd.sending import FAREWELL, Office, Sender
+from memdbd.recipient import Recipient
+from memdbd.sending import FAREWELL, Office
 from memdbd.session import Session
 from memdbd.sockets import below, prepare
 from memdbd.tls import HANDSHAKE, common_name, reason_of
@@ -61,7 +62,7 @@ class Hall(Office, Protocol):
 
 
 @implementer(IHandshakeListener)
-class Arrival(Sender):
+class Arrival(Recipient):
     """A connection as far as it arrives, and tells about itself; the whole of it is a
     :class:`~memdbd.protocol.MemDBProtocol`."""
 
@@ -78,7 +79,7 @@ class Arrival(Sender):
     def __init__(self, number: int, factory: Hall) -> None:
         super().__init__()
         self.factory = factory
-        self.session = Session(number, factory.channels, self.deliver, self.push)
+        self.session = Session(number, factory.channels, self.deliver, self.push, self.take)
         self.session.identified = self._identified
         self.since = self.active = factory.reactor.seconds()
 

@@ -56,6 +56,8 @@ class MemDBFactory(ServerFactory):
         self.gate = gate
         self.dialects = dialects
         self.turn = Turn(reactor, seconds)
+        self.turn.mail = channels
+        channels.collects = self.turn.schedule
         self.poll = Poll(reactor, self.turn, seconds)
         self.gathering = Gathering(dispatcher)
         self.turn.gathered = self.gathering.run

@@ -244,13 +244,18 @@ class Keyspace:
 
     @contextmanager
     def keeping_pool(self, keys: Iterable[bytes]) -> Iterator[None]:
-        """What becomes of ``keys`` within, in ``values`` itself, is told to the pool, if any."""
-        pool, values = self._pool, self.values
-        before = {} if pool is None else {key: key in values for key in keys}
+        """What becomes of ``keys`` within, in ``values`` itself, is told to the pool."""
+        pool, values = self._scanned(), self.values
+        before = {key: key in values for key in keys}
         yield
         for key, was_there in before.items():
-            if was_there != (key in values) and pool is not None:
+            if was_there != (key in values):
                 (pool.discard if was_there else pool.add)(key)
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether the keys have a pool beside them, since somebody has scanned them."""
+        return self._pool is not None
 
     def delete(self, key: bytes) -> bool:
         """Take ``key`` out; False where it was not there."""

@@ -27,7 +27,7 @@ from twisted.internet.interfaces import (
     IReactorFDSet,
     IReadDescriptor,
 )
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -117,17 +117,34 @@ class Poll:
 
     def doRead(self) -> None:
         """Read what can be read, turn by turn, until there is nothing or the stretch is over."""
+        turn, readers = self._turn, self._readers
         end = self._seconds() + STRETCH
         while ready := self._epoll.poll(0, AT_ONCE):
-            self._turn.begin(gathers=len(ready) >= Gathering.LEAST)
+            turn.begin(gathers=len(ready) >= Gathering.LEAST)
             try:
                 for descriptor, _ in ready:
                     # One that was read before it may have ended it.
-                    reader = self._readers.get(descriptor)
-                    if reader is not None:
-                        self._read(reader)
+                    reader = readers.get(descriptor)
+                    if reader is None:
+                        continue
+                    # As its doRead does it, whose calls take as long as all of this.
+                    try:
+                        data = reader.socket.recv(reader.bufferSize)
+                    except BlockingIOError:
+                        continue
+                    except OSError:
+                        self._lose(reader, CONNECTION_LOST)
+                        continue
+                    if not data:
+                        self._lose(reader, CONNECTION_DONE)
+                        continue
+                    try:
+                        reader.protocol.dataReceived(data)
+                    except Exception as error:  # as the reactor does it: its connection ends
+                        self._log.failure("a defect of memdbd: a connection is ended")
+                        self._lose(reader, error)
             finally:
-                self._turn.end()
+                turn.end()
             if self._seconds() >= end:
                 return
 
@@ -137,15 +154,6 @@ class Poll:
             reader.connectionLost(Failure(CONNECTION_LOST))
         self._epoll.close()
         self._epoll = None
-
-    def _read(self, reader: Any) -> None:
-        try:
-            why = reader.doRead()
-        except Exception as error:  # as the reactor does it: its connection ends
-            self._log.failure("a defect of memdbd: a connection is ended")
-            why = error
-        if why is not None:
-            self._lose(reader, why)
 
     def _lose(self, reader: Any, why: Exception) -> None:
         self.removeReader(reader)

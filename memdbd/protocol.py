@@ -21,19 +21,23 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd import core
 from memdbd.arrival import Arrival, Hall
 from memdbd.commands.spec import Command
-from memdbd.dialects.batch import NO_MORE, Batch
+from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
 from memdbd.gathering import Gathering
-from memdbd.replies import Pending, Reply
+from memdbd.replies import Pending, Replies, Reply
 from memdbd.sending import PIECE
 
 # Bytes that are read from a peer whose next reply is pending.
 READ_AHEAD = 64 * 1024
+
+# Requests of a batch that may wait for the end of the turn.
+GATHERED = Dispatcher.SLICE_REQUESTS
 
 # To look into an Enum takes 90 ns.
 END, EXHAUSTED, BROKEN = Stop.END, Stop.EXHAUSTED, Stop.BROKEN
@@ -108,6 +112,25 @@ class MemDBProtocol(Arrival):
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
+        factory, session = self.factory, self.session
+        turn = factory.turn
+        if (
+            turn.gathers
+            and session.lane is not None  # so it is not new, and does not end
+            and not (self._requests is not None or session.special or self._is_stranger)
+            and not self._heard_all
+        ):
+            # As of nearly all who have sent something before.
+            self.active = turn.began or 0.0
+            factory.bytes_in += len(data)
+            batch = self._dialect.feed(data)
+            if not self._is_gathered(batch):
+                self._begin(batch)
+        else:
+            self._received(data)
+
+    def _received(self, data: bytes) -> None:
+        """Take what has come from whoever it is, and whatever is going on."""
         if self._ending or self._heard_all:
             return
         factory = self.factory
@@ -125,37 +148,65 @@ class MemDBProtocol(Arrival):
             self._read_or_not()
             return
         batch = self._parse(data)
-        if turn.gathers and len(batch.requests) == 1 and batch.more is NO_MORE:
-            request = batch.requests[0]
-            command = request.__class__ is list and self._dialect.commands.get(request[0])
-            if command and command.many is not None and not self.session.special:
-                self._requests = batch
-                factory.gathering.add(command, self, batch)
-                return
-        if turn.is_late():
+        if not (turn.gathers and not self.session.special and self._is_gathered(batch)):
+            self._begin(batch)
+
+    def _begin(self, batch: Batch) -> None:
+        """Answer a batch, if the turn has time for it."""
+        if self._dialect.unasked:
+            self._put(bytes(self._dialect.unasked))
+            self._dialect.unasked.clear()
+        if self.factory.turn.is_late():
             self._requests = batch
             self._read_or_not()
-            turn.unfinished(self)
+            self.factory.turn.unfinished(self)
         else:
             self.answer(batch)
 
-    def answered(self, batch: Batch, command: Command, reply: Reply) -> None:
-        """A request that came alone was run, with this reply."""
+    def _is_gathered(self, batch: Batch) -> bool:
+        """Let a batch wait for the end of the turn, where it is all of one command of which several
+        requests can be run together."""
+        requests = batch.requests
+        if not requests:
+            return False
+        first: Any = requests[0]
+        size = len(requests)
+        if size > 1 and (size > GATHERED or core.alike(requests, 0, size) < size):
+            return False
+        command = first.__class__ is list and self._dialect.commands.get(first[0])
+        if not command or command.many is None:
+            return False
+        if not self.factory.gathering.add(command, self, batch):
+            return False
+        self._requests = batch
+        return True
+
+    def answered(self, batch: Batch, command: Command, replies: Replies) -> None:
+        """The first requests of a batch that was gathered have been run."""
         if self._requests is not batch:
             return  # it has ended since
-        line: Any = self._dialect.encode(reply)  # none is long
-        self.session.last = command
-        self._outbox.put(line)
-        self.factory.turn.owe(self)
-        if self._unparsed or self._heard_all:
+        done = len(replies)
+        if done:
+            line: Any
+            if done == 1:
+                for reply in replies:
+                    line = self._dialect.encode(reply)  # none is long
+            else:
+                line = self._dialect.encode_many(replies)
+                if line is None:
+                    line = b"".join(map(self._dialect.encode, replies))  # type: ignore[arg-type]
+            self.session.last = command
+            if self._is_clear() and not self._outbox.lines:
+                self.factory.turn.answer(self, line)
+            else:
+                self._put(line)
+        if done < len(batch.requests):
+            batch.at = done
+            self.answer(batch)
+        elif self._unparsed or self._heard_all:
             self._not_busy()
         else:
             self._requests = None
-
-    def unanswered(self, batch: Batch) -> None:
-        """A request that came alone has to be run here."""
-        if self._requests is batch:
-            self.answer(batch)
 
     def _parse(self, data: bytes) -> Batch:
         if self._is_new:
@@ -166,15 +217,12 @@ class MemDBProtocol(Arrival):
             if not self._only_resp:  # else the listener has said it
                 self._dialect = self.factory.dialects.of_first_byte(data[:1], self.session)
                 self._dialect.be_wary(self._allowance)
-        requests = self._dialect.feed(data)
-        if self._dialect.unasked:
-            self._put(bytes(self._dialect.unasked))
-            self._dialect.unasked.clear()
-        return requests
+        return self._dialect.feed(data)
 
     def readConnectionLost(self) -> None:
         # The peer has said all it has to say, but still gets its replies: printf … | nc -N
         self._heard_all = True
+        self._obstructed()
         if self._ending:
             self._lose_if_done()
         elif self._requests is None or self._waits_for_others:
@@ -183,7 +231,7 @@ class MemDBProtocol(Arrival):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         # The session knows us by this; what is left then goes without the collector.
-        self.session.deliver = self.session.push = _nowhere
+        self.session.deliver = self.session.push = self.session.take = _nowhere
         self.session.identified = _nobody_asks
         self.factory.connection_lost(self)
 
@@ -355,7 +403,7 @@ class MemDBProtocol(Arrival):
         self._unparsed.clear()
 
 
-def _nowhere(message: object) -> None:
+def _nowhere(message: object, at_once: bool = False) -> None:
     """Where the messages of a lost connection's session would go, if it had any channels."""
 
 

@@ -185,6 +185,13 @@ class FoundAll:
     def __len__(self) -> int:
         return len(self.values)
 
+    def __getitem__(self, part: slice) -> FoundAll:
+        return FoundAll(self.run[part], self.values[part])
+
+    def count(self, value: None) -> int:
+        """How many were not there."""
+        return self.values.count(value)
+
     def __iter__(self) -> Iterator[Found]:
         for request, value in zip(self.run, self.values, strict=False):
             yield Found(request[1], value, None)

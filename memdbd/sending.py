@@ -16,7 +16,7 @@ once, over ``subscriber_soft`` after ``subscriber_seconds``.
 What is read and answered is the other half's: ``arrival.py`` and ``protocol.py`` are that, and
 nothing else uses its transport.
 
-May import: dialects, errors, limits, outbox, replies, session, turn.
+May import: dialects, errors, limits, outbox, session, turn.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from memdbd.dialects.streams import Stream
 from memdbd.errors import CommandError
 from memdbd.limits import Alarms, Limits
 from memdbd.outbox import Outbox
-from memdbd.replies import Message, Push, Status
 from memdbd.session import Session
 from memdbd.turn import Turn
 
@@ -130,43 +129,16 @@ class Sender(Protocol):
         """End the connection at once: it has met a limit."""
         raise NotImplementedError
 
-    # Messages, and pieces of long replies
+    def _obstructed(self) -> None:
+        """Something has come in the way of what is sent."""
+        raise NotImplementedError
+
+    # What waits, and pieces of long replies
 
     @property
     def unsent(self) -> int:
         """Bytes that wait here, for whatever."""
         return self._outbox.size + self._held
-
-    def deliver(self, message: Message) -> None:
-        """Push a message: the session calls this for each channel it listens to."""
-        if self._ending:
-            return
-        line = self._dialect.message(message)
-        if self._dialect.messages_first and self._answering:
-            self._outbox.lines.append(line)  # in front of the reply, with which it is counted
-        else:
-            self._deliver(line)
-
-    def push(self, push: Push | Status) -> None:
-        """Push something else that was not asked for."""
-        if not self._ending:
-            self._deliver(self._dialect.push(push))
-
-    def _deliver(self, line: bytes) -> None:
-        if self._answering:
-            self._own.append(line)
-            return
-        if self._stream is None:
-            self._put(line)
-        else:
-            self._own.append(line)
-            self._held += len(line)
-        # One that reads gets all of this at the end of the turn.
-        if self._full:
-            if exceeds(self.unsent, self.factory.limits.subscriber_buffer):
-                self._cut("subscriber_buffer")
-            else:
-                self._mind()
 
     def _put(self, line: bytes) -> None:
         self._outbox.put(line)
@@ -174,6 +146,7 @@ class Sender(Protocol):
 
     def _begin_stream(self, stream: Stream) -> None:
         """Send a long reply, piece by piece; what is delivered meanwhile goes behind it."""
+        self._obstructed()
         self._stream, self._stream_size = stream.pieces, stream.size
         self._held = sum(map(len, self._own))
 
@@ -210,6 +183,25 @@ class Sender(Protocol):
                 return
         self._outbox.release_all()
         self._send()
+
+    def send(self, line: bytes) -> None:
+        """Send a line that is committed, where nothing is in its way."""
+        lane = self.session.lane
+        if lane is None:  # since it was to be sent
+            self.collect(line)
+            return
+        self.factory.bytes_out += len(line)
+        try:
+            sent = lane(line)
+        except OSError:  # there is no room now, or the reactor will find what is the matter
+            sent = 0
+        if sent < len(line):
+            self._hand_over(line[sent:])
+
+    def collect(self, line: bytes) -> None:
+        """Have a line wait for the end of the turn."""
+        if not self._ending:
+            self._put(line)
 
     def seal(self) -> None:
         """A commit has begun that covers what has been collected."""
@@ -261,6 +253,7 @@ class Sender(Protocol):
                 return
             if sent:
                 piece = piece[sent:]
+        self._obstructed()
         # How much may wait there is also by how much it reads at once, which is another matter.
         below = self._socket
         read_by, below.bufferSize = below.bufferSize, self._pause_from
@@ -288,6 +281,7 @@ class Sender(Protocol):
         if not self._full:
             self.factory.alarms.count("pause_output")
         self._full = True
+        self._obstructed()
         if not self._ending:
             self._mind()
         self._read_or_not()
@@ -361,6 +355,7 @@ class Sender(Protocol):
         if self._ending:
             return
         self._ending = True
+        self._obstructed()
         self._leave()
         self._calm_down()
         self._draining = (
@@ -403,6 +398,7 @@ class Sender(Protocol):
 
     def _forget(self) -> None:
         """Leave, with nothing more to send."""
+        self._obstructed()
         self._leave()
         self._calm_down()
         self._own.clear()

@@ -1,7 +1,8 @@
 """What is known of one connected client, apart from its socket.
 
 The protocol makes a session for a connection and tells it how to deliver; commands read and change
-it. It is the :class:`~memdbd.pubsub.Subscriber` of its channels. May import: pubsub, replies.
+it. It is the :class:`~memdbd.fanout.Subscriber` of its channels.
+May import: fanout, pubsub, replies.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from memdbd.pubsub import Registry, Run, Topics
+from memdbd.fanout import Lane, Run
+from memdbd.pubsub import Registry, Topics
 from memdbd.replies import Message, Push, Status
 
 Mode = Literal["", "optin", "optout", "bcast"]
@@ -54,7 +56,7 @@ class Session:
     """One client: its number, the channels it listens to, and how a message reaches it.
 
     ``deliver`` takes a :class:`~memdbd.replies.Message`, ``take`` those that were collected in a
-    :class:`~memdbd.pubsub.Run`, by default one by one; ``push`` takes what is for this client
+    :class:`~memdbd.fanout.Run`, by default one by one; ``push`` takes what is for this client
     alone, which in RESP may be a line that looks like a short reply.
     """
 
@@ -67,6 +69,7 @@ class Session:
         "evictable",
         "failures",
         "identified",
+        "lane",
         "last",
         "library",
         "library_version",
@@ -86,6 +89,7 @@ class Session:
         "shards",
         "special",
         "take",
+        "take_rest",
         "touched",
         "tracking",
         "user",
@@ -104,6 +108,8 @@ class Session:
         self.deliver = deliver
         self.take = take or partial(_deliver_each, deliver)
         self.push = push
+        self.lane: Lane | None = None
+        self.take_rest: Callable[[bytes], None] = _nothing_is_left
         # Who it is: None for a client that has not said so and has to. What it may do: None for
         # everything. The gate sets both, and again when a user changes.
         self.user: Somebody | None = None
@@ -168,6 +174,19 @@ class Session:
         """Listen to the shard channel no more; not listening is no error."""
         self._leave(self._registry.shards, self.shards, channel)
 
+    def open_lane(self, lane: Lane, take_rest: Callable[[bytes], None]) -> None:
+        """Take what may leave at once by a lane, as long as nothing is in its way."""
+        self.lane, self.take_rest = lane, take_rest
+        if self.is_subscriber:  # who becomes one, changes them by that
+            self._registry.fanout.lanes_change()
+
+    def close_lane(self) -> None:
+        """Something is in its way."""
+        if self.lane is not None:
+            self.lane, self.take_rest = None, _nothing_is_left
+            if self.is_subscriber:
+                self._registry.fanout.lanes_change()
+
     @property
     def is_subscriber(self) -> bool:
         return bool(self.channels or self.patterns or self.shards)
@@ -180,6 +199,7 @@ class Session:
     def settle(self) -> None:
         """To be called by whoever changes one of what :attr:`special` is made of."""
         self.special = self.queue is not None or bool(self.mute) or self.over or self.is_limited
+        self.close_lane()  # it may speak another version of RESP
 
     def unsubscribe_all(self) -> None:
         """Listen to nothing more."""
@@ -213,6 +233,10 @@ def _deliver_each(deliver: Callable[[Message], None], run: Run, at_once: bool) -
     """How whoever takes no runs gets their messages."""
     for message in run.messages.values():
         deliver(message)
+
+
+def _nothing_is_left(rest: bytes) -> None:
+    """What is left of a line that a lane has taken, as long as there is none."""
 
 
 def _nobody_asks() -> None:

@@ -33,6 +33,12 @@ class Connection(Protocol):
     def withdraw(self, error: CommandError) -> None:
         """It has failed: what has been collected is not true. Tell the peer so, and end."""
 
+    def send(self, line: bytes) -> None:
+        """Send a line that is committed, and had nothing to wait for."""
+
+    def collect(self, line: bytes) -> None:
+        """Collect a line after all, as nothing is committed yet."""
+
     def go_on(self) -> None:
         """Answer the next slice of requests that were left over."""
 
@@ -43,6 +49,24 @@ class Connection(Protocol):
 # Makes good what has been changed: True if that is done. If not, it will call ``committed`` or
 # ``not_committed`` of the turn. Raises CommandError where it cannot be done.
 Commit = Callable[[], bool]
+
+
+class Mail(Protocol):
+    """What is collected for many at once."""
+
+    def spread(self, *, unless_little: bool = False) -> None:
+        """Have each collect its own; unless it is little, and sent in a moment."""
+
+    def send(self) -> None:
+        """It is committed: send each its own."""
+
+
+class _NoMail:
+    def spread(self, *, unless_little: bool = False) -> None:
+        """There is nothing."""
+
+    def send(self) -> None:
+        """There is nothing."""
 
 
 class Turn:
@@ -66,6 +90,7 @@ class Turn:
         self._reactor = reactor
         self._seconds = seconds
         self.commit: Commit = lambda: True
+        self.mail: Mail = _NoMail()
         self.gathered: Callable[[], object] = lambda: None  # runs what was left to the turn's end
         self.gathers = False  # requests may be left to it
         self.began: float | None = None  # this turn, by the reactor, where somebody has said so
@@ -76,6 +101,8 @@ class Turn:
         # Dicts, for a connection may say so several times in a turn, and gets one flush and one
         # slice all the same.
         self._owing: dict[Connection, None] = {}
+        # The only line of a connection for which nothing else is collected, as most have one.
+        self._answers: list[tuple[Connection, bytes]] = []
         self._sealed: dict[Connection, None] = {}  # covered by the commit that is under way
         self._unfinished: dict[Connection, None] = {}
 
@@ -94,6 +121,11 @@ class Turn:
         self._owing[connection] = None
         self.schedule()
 
+    def answer(self, connection: Connection, line: bytes) -> None:
+        """Have ``connection`` send ``line``, and nothing else, at the end of this turn: while
+        nothing is in its way and nothing collected, and by whoever ends the turn himself."""
+        self._answers.append((connection, line))
+
     def unfinished(self, connection: Connection) -> None:
         """Let ``connection`` go on behind this turn."""
         self._unfinished[connection] = None
@@ -109,7 +141,7 @@ class Turn:
     def begin(self, gathers: bool = False) -> None:
         """Whoever calls this reads from several sockets, and calls ``end`` behind them; what is
         read may wait for that, where the turn ``gathers``."""
-        self.gathers = gathers
+        self.gathers = gathers and not self.is_held
         self.began = self._reactor.seconds()
         self._scheduled = True
 
@@ -120,7 +152,9 @@ class Turn:
             self.gathered()
         self.began = None
         self._scheduled = False
-        if not self.is_held:
+        if self.is_held:
+            self.mail.spread()
+        else:
             self._commit()
         self._late_from = None
         if self._unfinished:
@@ -147,8 +181,8 @@ class Turn:
     def not_committed(self, error: CommandError) -> None:
         """The commit that was under way has failed, and with it all that came since."""
         self._over()
-        told = self._sealed | self._owing
-        self._sealed, self._owing = {}, {}
+        told = self._sealed | self._collected()
+        self._sealed = {}
         self._each(told, lambda connection: connection.withdraw(error))
 
     def _over(self) -> None:
@@ -158,27 +192,46 @@ class Turn:
             self.schedule()
 
     def _commit(self) -> None:
-        owing, self._owing = self._owing, {}
         try:
             done = self.commit()
         except CommandError as error:
             told = error.bare()
-            self._each(owing, lambda connection: connection.withdraw(told))
+            self._each(self._collected(), lambda connection: connection.withdraw(told))
             return
         except Exception:
-            for connection in owing:
+            for connection in self._collected():
                 self._failed(connection)
             return
         if done:
+            self.mail.spread(unless_little=True)
+            if self._answers:
+                answers, self._answers = self._answers, []
+                for connection, line in answers:
+                    try:
+                        connection.send(line)
+                    except Exception:
+                        self._failed(connection)
+            owing, self._owing = self._owing, {}
             for connection in owing:
                 try:
                     connection.flush()
                 except Exception:
                     self._failed(connection)
+            # Behind the replies: who publishes can do so again while many are sent to.
+            self.mail.send()
         else:
             self.is_held = True
-            self._sealed = owing
-            self._each(owing, lambda connection: connection.seal())
+            self._sealed = self._collected()
+            self._each(self._sealed, lambda connection: connection.seal())
+
+    def _collected(self) -> dict[Connection, None]:
+        """Those for whom something is collected, what is for many included."""
+        answers, self._answers = self._answers, []
+        for connection, line in answers:
+            connection.collect(line)
+        self.mail.spread()
+        owing, self._owing = self._owing, {}
+        return owing
 
     def _each(self, connections: Iterable[Connection], act: Callable[[Connection], object]) -> None:
         for connection in connections:

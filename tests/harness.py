@@ -42,6 +42,7 @@ from memdbd.assembly import assemble
 from memdbd.clock import Clock as SteadyClock
 from memdbd.committing import InThread
 from memdbd.config import ENVIRONMENT, Config
+from memdbd.core import VARIABLE as CORE
 from memdbd.persistence.fs import FileSystem
 from memdbd.protocol import MemDBProtocol
 from memdbd.replies import Pending
@@ -421,11 +422,12 @@ _OF_MANAGERS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", 
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment for a process: none of our settings, and the memdbd that is tested."""
+    """The environment for a process: none of our settings, and the memdbd and the core of it that
+    are tested."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(ENVIRONMENT) and name not in _OF_MANAGERS
+        if name == CORE or not (name.startswith(ENVIRONMENT) or name in _OF_MANAGERS)
     }
     kept["PYTHONPATH"] = str(Path(memdbd.__file__).parents[1])
     kept["PYTHONUNBUFFERED"] = "1"

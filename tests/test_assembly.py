@@ -17,7 +17,7 @@ from harness import House, Stored, soon
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 
-from memdbd import __version__
+from memdbd import __version__, core
 from memdbd.assembly import Parts, assemble
 from memdbd.clock import Clock
 from memdbd.compacting import CompactorProcess
@@ -58,6 +58,7 @@ class TestInfo:
         assert info["server"] == {
             "version": __version__,
             "python": platform.python_version(),
+            "core": core.NAME,
             "reactor": "TurnClock",
             "pid": os.getpid(),
             "uptime_seconds": 90,

@@ -181,7 +181,8 @@ def test_without_the_daemon_it_gives_up_and_touches_nothing(directory: Path) -> 
     orphan = subprocess.run(
         [sys.executable, "-m", "memdbd.persistence.compactor", str(directory), "persistence.json",
          "3", str(os.getpid() + 1)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        cwd=directory,  # not where a clone is
+        env=environment(),
         capture_output=True,
         timeout=PATIENCE,
         check=False,

@@ -85,6 +85,9 @@ class TestPrecedence:
         assert load({}, environment, None).server_port == 1
         assert load({}, environment, str(other)).server_port == 2
 
+    def test_the_variable_that_chooses_the_core_is_no_setting(self) -> None:
+        assert load({}, {"MEMDB_CORE": "python"}, None) == Config()
+
     def test_variables_of_others_are_not_ours(self) -> None:
         assert load({}, {"MEMDBX": "1", "XMEMDB_MAX_KEYS": "1"}, None) == Config()
 

@@ -10,7 +10,7 @@ import pytest
 from harness import NOON, House, Peer, Stored
 from twisted.logger import capturedLogs
 
-from memdbd import __version__
+from memdbd import __version__, core
 from memdbd.limits import Limits
 
 
@@ -69,6 +69,7 @@ class TestFields:
         server = told(house, "server")
         assert server["redis_version"] == "7.0.15"
         assert server["memdbd_version"] == __version__
+        assert server["memdbd_core"] == core.NAME
         assert server["process_id"] == str(os.getpid())
         assert server["uptime_in_seconds"] == "86500"
         assert server["uptime_in_days"] == "1"

@@ -191,7 +191,7 @@ PURE_LIBRARIES = {
 MORE_LIBRARIES = {
     "memdbd.clock": {"time"},
     "memdbd.passwords": {"hashlib", "hmac", "binascii"},
-    "memdbd.core": {"os.environ", "cython"},
+    "memdbd.core": {"os.environ", "sys.platform", "cython"},
 }
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 REACTOR = "twisted.internet.reactor"

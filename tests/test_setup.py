@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-SETUP = (Path(__file__).parents[1] / "setup.py").read_text("utf-8")
+ROOT = Path(__file__).parents[1]
+SETUP = (ROOT / "setup.py").read_text("utf-8")
+CORE = sorted(path.stem for path in ROOT.glob("memdbd/core/_[a-z]*.py"))  # what is compiled
 REQUIREMENT = re.compile(r"(?P<name>[a-z_]+)(\[[a-z]+\])?>=(?P<least>\d+(\.\d+)+)")
 
 
@@ -54,3 +62,51 @@ def test_each_least_version_has_its_reason_beside_it(name: str, least: str) -> N
     lines = SETUP.splitlines()
     (at,) = (number for number, line in enumerate(lines) if f">={least}" in line and name in line)
     assert "#" in lines[at] or lines[at - 1].lstrip().startswith("#")
+
+
+def test_pip_brings_what_makes_c_of_the_core() -> None:
+    system = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]
+    assert system["requires"] == ["setuptools>=64", "Cython>=3.1"]
+    assert CORE == ["_compiled", "_text"]
+
+
+def wheel(tmp_path: Path, **environment: str) -> tuple[set[str], str]:
+    """The files of the wheel that pip makes of the clone, and what it says."""
+    source = tmp_path / "clone"
+    ignored = shutil.ignore_patterns(".*", "build", "*.so", "*.pyd", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "-w", tmp_path, source],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = tmp_path.glob("*.whl")
+    return set(zipfile.ZipFile(made).namelist()), done.stdout + done.stderr
+
+
+def compiled(files: set[str]) -> list[str]:
+    """The modules of the core that are there compiled."""
+    shared = [re.fullmatch(r"memdbd/core/(\w+)\.[^/]*\.(so|pyd)", name) for name in files]
+    return sorted(one[1] for one in shared if one is not None)
+
+
+@pytest.mark.slow
+def test_a_wheel_that_is_built_with_a_compiler_has_the_compiled_core(tmp_path: Path) -> None:
+    if shutil.which("cc") is None and shutil.which("gcc") is None and not os.environ.get("CI"):
+        pytest.skip("there is no compiler")
+    files, _ = wheel(tmp_path)
+    assert compiled(files) == CORE
+    assert "memdbd/core/python.py" in files
+
+
+@pytest.mark.slow
+def test_without_a_compiler_it_is_installed_with_a_warning(tmp_path: Path) -> None:
+    files, said = wheel(tmp_path, CC="false")
+    assert compiled(files) == []
+    assert "memdbd/core/python.py" in files
+    for name in CORE:
+        assert f'building extension "memdbd.core.{name}" failed' in said

@@ -374,7 +374,8 @@ class TestMakeService:
     ) -> None:
         made = make(tmp_path, script=NICENESS)
         assert (made.returncode, made.stderr) == (0, "")
-        main, hashing = "('MainThread', 0, {})", "('PoolThread-passwords-0', 10, 2)"
+        main = f"('MainThread', {os.nice(0)}, {{}})"
+        hashing = "('PoolThread-passwords-0', 10, 2)"
         assert made.stdout.splitlines() == [
             main.format(1),
             hashing,

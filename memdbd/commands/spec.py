@@ -172,6 +172,7 @@ class Command:
         "replaces",
         "summary",
         "takes_rest",
+        "tells_missing",
         "text",
         "words",
         "writes",
@@ -197,6 +198,7 @@ class Command:
         self.kinds: tuple[str, ...] = ()
         self.handler = handler
         self.many: Many | None = None
+        self.tells_missing = False
         self.text = self
         self.params = tuple(params)
         self.flags = flags
@@ -244,9 +246,11 @@ class Command:
 
         return decorate
 
-    def together(self, many: Many) -> Many:
-        """Decorate the form that runs several requests."""
+    def together(self, many: Many, *, tells_missing: bool = False) -> Many:
+        """Decorate the form that runs several requests. ``tells_missing``: a reply is None where
+        there is no such key, and only there."""
         self.many = many
+        self.tells_missing = tells_missing
         return many
 
     @property

@@ -58,7 +58,7 @@ def get(ctx: Context, key: bytes) -> bytes | None:
     return STRING.get(ctx.db, key)
 
 
-get.together(core.get_many)
+get.together(core.get_many, tells_missing=True)
 
 
 @get.in_text()
@@ -69,11 +69,13 @@ def get_in_text(ctx: Context, key: bytes) -> Found:
     return Found(key, value, whole_seconds(left))
 
 
-@get_in_text.together
-def get_many_in_text(
+def _get_many_in_text(
     values: dict[bytes, Value], run: Sequence[Sequence[bytes]], effects: list[Effect]
 ) -> FoundAll:
     return FoundAll(run, core.get_many(values, run, effects))
+
+
+get_in_text.together(_get_many_in_text, tells_missing=True)
 
 
 @command(

@@ -40,12 +40,22 @@ def _chosen() -> str:
 NAME = _chosen()  # "python" or "compiled"
 
 if NAME == "compiled":
-    from memdbd.core._compiled import effects, get_many, incr_many, requests, resp, set_many
-    from memdbd.core._text import json, lines
+    from memdbd.core._compiled import alike, effects, get_many, incr_many, requests, resp, set_many
+    from memdbd.core._text import array, json, lines
 else:
-    from memdbd.core.python import effects, get_many, incr_many, requests, resp, set_many
-    from memdbd.core.text import json, lines
+    from memdbd.core.python import alike, effects, get_many, incr_many, requests, resp, set_many
+    from memdbd.core.text import array, json, lines
 
 __all__ = [
-    "NAME", "effects", "get_many", "incr_many", "json", "lines", "requests", "resp", "set_many",
-]  # fmt: skip
+    "NAME",
+    "alike",
+    "array",
+    "effects",
+    "get_many",
+    "incr_many",
+    "json",
+    "lines",
+    "requests",
+    "resp",
+    "set_many",
+]

@@ -301,6 +301,32 @@ def _deadline(deadline: object, drift: object) -> cython.longlong:
 # Commands over a run of requests
 
 
+@cython.boundscheck(True)  # whoever made the run, made its requests
+def alike(requests: Sequence[object], at: int, most: int) -> int:
+    if type(requests) is not list:
+        return python.alike(requests, at, most)
+    all_of_them: list = requests
+    first = all_of_them[at]
+    if type(first) is not list or not first:
+        return 0
+    begun: cython.Py_ssize_t = at
+    end: cython.Py_ssize_t = min(len(all_of_them), begun + cython.cast(cython.Py_ssize_t, most))
+    words: list = first
+    size: cython.Py_ssize_t = len(words)
+    name: object = words[0]
+    place: cython.Py_ssize_t = begun + 1
+    while place < end:
+        request = all_of_them[place]
+        if type(request) is not list:
+            break
+        words = request
+        if len(words) != size or (words[0] is not name and words[0] != name):
+            break
+        place += 1
+    return place - begun
+
+
+@cython.boundscheck(True)
 def get_many(
     values: dict[bytes, Any], run: Sequence[Sequence[bytes]], effects: list[Effect]
 ) -> list[Any]:
@@ -330,6 +356,7 @@ def get_many(
     return found
 
 
+@cython.boundscheck(True)  # whoever made the run, made its requests
 def set_many(
     values: dict[bytes, Any], run: Sequence[Sequence[bytes]], effects: list[Effect]
 ) -> list[Any]:
@@ -354,6 +381,7 @@ def set_many(
     return done
 
 
+@cython.boundscheck(True)  # whoever made the run, made its requests
 def incr_many(
     values: dict[bytes, Any], run: Sequence[Sequence[bytes]], effects: list[Effect]
 ) -> list[Any]:

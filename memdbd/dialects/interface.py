@@ -127,6 +127,8 @@ class RespDialect:
             return b"+OK\r\n"
         if kind is int:
             return b":%d\r\n" % reply
+        if reply is None and self._session.resp == 2:
+            return b"$-1\r\n"
         version = self._session.resp
         if kind in STREAMED and is_streamed(reply):
             return ENCODERS[version].in_pieces(reply)

@@ -2,7 +2,7 @@
 
 Strategy: orjson only does the strings. Bytes are text where all of them are UTF-8; otherwise all
 are base64, and a mark says so. So a long or large reply is looked through before any of it is
-written. Strings alone, and the names and values of a hash, are done all at once (core.text).
+written. Lists of strings, and the names and values of a hash, are done all at once (core).
 
 May import: core, errors, replies, streams.
 """
@@ -17,7 +17,8 @@ from typing import Any
 
 import orjson
 
-from memdbd.core.text import members, quoted
+from memdbd import core
+from memdbd.core.text import members
 from memdbd.dialects.streams import (
     BULK,
     CHUNK,
@@ -179,19 +180,9 @@ def _one_by_one(part: Sequence[Any], kind: Any, text: Text) -> Iterator[bytes]:
         yield end
 
 
-def _json_strings(items: Sequence[bytes], text: Text, most: int) -> bytes:
-    """Strings alone, as nearly all lists are: a tenth of the time. Raises TypeError for others."""
-    if most is not ANY and sum(map(len, items)) >= LARGE:
-        raise Large
-    if not items:
-        return b""
-    if text is bytes.decode:
-        return quoted(items, b", ")
-    return members(list(map(text, items)), b", ")
-
-
 def _json_fields(fields: dict[bytes, bytes], text: Text, most: int) -> bytes:
-    """The same for names and values that are strings, as those of a hash."""
+    """The JSON of names and values that are strings, as those of a hash. Raises TypeError for
+    others."""
     if most is not ANY and sum(map(len, fields)) + sum(map(len, fields.values())) >= LARGE:
         raise Large
     if not fields:
@@ -213,10 +204,10 @@ def _json(reply: Reply, text: Text, most: int = ANY) -> bytes:
         case Page():  # the cursor is ours, and never base64
             return b'{"cursor": "%s", "found": %s}' % (reply.cursor, _json(reply.found, text, most))
         case list() | tuple():
-            try:
-                return b"[%s]" % _json_strings(reply, text, most)
-            except TypeError:
-                return b"[%s]" % _all_of((_json(item, text, most) for item in reply), most)
+            made = core.array(reply, LARGE) if text is bytes.decode else None
+            if made is not None:
+                return made
+            return b"[%s]" % _all_of((_json(item, text, most) for item in reply), most)
         case dict():
             try:
                 return b"{%s}" % _json_fields(reply, text, most)

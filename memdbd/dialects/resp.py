@@ -56,8 +56,8 @@ class RespParser:
         After a fault comes a ProtocolError as the last; nothing may be fed after it.
         """
         limits, size = self._limits, len(data)
-        requests: list[Request]
-        requests, at = [], 0
+        requests: list[Request] = []
+        at = 0
         # A socket is read by less than is too long, as a rule; else the exact readers know.
         is_usual = size <= limits.max_value and size <= limits.max_request
         if is_usual and self._unfinished is None:

@@ -101,10 +101,11 @@ class TextParser:
     ``feed_warily``, once it has been called, goes on as ``feed``.
     """
 
-    __slots__ = ("_allowance", "_limits", "_rules", "_seen", "_tail", "met", "refusals")
+    __slots__ = ("_allowance", "_limits", "_rules", "_seen", "_tail", "_usual", "met", "refusals")
 
     def __init__(self, rules: LineRules, limits: Limits = _USUAL) -> None:
         self._rules = rules
+        self._usual = rules.usual
         self._limits = limits
         self._tail = bytearray()
         self._seen = 0  # lines of a stranger
@@ -134,7 +135,7 @@ class TextParser:
         requests: list[Request] = []
         end = 0
         if size <= limits.max_line and size <= limits.max_value and size <= limits.max_request:
-            requests, end = core.lines(data, self._rules.usual, BLOCK)  # type: ignore[assignment]
+            requests, end = core.lines(data, self._usual, BLOCK)  # type: ignore[assignment]
             if end == size and not self._tail:
                 return Batch(requests)
         whole = data.rfind(b"\n") + 1
@@ -174,7 +175,7 @@ class TextParser:
         """The requests of many whole lines, made as they are asked for."""
         at = 0
         while at < len(data):
-            requests, end = core.lines(data[at : at + CHUNK], self._rules.usual, BLOCK)
+            requests, end = core.lines(data[at : at + CHUNK], self._usual, BLOCK)
             if not end:
                 break
             yield requests  # type: ignore[misc]
@@ -282,7 +283,7 @@ class TextParser:
     def _plain(self, lines: Iterable[bytes]) -> list[Request]:
         """The requests of lines that have neither quotes nor brackets: 0.15 µs a line, not 0.7."""
         requests: list[Request] = []
-        usual = self._rules.usual.get
+        usual = self._usual.get
         for line in lines:
             words = line.split()
             if words:

@@ -18,7 +18,16 @@ import orjson
 
 from memdbd import core
 from memdbd.dialects.json_values import error_text, marked, pieces
-from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, emptied, is_streamed, size_of
+from memdbd.dialects.streams import (
+    LARGE,
+    LONG,
+    STREAMED,
+    Large,
+    Stream,
+    emptied,
+    is_streamed,
+    size_of,
+)
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import (
     OK,
@@ -67,6 +76,7 @@ class TextEncoder:
             int: lambda reply: b'{"result": %d}\n' % reply,
             type(None): lambda reply: _NULL_LINE,
             bytes: _bulk,
+            list: _list,
             Fields: _fields,
             Results: self._results,
             NoReply: lambda reply: b"",
@@ -85,16 +95,7 @@ class TextEncoder:
         encode = self._by_class.get(reply.__class__)
         if encode is not None:
             return encode(reply)
-        if isinstance(reply, Exception):
-            return _error(reply)
-        if reply.__class__ in STREAMED and is_streamed(reply):
-            return _in_pieces(reply)
-        try:
-            return b'{"result": %s}\n' % marked("encoding", reply, only_small=True)
-        except Large:
-            if size_of(reply) >= LARGE:
-                return _in_pieces(reply)
-            return b'{"result": %s}\n' % marked("encoding", reply)
+        return _error(reply) if isinstance(reply, Exception) else _any(reply)
 
     def encode_many(self, replies: Sequence[Reply] | FoundAll) -> bytes | None:
         """The lines for the replies to a run of one request or more. None for those that are not
@@ -109,11 +110,11 @@ class TextEncoder:
         if line is None:
             pattern = b""
             if message.pattern is not None:
-                pattern = b'"pattern": %s, ' % marked("pattern_encoding", message.pattern)
-            line = message.encoded[TextEncoder] = b'{%s"channel": %s, "message": %s}\n' % (
+                pattern = b'"pattern": %b, ' % _string("pattern_encoding", message.pattern)
+            line = message.encoded[TextEncoder] = b'{%b"channel": %b, "message": %b}\n' % (
                 pattern,
-                marked("channel_encoding", message.channel),
-                marked("encoding", message.payload),
+                _string("channel_encoding", message.channel),
+                _string("encoding", message.payload),
             )
         return line
 
@@ -137,7 +138,10 @@ class TextEncoder:
         # What does not change with time: all of the line, or all but the seconds.
         end = _NO_TTL if reply.ttl is None else b""
         if len(value) < self.CACHED_FROM:
-            line = _line_of(value, end)
+            try:  # as _line_of does it: nearly all are short
+                line = _RESULT + orjson.dumps(value.decode()) + end
+            except UnicodeDecodeError:
+                line = _line_of(value, end)
         elif len(value) >= LARGE:
             end = end or b', "ttl_remaining": %d}\n' % (reply.ttl or 0)
             return Stream(_line(pieces(value), end), len(value))
@@ -202,14 +206,35 @@ def _fields(reply: Fields) -> bytes:
     return b"{%s}\n" % b", ".join(parts)
 
 
+def _any(reply: Reply) -> bytes | Stream:
+    if reply.__class__ in STREAMED and is_streamed(reply):
+        return _in_pieces(reply)
+    try:
+        return b'{"result": %s}\n' % marked("encoding", reply, only_small=True)
+    except Large:
+        if size_of(reply) >= LARGE:
+            return _in_pieces(reply)
+        return b'{"result": %s}\n' % marked("encoding", reply)
+
+
+def _list(reply: list[Reply]) -> bytes | Stream:
+    made = core.array(reply, LARGE) if len(reply) < LONG else None
+    return _any(reply) if made is None else b'{"result": %b}\n' % made
+
+
 def _bulk(value: bytes) -> bytes | Stream:
     return _line_of(value, _END) if len(value) < LARGE else _in_pieces(value)
 
 
 def _line_of(value: bytes, end: bytes) -> bytes:
     """The line for a string, with its mark where it needs one, up to ``end``."""
+    # A sum, since formatting bytes with % takes twice as long.
+    return _RESULT + _string("encoding", value) + end
+
+
+def _string(mark: str, value: bytes) -> bytes:
+    """The JSON of a string, with its mark where it needs one."""
     try:
-        # A sum, since formatting bytes with % takes twice as long.
-        return _RESULT + orjson.dumps(value.decode()) + end
+        return orjson.dumps(value.decode())
     except UnicodeDecodeError:
-        return _RESULT + marked("encoding", value) + end
+        return marked(mark, value)

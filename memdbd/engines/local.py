@@ -5,8 +5,9 @@ May import: all that is pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from sys import getsizeof
 from typing import Any
 from weakref import WeakSet
@@ -180,26 +181,31 @@ class LocalEngine:
         many, db, changes = command.many, context.db, self.changes
         if many is None or self._guard is not None or self._eviction is not None:
             return ()
-        if set(map(len, run)) != {command.min_words} or not _are_allowed(context, command, run):
+        if len(run[0]) != command.min_words or not _are_allowed(context, command, run):
             return ()
         if command.find_keys is NO_KEYS:
             return many(db.values, run, [])
-        keys = [argv[1] for argv in run]
         if not command.writes:
-            if db.deadlines and db.has_expired(keys):
+            if db.deadlines and _needs_deadlines(context, map(_KEY, run)):
                 return ()
             replies = many(db.values, run, [])
-            if len(replies) < len(keys):
-                del keys[len(replies) :]
-            found = sum(map(db.values.__contains__, keys))
-            db.hits += found
-            db.misses += len(keys) - found
+            if command.tells_missing:
+                missed = replies.count(None)
+            else:
+                keys = map(_KEY, run[: len(replies)])
+                missed = len(replies) - sum(map(db.values.__contains__, keys))
+            db.hits += len(replies) - missed
+            db.misses += missed
             return replies
-        if not (changes.is_quiet and db.born is None and db.deadlines.keys().isdisjoint(keys)):
+        if not (changes.is_quiet and db.born is None):
+            return ()
+        if db.deadlines and not db.deadlines.keys().isdisjoint(map(_KEY, run)):
             return ()
         effects: list[Effect] = []
         try:
-            with db.keeping_pool(keys):
+            if not db.has_pool:
+                return many(db.values, run, effects)
+            with db.keeping_pool(map(_KEY, run)):
                 return many(db.values, run, effects)
         finally:
             changes.changed_quietly(db.index, effects)
@@ -289,6 +295,17 @@ class LocalEngine:
         if self._eviction is not None:
             counted["memory_counted_bytes"] = self._eviction.memory
         return counted
+
+
+_KEY = itemgetter(1)
+
+
+def _needs_deadlines(context: Context, keys: Iterable[bytes]) -> bool:
+    """Whether the deadlines of some of these keys matter to who reads them: if one has passed, or
+    if they are told, as in the text dialect."""
+    if context.session.resp == 0:
+        return not context.db.deadlines.keys().isdisjoint(keys)
+    return context.db.has_expired(keys)
 
 
 def _are_allowed(context: Context, command: Command, run: Sequence[Sequence[bytes]]) -> bool:

@@ -1,50 +1,29 @@
 """A sorted set: members with scores, in the order of score, then member.
 
-May import: pool; bisect, math.nextafter and sortedcontainers.
+May import: order, pool; math.nextafter.
 
-Strategy: a dict knows the score of each member, and a sorted sequence the order. Up to PLAIN
-members the order is a plain list, made when something first asks for it, so that one that is only
-written and looked up is a dict. Beyond, it is a SortedList that is always there: making it then
-would stop everything, a second for a million members. A pool stands beside them from the first
-time that somebody scans the members or chooses some at random.
+Strategy: a dict knows the score of each member, and an :class:`~memdbd.structs.order.Order` their
+order. Up to PLAIN members that is made when something first asks for it, so that one that is only
+written and looked up is a dict. Beyond, it is always there: making it then would stop everything, a
+second for a million members. A pool stands beside them from the first time that somebody scans the
+members or chooses some at random.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterator
 from math import inf, nextafter
 
-from sortedcontainers import SortedList
-
+from memdbd.structs.order import Entry, Order
 from memdbd.structs.pool import Pool
 
-Entry = tuple[float, bytes]  # a score and its member
-
-# Where a SortedList becomes faster than a list for an add and a remove (1.4 µs at 5,000 entries);
-# an empty one takes 300 bytes more. To sort so many the first time takes 2 ms.
-PLAIN = 4000
+PLAIN = 4000  # to sort so many the first time takes 2 ms
 
 
 # Up to so many members of so many bytes each, Redis keeps a sorted set packed, until there are more
 # or longer ones. There, an integer is kept as one, so that -0.0 becomes 0.
 PACKED_ENTRIES = 128
 PACKED_MEMBER = 64
-
-
-class _PlainList(list[Entry]):
-    """A sorted list of a few entries, with the methods of a SortedList that are used here."""
-
-    __slots__ = ()
-
-    def add(self, entry: Entry) -> None:
-        insort(self, entry)
-
-    def remove(self, entry: Entry) -> None:
-        del self[bisect_left(self, entry)]
-
-    def bisect_left(self, entry: Entry | tuple[float]) -> int:
-        return bisect_left(self, entry)
 
 
 class SortedSet:
@@ -61,7 +40,7 @@ class SortedSet:
     def __init__(self, scores: dict[bytes, float] | None = None, *, may_pack: bool = True) -> None:
         self.scores: dict[bytes, float] = {} if scores is None else scores
         self._pool: Pool[bytes] | None = None
-        self._order: _PlainList | SortedList[Entry] | None = None
+        self._order: Order | None = None
         self.is_packed = (
             may_pack
             and len(self.scores) <= PACKED_ENTRIES
@@ -71,7 +50,7 @@ class SortedSet:
             for member, score in self.scores.items():
                 self.scores[member] = score or 0.0
         if len(self.scores) > PLAIN:
-            self._make_order()
+            self._order = self._made()
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -85,8 +64,7 @@ class SortedSet:
         copy = SortedSet()
         copy.scores = self.scores.copy()
         copy.is_packed = self.is_packed
-        order = self._order
-        copy._order = None if order is None else type(order)(order)
+        copy._order = None if self._order is None else Order(list(self._order))
         return copy
 
     @property
@@ -121,8 +99,8 @@ class SortedSet:
             return False
         if self._pool is not None:
             self._pool.add(member)
-        if len(scores) > PLAIN and not isinstance(order, SortedList):
-            self._make_order()
+        if order is None and len(scores) > PLAIN:
+            self._order = self._made()
         return True
 
     def remove(self, member: bytes) -> bool:
@@ -164,7 +142,7 @@ class SortedSet:
         """
         if not self.scores:
             return 0, 0
-        score = self._ordered()[0][0]
+        score = self._ordered().slice(0, 1)[0][0]
         start, stop = 0, len(self)
         if low is not None:  # the least bytes beyond b are b and a zero
             start = self._bisect((score, low + b"\0" if low_open else low))
@@ -178,16 +156,15 @@ class SortedSet:
         O(log n) and the entries.
         """
         if not reverse:
-            return self._ordered()[start:stop]
+            return self._ordered().slice(start, stop)
         size = len(self)
-        entries = self._ordered()[max(size - stop, 0) : max(size - start, 0)]
+        entries = self._ordered().slice(max(size - stop, 0), max(size - start, 0))
         entries.reverse()
         return entries
 
     def cut(self, start: int, stop: int) -> list[Entry]:
         """Remove the entries at these positions, not negative ones, and give them in order."""
-        entries = self.slice(start, stop)
-        del self._ordered()[start:stop]
+        entries = self._ordered().cut(start, stop)
         for _, member in entries:
             del self.scores[member]
         if self._pool is not None:
@@ -203,25 +180,21 @@ class SortedSet:
         scores, order = self.scores, self._order
         for _ in range(min(count, len(scores))):
             scores.popitem()
-            if order is not None:
-                order.pop()
+        if order is not None:
+            order.release(count)
         return (self._pool is not None and self._pool.release(count)) or bool(scores)
 
-    def _make_order(self) -> None:
-        entries = zip(self.scores.values(), self.scores, strict=True)
-        if len(self.scores) > PLAIN:
-            self._order = SortedList(entries)
-        else:
-            self._order = _PlainList(sorted(entries))
+    def _made(self) -> Order:
+        return Order(sorted(zip(self.scores.values(), self.scores, strict=True)))
 
-    def _ordered(self) -> _PlainList | SortedList[Entry]:
+    def _ordered(self) -> Order:
         if self._order is None:
-            self._make_order()
+            self._order = self._made()
         return self._order
 
     def _bisect(self, entry: Entry | tuple[float]) -> int:
         """How many entries are less than ``entry``, which for a score alone is before all of it."""
-        return int(self._ordered().bisect_left(entry))
+        return self._ordered().rank(entry)
 
     def _after(self, score: float) -> int:
         """How many entries have this score or a lower one."""

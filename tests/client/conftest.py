@@ -19,8 +19,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+import memdbd
+
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+HERE = str(Path(memdbd.__file__).parents[1])  # where the memdbd is that is tested
+ENVIRONMENT = {**os.environ, "PYTHONPATH": HERE}
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 
 

@@ -15,7 +15,7 @@ from harness import Daemon
 
 from memdbd.passwords import SALT_BYTES, make
 
-from .conftest import ENVIRONMENT, ROOT
+from .conftest import ENVIRONMENT, HERE
 
 Run = Callable[..., tuple[int, bytes, bytes]]
 
@@ -60,7 +60,7 @@ class Window:
         # The shell tells afterwards whether the terminal was left as it was.
         line = f"{shlex.join(command)}; echo status $?; stty -a | grep -o '[-]*icanon'; cat"
         size = ["-x", str(columns), "-y", "50"]
-        self._run("new-session", "-d", *size, f"env PYTHONPATH={ROOT} sh -c {shlex.quote(line)}")
+        self._run("new-session", "-d", *size, f"env PYTHONPATH={HERE} sh -c {shlex.quote(line)}")
 
     def types(self, text: str) -> None:
         self._run("send-keys", "-l", text)

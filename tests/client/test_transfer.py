@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -175,8 +175,12 @@ class TestSignals:
             process.stdin.write(b" " * 1_000_000)  # all but what a pipe holds has been read
             process.stdin.flush()
             assert list(spools.iterdir())
-            process.send_signal(number)
-            assert process.wait(PATIENCE) == 128 + number
+            for _ in range(10):  # again, where it came between Python's look for one and a read
+                process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(PATIENCE / 10)
+                    break
+            assert process.returncode == 128 + number
         assert list(spools.iterdir()) == []
 
     def test_it_is_heard_while_nobody_reads(self, tmp_path: Path, number: int) -> None:

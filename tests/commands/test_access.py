@@ -250,7 +250,7 @@ READS_WORDS = sorted(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.sampled_from(READS_WORDS) | st.sampled_from(sorted(EVERY)), st.lists(WORDS, max_size=12))
 def test_whatever_the_words_each_key_is_one_of_them_and_has_its_right(
     name: str, words: list[bytes]

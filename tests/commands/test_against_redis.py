@@ -129,6 +129,7 @@ def test_the_fields_of_info_are_redis_s(redis: Redis) -> None:
         "# Limits",
         "clients_unauthenticated",
         "memdbd_version",
+        "memdbd_core",
         "python_version",
         "durability",
         "state",

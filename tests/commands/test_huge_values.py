@@ -9,8 +9,8 @@ from sys import getallocatedblocks
 import pytest
 from helpers_pure import NOW, World
 
-SIZE = 50_000
-MOST = 2000  # blocks of memory that a request may free: it has 50,000 at least
+SIZE = 10_000
+MOST = 2000  # blocks of memory that a request may free: it has 10,000 at least
 
 MEMBERS = [b"member %d of many" % number for number in range(SIZE)]
 FILLS: dict[str, list[bytes]] = {

@@ -33,3 +33,9 @@ def loaded(name: str) -> ModuleType:
 def twin(request: pytest.FixtureRequest) -> ModuleType:
     """One of the twins of python.py."""
     return loaded(request.param)
+
+
+@pytest.fixture(scope="session", params=["text", "_text"])
+def text_twin(request: pytest.FixtureRequest) -> ModuleType:
+    """One of the twins of text.py."""
+    return loaded(request.param)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from memdbd.commands.arguments import integer
 from memdbd.core.python import LONG, MOST, Effect
-from memdbd.errors import CommandError
+from memdbd.errors import CommandError, ProtocolError
 from memdbd.replies import OK
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"", b"long key " * 9])
@@ -150,3 +150,40 @@ def test_what_is_set_is_the_very_bytes_that_came(twin: ModuleType) -> None:
     assert values[key] is value
     assert effects[0][2] is value
     assert twin.get_many(values, [[b"GET", key]], [])[0] is value
+
+
+@pytest.mark.parametrize("name", ONE)
+@pytest.mark.parametrize("words", [[], [b"name"]])
+def test_a_request_of_too_few_words_is_a_mistake(
+    twin: ModuleType, name: str, words: list[bytes]
+) -> None:
+    with pytest.raises((IndexError, ValueError)):
+        getattr(twin, name)({}, [words], [])
+
+
+NO_REQUESTS = [ProtocolError("no"), (b"GET", b"k"), None]
+REQUESTS = st.lists(
+    st.lists(st.sampled_from([b"GET", b"get", b"SET", b"GE", b"GET\0"]), max_size=3)
+    | st.sampled_from(NO_REQUESTS),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(requests=REQUESTS, data=st.data())
+@example(requests=[[b"GET", b"a"]] * 8, data=None)
+def test_requests_are_alike_by_name_and_number_of_words(
+    twin: ModuleType, requests: list[Any], data: st.DataObject | None
+) -> None:
+    at = data.draw(st.integers(0, len(requests) - 1)) if data is not None else 0
+    most = data.draw(st.integers(1, 9)) if data is not None else 256
+    count = 0
+    for request in requests[at : at + most]:
+        # Names that are equal need not be the same object.
+        if not all(isinstance(each, list) and each for each in (request, requests[at])):
+            break
+        if (bytes(bytearray(request[0])), len(request)) != (requests[at][0], len(requests[at])):
+            break
+        count += 1
+    assert twin.alike(requests, at, most) == count
+    assert twin.alike(tuple(requests), at, most) == count

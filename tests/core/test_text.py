@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from types import ModuleType
 from typing import Any
@@ -15,10 +14,8 @@ from memdbd.replies import OK, PONG
 
 
 @pytest.fixture(scope="session")
-def twin(twin: ModuleType) -> ModuleType:
-    """Those of the text dialect, which are in modules of their own."""
-    name = "memdbd.core." + {"python": "text"}.get(twin.__name__.rpartition(".")[2], "_text")
-    return importlib.import_module(name)
+def twin(text_twin: ModuleType) -> ModuleType:
+    return text_twin
 
 
 USUAL = {b"get": 1 << 30, b"set": 3, b"ping": 2, b"a_name_of_many_letters": 2, b"\x00": 2}
@@ -74,9 +71,8 @@ class TestLines:
         assert twin.lines(data, USUAL, 256) == (requests, len(data) - len(left))
 
     @settings(max_examples=400, deadline=None)
-    @given(data=DATA, most=st.integers(0, 4) | st.just(256))
+    @given(data=DATA, most=st.integers(1, 4) | st.just(256))
     @example(data=b"\n\nget k\n", most=2)
-    @example(data=b"k\n", most=0)
     def test_are_those_that_are_plain_one_by_one(
         self, twin: ModuleType, data: bytes, most: int
     ) -> None:
@@ -124,6 +120,37 @@ END = b', "x": "\\n"}\n'
 def said(reply: Any) -> str:
     value = reply.decode() if isinstance(reply, bytes) else "OK" if reply is OK else reply
     return '{"result": ' + json.dumps(value, ensure_ascii=False) + END.decode()
+
+
+class TestArray:
+    @settings(max_examples=400, deadline=None)
+    @given(items=st.lists(TEXTS | ODD) | st.lists(TEXTS | ODD | INTEGERS | st.none()))
+    @example(items=[-(2**63), 2**63 - 1, 2**63])
+    @example(items=[])
+    def test_is_as_people_write_it(self, twin: ModuleType, items: list[Any]) -> None:
+        made = twin.array(items, 1000)
+        said = [item.decode() if isinstance(item, bytes) else item for item in items]
+        assert made == json.dumps(said, ensure_ascii=False).encode()
+        assert twin.array(tuple(items), 1000) == made
+
+    @settings(deadline=None)
+    @given(
+        items=st.lists(TEXTS | INTEGERS),
+        other=st.sampled_from([OK, True, 1.5, "a", [b"a"], 2**64, b"\xff"]),
+    )
+    def test_with_anything_else_is_not_made(
+        self, twin: ModuleType, items: list[Any], other: Any
+    ) -> None:
+        assert twin.array([*items, other], 1000) is None
+        assert twin.array([other, *items], 1000) is None
+
+    def test_of_halves_of_a_character_is_not_made(self, twin: ModuleType) -> None:
+        assert twin.array([b"\xc3", b"\xbc"], 1000) is None
+
+    def test_that_is_large_is_not_made(self, twin: ModuleType) -> None:
+        for items in ([b"12", b"345"], [1, b"12345"], [b"12", None, b"345"]):
+            assert twin.array(items, 5) is None
+            assert twin.array(items, 6) is not None
 
 
 class TestJson:

@@ -51,7 +51,7 @@ def crashes(run: Run) -> list[Crash]:
 @pytest.mark.parametrize("durability", ["always", "everysec", "no"])
 def test_a_crash_in_the_recovery_costs_nothing_either(durability: str) -> None:
     judge = Judge()
-    for crash in islice(explore(Run(durability), QUICK, judge), 0, None, 40):
+    for crash in islice(explore(Run(durability), QUICK, judge), 0, None, 80):
         second_life(crash, judge)
     assert not judge.violations[:5]
     assert judge.states > 1000
@@ -63,14 +63,14 @@ def test_a_daemon_that_goes_on_after_a_kill_keeps_what_power_had_not_yet_taken(
 ) -> None:
     judge = Judge()
     killed = [crash for crash in crashes(Run(durability)) if crash.is_killed]
-    for crash in killed[::12]:
+    for crash in killed[::36]:
         second_daemon(crash, judge)
     assert not judge.violations[:5]
 
 
 def test_what_is_torn_off_is_kept_beside_as_it_was() -> None:
     kept = 0
-    for crash in islice(explore(Run("no"), QUICK, Judge()), 0, None, 19):
+    for crash in islice(explore(Run("no"), QUICK, Judge()), 0, None, 47):
         torn = {
             segment.path: b"".join(segment.torn)
             for segment in recovered(crash.disk).torn

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("quickly")
     ("durability", "lag"), [("always", 0), ("always", 2), ("everysec", 0), ("no", 2)]
 )
 def test_a_disk_that_fails_costs_nothing_that_was_promised(durability: str, lag: int) -> None:
-    outcomes = list(trials(durability, step=29, lag=lag))
+    outcomes = list(trials(durability, step=37, lag=lag))
     assert not [each.violations[0] for each in outcomes if each.violations][:5]
     assert len(outcomes) > 20
 

@@ -154,7 +154,7 @@ FULL: list[Effect] = [
 TURNS = st.lists(EFFECTS, min_size=1, max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     steps=st.lists(TURNS | st.sampled_from(["rotate", "compact"]), min_size=1, max_size=8),
     piece=st.sampled_from([64, 1000, 1 << 20]),

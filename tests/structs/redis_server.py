@@ -31,6 +31,14 @@ class Redis:
 
     def ask_all(self, commands: list[Command]) -> list[Any]:
         """The replies to all; an error among them is raised."""
+        replies = self.hear_all(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def hear_all(self, commands: list[Command]) -> list[Any]:
+        """The replies to all, errors among them."""
         requests = b"".join(hiredis.pack_command(words) for words in commands)  # type: ignore[arg-type]
         self.socket.sendall(requests)
         reader = hiredis.Reader()
@@ -41,8 +49,6 @@ class Redis:
                 data = self.socket.recv(1 << 20)
                 assert data, "redis-server is gone"
                 reader.feed(data)
-            elif isinstance(reply, Exception):
-                raise reply
             else:
                 replies.append(reply)
         return replies
