@@ -183,7 +183,9 @@ class Dispatcher:
                         now = seconds()
                         if replies:
                             encoded = dialect.encode_many(replies)
-                            line = b"".join(map(encode, replies)) if encoded is None else encoded
+                            if encoded is None:
+                                encoded = b"".join(dialect.encode_each(replies))
+                            line = encoded
                             output.append(line)
                             batch.at = at + len(replies)
                             count += len(replies)

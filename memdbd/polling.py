@@ -63,7 +63,8 @@ class Poll:
 
     def adopt(self, transport: Any) -> None:
         """Read a transport that the reactor reads now, if that is a socket of the reactor's."""
-        if not hasattr(select, "epoll") or getattr(transport, "reactor", None) is not self._reactor:
+        is_ours = getattr(transport, "reactor", None) is self._reactor
+        if not (is_ours and hasattr(select, "epoll")):
             return
         if self._epoll is None:
             self._epoll = select.epoll()

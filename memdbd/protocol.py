@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from memdbd import core
 from memdbd.arrival import Arrival, Hall
-from memdbd.commands.spec import Command
+from memdbd.commands.spec import Command, Request
 from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
@@ -36,7 +36,10 @@ from memdbd.sending import PIECE
 # Bytes that are read from a peer whose next reply is pending.
 READ_AHEAD = 64 * 1024
 
-# Requests of a batch that may wait for the end of the turn.
+# Stands for requests that were gathered.
+WAITING = Batch([])
+
+# Of one connection, so many requests are gathered at once.
 GATHERED = Dispatcher.SLICE_REQUESTS
 
 # To look into an Enum takes 90 ns.
@@ -85,6 +88,7 @@ class MemDBProtocol(Arrival):
         dialects = factory.dialects
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
         self._requests: Batch | None = None  # left over; None: not busy
+        self._gathered: list[Request] | None = None  # wait for the end of this turn
         self._pending: Pending | None = None  # busy until this reply is there
         self._unparsed = bytearray()  # came while busy
         self._came_while_held = 0  # bytes, since replies wait for the disk
@@ -123,9 +127,11 @@ class MemDBProtocol(Arrival):
             # As of nearly all who have sent something before.
             self.active = turn.began or 0.0
             factory.bytes_in += len(data)
-            batch = self._dialect.feed(data)
-            if not self._is_gathered(batch):
-                self._begin(batch)
+            requests = self._dialect.read(data)
+            if requests is None:
+                self._begin(self._dialect.feed(data))
+            elif not self._is_gathered(requests):
+                self._begin(Batch(requests))
         else:
             self._received(data)
 
@@ -148,7 +154,7 @@ class MemDBProtocol(Arrival):
             self._read_or_not()
             return
         batch = self._parse(data)
-        if not (turn.gathers and not self.session.special and self._is_gathered(batch)):
+        if not turn.gathers or self.session.special or not self._is_gathered(batch.requests):
             self._begin(batch)
 
     def _begin(self, batch: Batch) -> None:
@@ -163,50 +169,49 @@ class MemDBProtocol(Arrival):
         else:
             self.answer(batch)
 
-    def _is_gathered(self, batch: Batch) -> bool:
-        """Let a batch wait for the end of the turn, where it is all of one command of which several
-        requests can be run together."""
-        requests = batch.requests
-        if not requests:
+    def _is_gathered(self, requests: list[Request]) -> bool:
+        """Let requests wait for the end of the turn, where they are all of one command of which
+        several can be run together."""
+        size = len(requests)
+        if size != 1 and not 0 < size == core.alike(requests, 0, GATHERED):
             return False
         first: Any = requests[0]
-        size = len(requests)
-        if size > 1 and (size > GATHERED or core.alike(requests, 0, size) < size):
+        try:
+            command = self._dialect.together.get(first[0])
+        except TypeError:  # it is an error
             return False
-        command = first.__class__ is list and self._dialect.commands.get(first[0])
-        if not command or command.many is None:
+        if command is None or self._dialect.unasked:
             return False
-        if not self.factory.gathering.add(command, self, batch):
+        if not self.factory.gathering.add(command, self, requests):
             return False
-        self._requests = batch
+        self._gathered = requests
+        self._requests = WAITING
         return True
 
-    def answered(self, batch: Batch, command: Command, replies: Replies) -> None:
-        """The first requests of a batch that was gathered have been run."""
-        if self._requests is not batch:
+    def encode_each(self, replies: Replies) -> list[bytes]:
+        return self._dialect.encode_each(replies)
+
+    def encode_all(self, replies: Replies) -> bytes:
+        encoded = self._dialect.encode_many(replies)
+        return b"".join(self._dialect.encode_each(replies)) if encoded is None else encoded
+
+    def answered(self, requests: list[Any], command: Command, done: int, line: bytes) -> None:
+        """So many of the requests that were gathered have been run, with these replies."""
+        if self._gathered is not requests:
             return  # it has ended since
-        done = len(replies)
+        self._gathered = None
         if done:
-            line: Any
-            if done == 1:
-                for reply in replies:
-                    line = self._dialect.encode(reply)  # none is long
-            else:
-                line = self._dialect.encode_many(replies)
-                if line is None:
-                    line = b"".join(map(self._dialect.encode, replies))  # type: ignore[arg-type]
             self.session.last = command
             if self._is_clear() and not self._outbox.lines:
                 self.factory.turn.answer(self, line)
             else:
                 self._put(line)
-        if done < len(batch.requests):
-            batch.at = done
-            self.answer(batch)
-        elif self._unparsed or self._heard_all:
-            self._not_busy()
-        else:
+        if done == len(requests) and not (self._unparsed or self._heard_all):
             self._requests = None
+            return
+        self._requests = Batch(requests)
+        self._requests.at = done
+        self.answer(self._requests)
 
     def _parse(self, data: bytes) -> Batch:
         if self._is_new:
@@ -392,7 +397,7 @@ class MemDBProtocol(Arrival):
         # One of its own requests may have ended it; those behind are not to be run.
         self.session.over = True
         self.session.settle()
-        self._requests = None
+        self._requests = self._gathered = None
         self._stream = None
         pending, self._pending = self._pending, None
         if pending is not None:

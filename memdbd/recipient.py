@@ -14,14 +14,18 @@ May import: fanout, sending and what is above.
 
 from __future__ import annotations
 
+from twisted.logger import Logger
+
 from memdbd.fanout import Run
 from memdbd.replies import Message, Push, Status
-from memdbd.sending import Sender, exceeds
+from memdbd.sending import LINGER, Sender, exceeds
 
 
 class Recipient(Sender):
     """A connection as far as it gets messages; the whole of it is a
     :class:`~memdbd.protocol.MemDBProtocol`."""
+
+    _log = Logger()
 
     def deliver(self, message: Message) -> None:
         """Push a message that was published just now, maybe by a request of its own."""
@@ -37,21 +41,31 @@ class Recipient(Sender):
         """Push what others have published in this turn; ``at_once`` if that is committed."""
         if self._ending:
             return
-        line = run.line(self.session.resp, self._dialect.message)
-        if self._answering:
-            self._outbox.lines.append(line)  # in front of whatever is not answered yet
-        elif at_once and self._is_clear():
-            self.factory.bytes_out += len(line)
-            self._hand_over(line)
-        else:
-            self._deliver(line)
-            if at_once:
-                self.flush()
+        try:
+            line = run.line(self.session.resp, self._dialect.message)
+            if self._answering:
+                self._outbox.lines.append(line)  # in front of whatever is not answered yet
+            elif at_once and self._is_clear():
+                self.factory.bytes_out += len(line)
+                self._hand_over(line)
+            else:
+                self._deliver(line)
+                if at_once:
+                    self.flush()
+        except Exception:
+            # One connection's failure must not keep the messages of the others.
+            self._log.failure("a defect of memdbd: a connection is ended")
+            self.fail()
 
     def push(self, push: Push | Status) -> None:
         """Push something else that was not asked for."""
         if not self._ending:
             self._deliver(self._dialect.push(push))
+
+    def end(self, *, drain: bool = False, grace: float = LINGER) -> None:
+        if not self._ending:
+            self.session.catch_up()
+        super().end(drain=drain, grace=grace)
 
     def _deliver(self, line: bytes) -> None:
         if self._answering:

@@ -174,6 +174,11 @@ class Session:
         """Listen to the shard channel no more; not listening is no error."""
         self._leave(self._registry.shards, self.shards, channel)
 
+    def catch_up(self) -> None:
+        """Take what was published so far."""
+        if self.is_subscriber:
+            self._registry.spread()
+
     def open_lane(self, lane: Lane, take_rest: Callable[[bytes], None]) -> None:
         """Take what may leave at once by a lane, as long as nothing is in its way."""
         self.lane, self.take_rest = lane, take_rest

@@ -105,6 +105,7 @@ class Shown:
     messages_first = False
     met = ""
     unasked = bytearray()
+    together: Table = {}
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE
@@ -113,6 +114,12 @@ class Shown:
 
     def encode_many(self, replies: Replies) -> bytes | None:
         return None
+
+    def encode_each(self, replies: Replies) -> list[bytes]:
+        raise NotImplementedError
+
+    def read(self, data: bytes) -> list[Request] | None:
+        raise NotImplementedError
 
     def feed(self, data: bytes) -> Batch:
         raise NotImplementedError

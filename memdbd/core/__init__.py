@@ -41,10 +41,10 @@ NAME = _chosen()  # "python" or "compiled"
 
 if NAME == "compiled":
     from memdbd.core._compiled import alike, effects, get_many, incr_many, requests, resp, set_many
-    from memdbd.core._text import array, json, lines
+    from memdbd.core._text import array, json, line, lines
 else:
     from memdbd.core.python import alike, effects, get_many, incr_many, requests, resp, set_many
-    from memdbd.core.text import array, json, lines
+    from memdbd.core.text import array, json, line, lines
 
 __all__ = [
     "NAME",
@@ -54,6 +54,7 @@ __all__ = [
     "get_many",
     "incr_many",
     "json",
+    "line",
     "lines",
     "requests",
     "resp",

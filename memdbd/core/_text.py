@@ -134,6 +134,19 @@ def _name(at: cython.p_char, length: cython.Py_ssize_t) -> bytes:
 # Replies
 
 
+def line(value: bytes, end: bytes) -> bytes | None:
+    length: cython.Py_ssize_t = PyBytes_GET_SIZE(value)
+    if not _is_plain(cython.cast(cython.p_uchar, PyBytes_AS_STRING(value)), length):
+        return python.line(value, end)
+    # Not with what orjson does, which makes room for 4 KiB first.
+    encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, 13 + length + PyBytes_GET_SIZE(end))
+    out: cython.p_char = PyBytes_AS_STRING(encoded)
+    memcpy(out, cython.cast(cython.p_char, b'{"result": '), 11)
+    out = _put_item(out + 11, value)
+    memcpy(out, PyBytes_AS_STRING(end), PyBytes_GET_SIZE(end))
+    return encoded
+
+
 def json(replies: Sequence[Any], end: bytes, longest: cython.Py_ssize_t) -> bytes | None:
     if type(replies) is not list:
         return python.json(replies, end, longest)

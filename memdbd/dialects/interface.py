@@ -7,11 +7,11 @@ resp_replies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from memdbd import core
-from memdbd.commands.spec import Command, Container
+from memdbd.commands.spec import Command, Container, Request
 from memdbd.dialects.batch import Batch
 from memdbd.dialects.resp import RespParser
 from memdbd.dialects.resp_replies import ENCODERS, SMALL
@@ -35,11 +35,16 @@ class Dialect(Protocol):
     name: str
     messages_first: bool
     commands: Table
+    together: Table  # those of which several requests can be run together
     unasked: bytearray  # what it has to say to the peer by itself; whoever sends it, clears it
 
     @property
     def met(self) -> str:
         """The limit that the peer has met, if it has; then a ProtocolError was the last request."""
+
+    def read(self, data: bytes) -> list[Request] | None:
+        """The requests that ``data`` is, where that is quick to say; None, with nothing read, where
+        it is to be fed. Not of a stranger."""
 
     def feed(self, data: bytes) -> Batch:
         """The requests that ``data`` completes; a ProtocolError is the last."""
@@ -54,6 +59,9 @@ class Dialect(Protocol):
     def encode_many(self, replies: Replies) -> bytes | None:
         """The bytes of several short replies; None where they are to be encoded one by one."""
 
+    def encode_each(self, replies: Replies) -> list[bytes]:
+        """The bytes of each of several short replies."""
+
     def message(self, message: Message) -> bytes:
         """The bytes that push a published message."""
 
@@ -61,21 +69,34 @@ class Dialect(Protocol):
         """The bytes of something else that was not asked for."""
 
 
+_STRINGS, _NUMBERS = {bytes}, {int}
+
+
 class TextDialect:
     """A line of words or of JSON in, a line of JSON out."""
 
-    __slots__ = ("_encoder", "_parser", "commands", "encode", "feed", "message", "unasked")
+    __slots__ = (
+        "_encoder", "_parser", "commands", "encode", "feed", "message", "read", "together",
+        "unasked",
+    )  # fmt: skip
 
     name = "text"
     messages_first = False
 
     def __init__(
-        self, rules: LineRules, encoder: TextEncoder, commands: Table, limits: Limits
+        self,
+        rules: LineRules,
+        encoder: TextEncoder,
+        commands: Table,
+        together: Table,
+        limits: Limits,
     ) -> None:
         self._parser = TextParser(rules, limits)
         self._encoder = encoder
         self.commands = commands
+        self.together = together
         # The methods themselves, which saves a call for each.
+        self.read = self._parser.read
         self.feed = self._parser.feed
         self.encode = encoder.encode
         self.message = encoder.message
@@ -92,6 +113,9 @@ class TextDialect:
     def encode_many(self, replies: Replies) -> bytes | None:
         return self._encoder.encode_many(replies)
 
+    def encode_each(self, replies: Replies) -> list[bytes]:
+        return list(map(self.encode, replies))  # type: ignore[arg-type] # none is long
+
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
 
@@ -99,16 +123,18 @@ class TextDialect:
 class RespDialect:
     """RESP in the version of the session: 2 until HELLO asks for 3."""
 
-    __slots__ = ("_parser", "_session", "commands", "feed")
+    __slots__ = ("_parser", "_session", "commands", "feed", "read", "together")
 
     name = "resp"
     messages_first = True
     unasked = bytearray()  # never anything
 
-    def __init__(self, session: Session, commands: Table, limits: Limits) -> None:
+    def __init__(self, session: Session, commands: Table, together: Table, limits: Limits) -> None:
         self._session = session
         self.commands = commands
+        self.together = together
         self._parser = RespParser(limits)
+        self.read = self._parser.read
         self.feed = self._parser.feed
 
     @property
@@ -142,6 +168,15 @@ class RespDialect:
             return None  # of the text dialect
         return core.resp(replies, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
+    def encode_each(self, replies: Replies) -> list[bytes]:
+        some: Iterable[Any] = replies
+        kinds = set(map(type, some))
+        if kinds == _STRINGS:
+            return [b"$%d\r\n%b\r\n" % (len(reply), reply) for reply in some]
+        if kinds == _NUMBERS:
+            return [b":%d\r\n" % reply for reply in some]
+        return list(map(self.encode, some))  # type: ignore[arg-type] # none is long
+
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)
 
@@ -155,7 +190,7 @@ class Dialects:
     ``commands`` and ``containers`` are the tables by names in lower case.
     """
 
-    __slots__ = ("_encoder", "_limits", "_resp_commands", "_rules", "_text_commands")
+    __slots__ = ("_encoder", "_limits", "_resp", "_rules", "_text")
 
     def __init__(
         self,
@@ -168,8 +203,8 @@ class Dialects:
         self._rules = LineRules(text)
         self._encoder = encoder
         self._limits = limits
-        self._text_commands = _both_cases(text)
-        self._resp_commands = _both_cases(commands)
+        self._text = _both_cases(text)
+        self._resp = _both_cases(commands)
 
     def of_first_byte(self, first: bytes, session: Session) -> Dialect:
         """The dialect of a connection whose first byte this is."""
@@ -181,12 +216,14 @@ class Dialects:
 
     def resp(self, session: Session) -> Dialect:
         session.resp = 2
-        return RespDialect(session, self._resp_commands, self._limits)
+        return RespDialect(session, *self._resp, self._limits)
 
     def text(self) -> Dialect:
-        return TextDialect(self._rules, self._encoder, self._text_commands, self._limits)
+        return TextDialect(self._rules, self._encoder, *self._text, self._limits)
 
 
-def _both_cases(commands: Mapping[bytes, Command]) -> Table:
-    """Nearly every name comes in one of two cases, so that one look-up finds it."""
-    return dict(commands) | {name.upper(): command for name, command in commands.items()}
+def _both_cases(commands: Mapping[bytes, Command]) -> tuple[Table, Table]:
+    """Nearly every name comes in one of two cases, so that one look-up finds it. The second table
+    has those of which several requests can be run together."""
+    table = dict(commands) | {name.upper(): command for name, command in commands.items()}
+    return table, {name: command for name, command in table.items() if command.many is not None}

@@ -50,6 +50,16 @@ class RespParser:
         if self._unfinished is not None:
             self._unfinished.allowance = allowance
 
+    def read(self, data: bytes) -> list[Request] | None:
+        """The requests that ``data`` is, where it is nothing but whole and canonical ones; None,
+        with nothing read, where it is to be fed."""
+        limits, size = self._limits, len(data)
+        if self._unfinished is None and size <= limits.max_value and size <= limits.max_request:
+            requests, end = core.requests(data)
+            if end == size:
+                return requests  # type: ignore[return-value] # more than it gives
+        return None
+
     def feed(self, data: bytes) -> Batch:
         """The requests that ``data`` completes.
 
@@ -57,16 +67,11 @@ class RespParser:
         """
         limits, size = self._limits, len(data)
         requests: list[Request] = []
-        at = 0
         # A socket is read by less than is too long, as a rule; else the exact readers know.
         is_usual = size <= limits.max_value and size <= limits.max_request
-        if is_usual and self._unfinished is None:
-            requests, at = core.requests(data)  # type: ignore[assignment] # more than it gives
-            if at == size:
-                return Batch(requests)
         try:
-            at = self._finish(data, requests, at)
-            if is_usual and data.startswith(b"*", at):
+            at = self._finish(data, requests, 0)
+            if is_usual and at < size:
                 found, end = core.requests(data[at:])
                 requests += found
                 at += end

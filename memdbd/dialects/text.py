@@ -119,6 +119,17 @@ class TextParser:
         """The peer is a stranger, of whom a line may have so many bytes; or, with None, not."""
         self._allowance = allowance
 
+    def read(self, data: bytes) -> list[Request] | None:
+        """The requests that ``data`` is, where it is nothing but plain ones, and not many; None,
+        with nothing read, where it is to be fed."""
+        limits, size = self._limits, len(data)
+        if self._tail or not size <= limits.max_line:
+            return None
+        if not (size <= limits.max_value and size <= limits.max_request):
+            return None
+        requests, end = core.lines(data, self._usual, BLOCK)
+        return requests if end == size else None  # type: ignore[return-value] # more than it gives
+
     def feed(self, data: bytes) -> Batch:
         """The requests that ``data`` completes.
 

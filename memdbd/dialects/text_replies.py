@@ -138,10 +138,7 @@ class TextEncoder:
         # What does not change with time: all of the line, or all but the seconds.
         end = _NO_TTL if reply.ttl is None else b""
         if len(value) < self.CACHED_FROM:
-            try:  # as _line_of does it: nearly all are short
-                line = _RESULT + orjson.dumps(value.decode()) + end
-            except UnicodeDecodeError:
-                line = _line_of(value, end)
+            line = core.line(value, end) or _line_of(value, end)
         elif len(value) >= LARGE:
             end = end or b', "ttl_remaining": %d}\n' % (reply.ttl or 0)
             return Stream(_line(pieces(value), end), len(value))
@@ -228,8 +225,7 @@ def _bulk(value: bytes) -> bytes | Stream:
 
 def _line_of(value: bytes, end: bytes) -> bytes:
     """The line for a string, with its mark where it needs one, up to ``end``."""
-    # A sum, since formatting bytes with % takes twice as long.
-    return _RESULT + _string("encoding", value) + end
+    return core.line(value, end) or _RESULT + marked("encoding", value) + end
 
 
 def _string(mark: str, value: bytes) -> bytes:

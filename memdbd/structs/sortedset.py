@@ -81,10 +81,15 @@ class SortedSet:
 
         A score that is equal to the one it has changes nothing: 0.0 does not become -0.0.
         """
-        scores, order = self.scores, self._order
-        old = scores.get(member)
+        old = self.scores.get(member)
         if old == score:
             return False
+        self.put_beside(member, score, old)
+        return old is None
+
+    def put_beside(self, member: bytes, score: float, old: float | None) -> None:
+        """The same for whoever has looked up its ``old`` score, which is another, or None."""
+        scores, order = self.scores, self._order
         if self.is_packed:
             if old is None and (len(scores) >= PACKED_ENTRIES or len(member) > PACKED_MEMBER):
                 self.is_packed = False
@@ -95,13 +100,11 @@ class SortedSet:
             if old is not None:
                 order.remove((old, member))
             order.add((score, member))
-        if old is not None:
-            return False
-        if self._pool is not None:
-            self._pool.add(member)
-        if order is None and len(scores) > PLAIN:
-            self._order = self._made()
-        return True
+        if old is None:
+            if self._pool is not None:
+                self._pool.add(member)
+            if order is None and len(scores) > PLAIN:
+                self._order = self._made()
 
     def remove(self, member: bytes) -> bool:
         """Take ``member`` away; False if it is not there. O(log n)."""

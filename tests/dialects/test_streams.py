@@ -191,7 +191,7 @@ LARGE_REPLIES: dict[str, Reply] = {
 def dialect(version: int) -> RespDialect:
     session = Session(1, Registry(), print, print)
     session.resp = version
-    return RespDialect(session, {}, Limits())
+    return RespDialect(session, {}, {}, Limits())
 
 
 def in_all(stream: bytes | Stream) -> bytes:
