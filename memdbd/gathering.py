@@ -14,6 +14,7 @@ May import: core, commands.context, commands.spec, dispatch, replies.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -64,32 +65,32 @@ class Gathering:
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._groups: dict[Command, Group] = {}
+        self._groups: defaultdict[Command, Group] = defaultdict(list)
         self._count = 0
 
     def add(self, command: Command, asker: Asker, requests: Requests) -> bool:
         """Let requests, which are all of this command, wait for the end of the turn; False where
         there is no room."""
-        size = len(requests)
-        if size > 1:
-            self._count += size
+        if len(requests) > 1:
+            self._count += len(requests)
             if self._count > self.MOST:
                 return False
-        group = self._groups.get(command)
-        if group is None:
-            self._groups[command] = [(asker, requests)]
-        else:
-            group.append((asker, requests))
+        self._groups[command].append((asker, requests))
         return True
 
     def run(self) -> None:
         """Run what was collected."""
         self._count = 0
         if self._groups:
-            groups, self._groups = self._groups, {}
+            groups, self._groups = self._groups, defaultdict(list)
             for command, group in groups.items():
                 while group:
-                    group = self._run(command, group)
+                    try:
+                        group = self._run(command, group)
+                    except Exception:  # nobody would wake them
+                        for asker, _ in group:
+                            self._failed(asker)
+                        break
 
     def _run(self, command: Command, group: Group) -> Group:
         """Run those that may do the same in the same database as the first, and are answered alike;
@@ -104,6 +105,8 @@ class Gathering:
         for each in group:
             theirs = each[0].context
             session = theirs.session
+            if session.over:  # it was killed by another request of this turn
+                continue
             if theirs.db is db and session.permissions is permissions and session.resp == resp:
                 same.append(each)
                 run += each[1]

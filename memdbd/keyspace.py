@@ -247,10 +247,12 @@ class Keyspace:
         """What becomes of ``keys`` within, in ``values`` itself, is told to the pool."""
         pool, values = self._scanned(), self.values
         before = {key: key in values for key in keys}
-        yield
-        for key, was_there in before.items():
-            if was_there != (key in values):
-                (pool.discard if was_there else pool.add)(key)
+        try:
+            yield
+        finally:
+            for key, was_there in before.items():
+                if was_there != (key in values):
+                    (pool.discard if was_there else pool.add)(key)
 
     @property
     def has_pool(self) -> bool:

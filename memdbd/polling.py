@@ -145,22 +145,33 @@ class Poll:
                         self._log.failure("a defect of memdbd: a connection is ended")
                         self._lose(reader, error)
             finally:
-                turn.end()
+                self._end_turn()
             if self._seconds() >= end:
                 return
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor is about to stop, and loses all that it reads."""
         for reader in self.removeAll():
-            reader.connectionLost(Failure(CONNECTION_LOST))
+            self._lose(reader, CONNECTION_LOST)
         self._epoll.close()
         self._epoll = None
 
+    # None of these raises: the reactor would lose us, and so all connections.
+
+    def _end_turn(self) -> None:
+        try:
+            self._turn.end()
+        except Exception:
+            self._log.failure("a defect of memdbd: a turn was not ended as it should be")
+
     def _lose(self, reader: Any, why: Exception) -> None:
-        self.removeReader(reader)
-        reason = _FAILURES.get(type(why)) or Failure(why)
-        if reason.check(ConnectionDone) and IHalfCloseableDescriptor.providedBy(reader):
-            reader.readConnectionLost(reason)
-        else:
-            self.removeWriter(reader)
-            reader.connectionLost(reason)
+        try:
+            self.removeReader(reader)
+            reason = _FAILURES.get(type(why)) or Failure(why)
+            if reason.check(ConnectionDone) and IHalfCloseableDescriptor.providedBy(reader):
+                reader.readConnectionLost(reason)
+            else:
+                self.removeWriter(reader)
+                reader.connectionLost(reason)
+        except Exception:
+            self._log.failure("a defect of memdbd: a connection was not lost as it should be")

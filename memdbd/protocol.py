@@ -24,7 +24,7 @@ from zope.interface import implementer
 from memdbd import core
 from memdbd.arrival import Arrival, Hall
 from memdbd.commands.spec import Command, Request
-from memdbd.dialects.batch import Batch
+from memdbd.dialects.batch import NO_MORE, Batch
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Stream
 from memdbd.dispatch import Dispatcher, Stop
@@ -154,7 +154,8 @@ class MemDBProtocol(Arrival):
             self._read_or_not()
             return
         batch = self._parse(data)
-        if not turn.gathers or self.session.special or not self._is_gathered(batch.requests):
+        may_wait = turn.gathers and batch.more is NO_MORE and not self.session.special
+        if not (may_wait and self._is_gathered(batch.requests)):
             self._begin(batch)
 
     def _begin(self, batch: Batch) -> None:
@@ -172,20 +173,19 @@ class MemDBProtocol(Arrival):
     def _is_gathered(self, requests: list[Request]) -> bool:
         """Let requests wait for the end of the turn, where they are all of one command of which
         several can be run together."""
-        size = len(requests)
+        size, dialect = len(requests), self._dialect
         if size != 1 and not 0 < size == core.alike(requests, 0, GATHERED):
             return False
         first: Any = requests[0]
         try:
-            command = self._dialect.together.get(first[0])
+            command = dialect.together.get(first[0])
         except TypeError:  # it is an error
             return False
-        if command is None or self._dialect.unasked:
+        if command is None or dialect.unasked:
             return False
         if not self.factory.gathering.add(command, self, requests):
             return False
-        self._gathered = requests
-        self._requests = WAITING
+        self._gathered, self._requests = requests, WAITING
         return True
 
     def encode_each(self, replies: Replies) -> list[bytes]:
@@ -200,13 +200,14 @@ class MemDBProtocol(Arrival):
         if self._gathered is not requests:
             return  # it has ended since
         self._gathered = None
+        is_all = done == len(requests) and not (self._unparsed or self._heard_all)
         if done:
             self.session.last = command
-            if self._is_clear() and not self._outbox.lines:
+            if is_all and self._is_clear() and not self._outbox.lines:
                 self.factory.turn.answer(self, line)
             else:
                 self._put(line)
-        if done == len(requests) and not (self._unparsed or self._heard_all):
+        if is_all:
             self._requests = None
             return
         self._requests = Batch(requests)

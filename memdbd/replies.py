@@ -7,7 +7,11 @@ list) or one of these; only dialects make bytes of them. Imports nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
+
+_KEY = itemgetter(1)
 
 # The neutral replies. Containers hold replies again, so it is as open as Python is.
 Reply = Any
@@ -193,8 +197,7 @@ class FoundAll:
         return self.values.count(value)
 
     def __iter__(self) -> Iterator[Found]:
-        for request, value in zip(self.run, self.values, strict=False):
-            yield Found(request[1], value, None)
+        return map(Found, map(_KEY, self.run), self.values, repeat(None))
 
 
 # The replies to several requests.

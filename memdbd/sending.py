@@ -199,9 +199,11 @@ class Sender(Protocol):
             self._hand_over(line[sent:])
 
     def collect(self, line: bytes) -> None:
-        """Have a line wait for the end of the turn."""
+        """Have a line wait after all, in front of what was collected since it was to be sent."""
         if not self._ending:
             self._put(line)
+            lines = self._outbox.lines
+            lines.insert(0, lines.pop())
 
     def seal(self) -> None:
         """A commit has begun that covers what has been collected."""

@@ -95,7 +95,8 @@ class Turn:
         self.gathers = False  # requests may be left to it
         self.began: float | None = None  # this turn, by the reactor, where somebody has said so
         self._late_from: float | None = None  # set when the turn begins
-        self._scheduled = False
+        self._scheduled = False  # there will be an end of this turn
+        self._is_due = False  # the reactor has been asked for one
         self.is_held = False  # a commit is under way, until which nothing is sent
         self._taken_in = 0
         # Dicts, for a connection may say so several times in a turn, and gets one flush and one
@@ -135,8 +136,16 @@ class Turn:
         """Have an end of this turn, even if nobody is owed anything."""
         if not self._scheduled:
             self._scheduled = True
-            # What is due at once runs after the reads of this turn, before the next poll.
-            self._reactor.callLater(0, self.end)
+            if not self._is_due:
+                self._is_due = True
+                # What is due at once runs after the reads of this turn, before the next poll.
+                self._reactor.callLater(0, self._come_due)
+
+    def _come_due(self) -> None:
+        # Of these there is one at a time, also where others have ended turns meanwhile: each has
+        # its slices run, and asks for the next.
+        self._is_due = False
+        self.end()
 
     def begin(self, gathers: bool = False) -> None:
         """Whoever calls this reads from several sockets, and calls ``end`` behind them; what is

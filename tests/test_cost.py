@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import cost
+import errands
 import pytest
-from cost import Cost, Costs, Meter, NotThere
+from cost import NotThere
+from errands import Cost, Costs
+from metering import Meter
 
 AGAIN = "PYTHONPATH=. python tests/cost.py --record"
 
@@ -202,6 +205,6 @@ class TestTheMeter:
 
 
 def test_a_request_that_is_an_error_is_not_taken_for_a_cheap_one() -> None:
-    wrong = cost.GET._replace(words=lambda number: [b"get", b"a", b"b"])
-    with cost.scene("resp") as scene, pytest.raises(AssertionError, match="wrong number"):
-        scene.check(wrong, 1)
+    wrong = errands.GET._replace(words=lambda number: [b"get", b"a", b"b"])
+    with errands.scene("resp") as scene, pytest.raises(AssertionError, match="wrong number"):
+        scene.check(wrong, 1, 1)

@@ -31,6 +31,12 @@ class Recorder:
     def withdraw(self, error: CommandError) -> None:
         self._note(f"withdraw: {error}")
 
+    def send(self, line: bytes) -> None:
+        self._note(f"send {line.decode()}")
+
+    def collect(self, line: bytes) -> None:
+        self._note(f"collect {line.decode()}")
+
     def go_on(self) -> None:
         self._note("go on")
 
@@ -276,3 +282,90 @@ class TestACommit:
             "commit", "bad: seal", "bad: fail", "good: seal",
             "bad: release", "bad: fail", "good: release", "commit",
         ]  # fmt: skip
+
+    def test_that_takes_a_while_has_what_was_to_be_sent_straight_collected(self) -> None:
+        turn, clock, record = self.begun(False)
+        turn.begin()
+        turn.answer(Recorder("a", record), b"1")
+        turn.owe(Recorder("b", record))
+        turn.end()
+        assert record == ["commit", "a: collect 1", "b: seal"]
+
+    def test_that_cannot_be_made_takes_back_what_was_to_be_sent_straight(self) -> None:
+        turn, clock, record = self.begun(NotCommitted("the disk is full"))
+        turn.begin()
+        a = Recorder("a", record)
+        turn.answer(a, b"1")
+        turn.owe(a)
+        turn.end()
+        assert record == ["commit", "a: collect 1", "a: withdraw: the disk is full"]
+
+
+class TestATurnThatSomebodyEndsHimself:
+    def test_is_not_ended_by_the_reactor_too(self) -> None:
+        clock, record = TurnClock(), list[str]()
+        turn = Turn(clock, clock.seconds)
+        turn.begin()
+        turn.owe(Recorder("a", record))
+        assert clock.getDelayedCalls() == []
+        turn.end()
+        assert record == ["a: flush"]
+        assert clock.getDelayedCalls() == []
+
+    def test_leaves_one_end_behind_for_what_is_unfinished_however_many_follow(self) -> None:
+        # Each of them has up to BUDGET seconds of slices run, and asks for the next.
+        clock, record = TurnClock(), list[str]()
+        turn = Turn(clock, clock.seconds)
+        turn.unfinished(Busy("a", record, clock, turn))
+        for _ in range(10):
+            turn.begin()
+            turn.end()
+        assert len(clock.getDelayedCalls()) == 1
+        record.clear()
+        clock.turn()
+        assert record == ["a: go on"]
+        assert len(clock.getDelayedCalls()) == 1
+
+    def test_that_gathers_runs_that_before_it_commits_and_those_who_are_answered_go_on_after_it(
+        self,
+    ) -> None:
+        clock, record = TurnClock(), list[str]()
+        turn = Turn(clock, clock.seconds)
+        a = Recorder("a", record)
+
+        def commit() -> bool:
+            record.append("commit")
+            return True
+
+        def gathered() -> None:
+            record.append("gathered")
+            turn.answer(a, b"1")
+            turn.unfinished(a)
+
+        turn.commit, turn.gathered = commit, gathered
+        turn.begin(gathers=True)
+        turn.end()
+        assert record == ["gathered", "commit", "a: send 1", "a: go on"]
+        turn.begin()
+        turn.end()
+        assert record[4:] == ["commit"]
+
+    def test_gathers_nothing_while_a_commit_is_under_way(self) -> None:
+        clock = TurnClock()
+        turn = Turn(clock, clock.seconds)
+        turn.commit = lambda: False
+        turn.begin(gathers=True)
+        assert turn.gathers
+        turn.end()
+        turn.begin(gathers=True)
+        assert not turn.gathers
+
+    def test_sends_to_all_though_one_fails(self) -> None:
+        clock, record = TurnClock(), list[str]()
+        turn = Turn(clock, clock.seconds)
+        turn.begin()
+        turn.answer(Recorder("bad", record, fails=True), b"1")
+        turn.answer(Recorder("good", record), b"2")
+        with capturedLogs():
+            turn.end()
+        assert record == ["bad: send 1", "bad: fail", "good: send 2"]

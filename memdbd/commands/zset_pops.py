@@ -26,7 +26,8 @@ from memdbd.effects import Effect
 from memdbd.errors import SyntaxFault
 from memdbd.keyspace import Value
 from memdbd.replies import NULL_ARRAY, Reply, Scored
-from memdbd.structs.sortedset import Entry, SortedSet
+from memdbd.structs.order import Entry
+from memdbd.structs.sortedset import SortedSet
 
 
 class End(NamedTuple):

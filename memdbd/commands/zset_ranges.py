@@ -18,7 +18,8 @@ from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.zsets import READS_FAST, ZSET, scored, store_result
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Reply, Scored
-from memdbd.structs.sortedset import PACKED_ENTRIES, PACKED_MEMBER, Entry, SortedSet
+from memdbd.structs.order import Entry
+from memdbd.structs.sortedset import PACKED_ENTRIES, PACKED_MEMBER, SortedSet
 
 Span = Callable[[SortedSet], tuple[int, int]]  # where a range starts and stops
 Kind = Callable[[bytes, bytes], Span]  # from how its ends are written

@@ -26,10 +26,11 @@ from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
 from memdbd.replies import Double, Page, Reply, Scored
-from memdbd.structs.sortedset import Entry, SortedSet
+from memdbd.structs.order import Entry
+from memdbd.structs.sortedset import SortedSet
 
 # What a member costs beside itself: its score, and its place in the order.
-ENTRY = 24 + 56 + 8  # bytes
+ENTRY = 24 + 56 + 8 + 8  # bytes
 
 MEMBER = Param("member")
 MEMBERS = Param("member", many=True)

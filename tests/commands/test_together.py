@@ -72,6 +72,8 @@ def runs(draw: Callable[[Any], Any], command: Command) -> list[list[bytes]]:
     return requests
 
 
+There = Sequence[tuple[bytes, Sequence[str]]]  # keys, and how what they hold is made
+
 # What is there before: commands, so that the effects of all are those of the data. Some make a pool
 # of the keys, or of what one of them holds.
 KINDS: tuple[Sequence[str], ...] = (
@@ -94,9 +96,8 @@ KINDS: tuple[Sequence[str], ...] = (
     ("zadd {} 0 a -0 b", "expire {} 100"),
     ("zadd {} 0 " + "y" * 65 + " -0 b",),  # not packed, as Redis has it
 )
-before = st.tuples(
-    *(st.sampled_from(((), *KINDS)).map(lambda kind, key=key: (key, kind)) for key in KEYS),
-    st.booleans(),
+there = st.tuples(*[st.sampled_from(((), *KINDS))] * len(KEYS)).map(
+    lambda kinds: list(zip(KEYS, kinds, strict=True))
 )
 
 
@@ -128,8 +129,9 @@ class Played:
     def shown(self) -> dict[str, Any]:
         """All that is to be the same, and what the effects of it all make."""
         db, engine = self.context.db, self.house.engine
+        values = {key: _shown(value) for key, value in db.values.items()}
         shown = {
-            "values": {key: _shown(value) for key, value in db.values.items()},
+            "values": values,
             "in order": list(db.values),
             "deadlines": db.deadlines,
             "pool": _pooled(db._pool),
@@ -143,7 +145,7 @@ class Played:
         replay.apply(decode(encode(self.effects(), 0)))
         again = replay.databases[0]
         assert {key: _shown(value)[:2] for key, value in again.values.items()} == {
-            key: each[:2] for key, each in shown["values"].items()
+            key: each[:2] for key, each in values.items()
         }
         assert again.deadlines == db.deadlines
         return shown
@@ -171,7 +173,7 @@ def both() -> tuple[Played, Played]:
 
 def compare(
     both: tuple[Played, Played],
-    there: Sequence[tuple[bytes, Sequence[str]]],
+    there: There,
     requests: Sequence[Sequence[bytes]],
     resp: int,
     *,
@@ -204,23 +206,21 @@ def test_together_is_as_one_by_one(both: tuple[Played, Played], name: str, resp:
     command = (IN_RESP if resp else IN_TEXT)[name]
 
     @settings(max_examples=40, deadline=None)
-    @given(there=before, run=runs(command))
-    def plays(there: Any, run: list[list[bytes]]) -> None:
-        *kinds, scanned = there
-        compare(both, kinds, run, resp, scanned=scanned)
+    @given(there=there, run=runs(command), scanned=st.booleans())
+    def plays(there: There, run: list[list[bytes]], scanned: bool) -> None:
+        compare(both, there, run, resp, scanned=scanned)
 
     plays()
 
 
 @settings(max_examples=200, deadline=None)
-@given(there=before, data=st.data(), resp=st.sampled_from((TEXT, RESP2, RESP3)))
+@given(there=there, data=st.data(), resp=st.sampled_from((TEXT, RESP2, RESP3)))
 def test_runs_of_several_commands_come_one_after_the_other(
-    both: tuple[Played, Played], there: Any, data: st.DataObject, resp: int
+    both: tuple[Played, Played], there: There, data: st.DataObject, resp: int
 ) -> None:
-    *kinds, scanned = there
     some = data.draw(st.lists(st.sampled_from(sorted(IN_RESP)), min_size=2, max_size=4))
     requests = [argv for name in some for argv in data.draw(runs(IN_RESP[name]))]
-    compare(both, kinds, requests, resp, scanned=scanned)
+    compare(both, there, requests, resp, scanned=data.draw(st.booleans()))
 
 
 # That all this would be noticed

@@ -24,7 +24,9 @@ def loaded(name: str) -> ModuleType:
         assert module.__file__ is not None
         built = Path(module.__file__)
         source = built.with_name(f"{name}.py")
-        if source.stat().st_mtime > built.stat().st_mtime:
+        # Where it was built in place: an installer gives files times of its own.
+        in_place = source == Path(__file__).parents[2] / "memdbd" / "core" / source.name
+        if in_place and source.stat().st_mtime > built.stat().st_mtime:
             pytest.fail(f"{built} is older than its source: python setup.py build_ext --inplace")
     return module
 

@@ -7,13 +7,16 @@ import inspect
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import memdbd
 from memdbd import core
 from memdbd.core import python
 
+HERE = Path(memdbd.__file__).parents[1]  # not where a clone is, if it is an installed one
 FUNCTIONS = ["effects", "get_many", "incr_many", "requests", "resp", "set_many"]
 
 
@@ -24,7 +27,7 @@ def started(asked: str | None, program: str) -> subprocess.CompletedProcess[str]
         environment["MEMDB_CORE"] = asked
     command = [sys.executable, "-c", program]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=HERE, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
 

@@ -73,6 +73,9 @@ class TestReplies:
     @example(replies=[], null=NULL)
     @example(replies=EDGES, null=NULL)
     @example(replies=[b"xxx"] * 600, null=NULL)
+    @example(replies=[b"x" * 1024] * 9, null=NULL)
+    @example(replies=[b"xxx"] * 9 + [b"xx"], null=NULL)
+    @example(replies=[b"x" * 1024] * 9 + [b""], null=NULL)
     @example(replies=[None] * 5, null=b"_\r\n")
     def test_are_what_resp_says(self, twin: ModuleType, replies: list[Any], null: bytes) -> None:
         assert twin.resp(replies, null) == encoded(replies, null)
@@ -107,7 +110,9 @@ class TestReplies:
         assert twin.resp(make(MOST + 1), NULL) is None
         assert twin.resp(make(10 * MOST), NULL) is None
 
-    @pytest.mark.parametrize(("reply", "size"), [(OK, 5), (None, 5), (7, 4), (b"", 6), (b"x", 7)])
+    @pytest.mark.parametrize(
+        ("reply", "size"), [(OK, 5), (None, 5), (7, 4), (b"", 6), (b"x", 7), (b"x" * 1000, 1009)]
+    )
     def test_that_are_too_many_are_for_others(
         self, twin: ModuleType, reply: Any, size: int
     ) -> None:

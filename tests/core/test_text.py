@@ -153,6 +153,18 @@ class TestArray:
             assert twin.array(items, 6) is not None
 
 
+class TestALine:
+    @given(value=TEXTS | ODD, end=TEXTS)
+    @example(value=b"\x7f", end=b"")
+    def test_of_text_says_it(self, twin: ModuleType, value: bytes, end: bytes) -> None:
+        text = json.dumps({"result": value.decode()}, ensure_ascii=False)
+        assert twin.line(value, end) == text[:-1].encode() + end
+
+    @pytest.mark.parametrize("value", [b"\xff", b"a\xc3", b"\xed\xa0\x80"])
+    def test_of_what_is_no_text_is_not_made(self, twin: ModuleType, value: bytes) -> None:
+        assert twin.line(value, END) is None
+
+
 class TestJson:
     @settings(max_examples=400, deadline=None)
     @given(replies=ALIKE)

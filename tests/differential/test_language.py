@@ -11,6 +11,7 @@ from differential.grammar.guard import Guard
 from differential.grammar.language import parse
 from differential.grammar.sequences import draw
 from differential.resp import Request
+from memdbd.commands.table import COMMANDS
 
 ATOMS = {"key": lambda rng: [b"k"], "score": lambda rng: [b"1"]}
 
@@ -114,3 +115,21 @@ def test_in_a_transaction_replies_are_not_switched_off(off: tuple[bytes, ...]) -
     assert not guard.allows(Request(off, client=1))
     assert guard.allows(Request((b"DISCARD",), client=1))
     assert guard.allows(Request(off, client=1))
+
+
+def test_down_a_pipe_what_memdbd_runs_together_comes_in_a_row() -> None:
+    together = {name for name, command in COMMANDS.items() if command.many}
+    for seed in range(200):
+        for group in GROUPS.values():
+            if not group.clients:
+                asked = [request.argv for request in draw(group, 2, Random(seed)).requests]
+                for one, two, three in zip(asked, asked[1:], asked[2:], strict=False):
+                    if one[:1] == two[:1] == three[:1]:
+                        name = one[0].lower()
+                        if {len(one), len(two), len(three)} == {_least(name)}:
+                            together.discard(name)
+    assert not together
+
+
+def _least(name: bytes) -> int:
+    return COMMANDS[name].min_words if name in COMMANDS else 0

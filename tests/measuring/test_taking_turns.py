@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,7 +24,8 @@ from benchmarks.servers import Server, cpu_of
 class Started:
     """Servers that are none: who started, and who was stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.count = itertools.count()
         self.stopped: list[str] = []
 
@@ -36,16 +38,22 @@ class Started:
     @contextmanager
     def _server(self, name: str) -> Iterator[Server]:
         process = SimpleNamespace(kill=lambda: None, wait=lambda: None)
-        yield cast(Server, SimpleNamespace(name=name, process=process))
+        (self.directory / "log").write_text(f"{name} says why")
+        yield cast(Server, SimpleNamespace(name=name, process=process, directory=self.directory))
         self.stopped.append(name)
 
 
-def lab(peers: list[Peer], rounds: int) -> Lab:
-    return Lab(peers, rounds, 0.1, say=lambda line: None)
+@pytest.fixture
+def started(tmp_path: Path) -> Started:
+    return Started(tmp_path)
 
 
-def test_another_peer_is_first_in_each_round() -> None:
-    started, order = Started(), []
+def lab(peers: list[Peer], rounds: int, said: list[str] | None = None) -> Lab:
+    return Lab(peers, rounds, 0.1, say=([] if said is None else said).append)
+
+
+def test_another_peer_is_first_in_each_round(started: Started) -> None:
+    order: list[str] = []
     peers = [started.peer(name) for name in "abc"]
 
     def measure(peer: Peer, server: Server) -> dict[str, float]:
@@ -56,8 +64,10 @@ def test_another_peer_is_first_in_each_round() -> None:
     assert "".join(order) == "abcbcacab"
 
 
-def test_what_fails_is_noted_its_server_thrown_away_and_the_rest_goes_on() -> None:
-    started, seen, section = Started(), [], Section()
+def test_what_fails_is_noted_its_server_thrown_away_and_the_rest_goes_on(started: Started) -> None:
+    seen: list[str] = []
+    said: list[str] = []
+    section = Section()
 
     def measure(peer: Peer, server: Server) -> dict[str, float]:
         seen.append(server.name)
@@ -65,11 +75,12 @@ def test_what_fails_is_noted_its_server_thrown_away_and_the_rest_goes_on() -> No
             raise SystemExit("it does not\nanswer")
         return {"rate": 1.0}
 
-    lab([started.peer("a")], 2).alternate(section, {("x", 1): measure, ("y", 1): measure})
+    lab([started.peer("a")], 2, said).alternate(section, {("x", 1): measure, ("y", 1): measure})
     assert section.failures == ["x 1, a, round 1: SystemExit: it does not answer"]
     assert seen == ["a 0", "a 1", "a 1", "a 1"]
     assert started.stopped == ["a 0", "a 1"]
     assert section.cells["x", 1]["a"] == [None, {"rate": 1.0}]
+    assert "a 0 says why" in said[0]
 
 
 def test_a_server_that_does_not_start_is_a_failure_like_any_other() -> None:
@@ -81,8 +92,8 @@ def test_a_server_that_does_not_start_is_a_failure_like_any_other() -> None:
     assert section.failures == ["x, a, round 1: SystemExit: no"]
 
 
-def test_flags_are_for_the_peer_that_they_name() -> None:
-    started, seen = Started(), []
+def test_flags_are_for_the_peer_that_they_name(started: Started) -> None:
+    seen: list[str] = []
 
     def measure(peer: Peer, server: Server) -> dict[str, float]:
         seen.append(server.name)
@@ -93,9 +104,7 @@ def test_flags_are_for_the_peer_that_they_name() -> None:
     assert seen == ["a 0", "b 1 --more"]
 
 
-def test_interrupting_stops_the_servers() -> None:
-    started = Started()
-
+def test_interrupting_stops_the_servers(started: Started) -> None:
     def measure(peer: Peer, server: Server) -> dict[str, float]:
         raise KeyboardInterrupt
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from memdbd.structs import sortedset
-from memdbd.structs.sortedset import PLAIN, Entry, SortedSet
+from memdbd.structs.order import Entry
+from memdbd.structs.sortedset import PLAIN, SortedSet
 
 SEED = 4
 FEW = 6  # as many as a plain list holds, where a test sets it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
@@ -18,6 +18,10 @@ LENGTH = 50  # commands in a sequence, besides those that fill the database firs
 STEPS = 30  # the same, where each of them is waited for
 FILLING = 8
 ONE_MORE_OPTION = 0.03
+# Down a pipe, how often a command comes several times in a row, and how often: memdbd runs these
+# together.
+RUNS = 0.06
+IN_A_RUN = (3, 9)
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,16 @@ def draw(group: Group, resp: int, rng: Random, length: int | None = None) -> Seq
         for _ in range(rng.randint(2, FILLING)):
             add(tuple(rng.choice(fill).draw(rng)), 0)
     for _ in range(length or (STEPS if group.clients else LENGTH)):
-        add(_command(group, rng), rng.randrange(callers))
+        if not group.clients and rng.random() < RUNS:
+            for argv in _run(group, rng):
+                add(argv, 0)
+        else:
+            add(_command(group, rng), rng.randrange(callers))
     return Sequence(group, resp, tuple(requests))
 
 
 def _command(group: Group, rng: Random) -> Argv:
-    borrowed = group.borrow and rng.random() < group.share
-    line = rng.choice(GROUPS[rng.choice(group.borrow)].lines if borrowed else group.lines)
+    line = _line(group, rng)
     argv = line.draw(rng)
     if not line.verbatim:
         if rng.random() < group.strays:
@@ -80,6 +87,23 @@ def _command(group: Group, rng: Random) -> Argv:
         if options and rng.random() < ONE_MORE_OPTION:
             argv = with_option(argv, options, rng)
     return tuple(argv)
+
+
+def _line(group: Group, rng: Random) -> Line:
+    borrowed = group.borrow and rng.random() < group.share
+    return rng.choice(GROUPS[rng.choice(group.borrow)].lines if borrowed else group.lines)
+
+
+def _run(group: Group, rng: Random) -> Iterator[Argv]:
+    """The same command with as many words, half the time of the same key, again and again."""
+    line = _line(group, rng)
+    first = line.draw(rng)
+    same_key = rng.random() < 0.5
+    yield tuple(first)
+    for _ in range(rng.randint(*IN_A_RUN)):
+        argv = line.draw(rng)
+        if len(argv) == len(first):
+            yield (*argv[:1], *first[1:2], *argv[2:]) if same_key else tuple(argv)
 
 
 @cache
