@@ -284,7 +284,7 @@ class TestACommit:
         ]  # fmt: skip
 
     def test_that_takes_a_while_has_what_was_to_be_sent_straight_collected(self) -> None:
-        turn, clock, record = self.begun(False)
+        turn, _, record = self.begun(False)
         turn.begin()
         turn.answer(Recorder("a", record), b"1")
         turn.owe(Recorder("b", record))
@@ -292,7 +292,7 @@ class TestACommit:
         assert record == ["commit", "a: collect 1", "b: seal"]
 
     def test_that_cannot_be_made_takes_back_what_was_to_be_sent_straight(self) -> None:
-        turn, clock, record = self.begun(NotCommitted("the disk is full"))
+        turn, _, record = self.begun(NotCommitted("the disk is full"))
         turn.begin()
         a = Recorder("a", record)
         turn.answer(a, b"1")

@@ -1,0 +1,621 @@
+"""Requests of many connections that are run together at the end of a turn: each connection is
+answered as if it had been alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from harness import House, Peer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.logger import capturedLogs
+
+from memdbd.commands.spec import Command
+from memdbd.errors import NotCommitted
+from memdbd.gathering import Gathering
+
+OK = b"+OK\r\n"
+NULL = b"$-1\r\n"
+WRONG = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
+PLENTY = 1 << 20  # bytes of room
+
+
+def resp(*words: bytes) -> bytes:
+    """A request in RESP."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
+
+
+def text(*words: bytes) -> bytes:
+    """The same as a line."""
+    return b" ".join(words) + b"\n"
+
+
+def together(house: House, *arrivals: tuple[Peer, bytes]) -> None:
+    """One turn, as the poll makes it, in which these bytes come in."""
+    turn = house.factory.turn
+    turn.begin(gathers=True)
+    for peer, data in arrivals:
+        if not peer.closed and peer.wire.producerState == "producing":
+            peer.protocol.dataReceived(data)
+    turn.end()
+
+
+def crowd(count: int = 4, **settings: Any) -> tuple[House, list[Peer]]:
+    """A daemon, and connections that speak RESP, with all the room that they want."""
+    house = House(**settings)
+    peers = [house.connect() for _ in range(count)]
+    for peer in peers:
+        peer.wire.room = PLENTY
+        assert peer.asks(resp(b"select", b"0")) == OK
+    # Once gathered, so that each has its lane.
+    together(house, *[(peer, resp(b"get", b"nothing")) for peer in peers])
+    assert [peer.hears() for peer in peers] == [NULL] * count
+    return house, peers
+
+
+def calls_together(house: House) -> list[int]:
+    """How many requests each run has from now on."""
+    sizes: list[int] = []
+    run = house.dispatcher.run_together
+
+    def noted(context: Any, command: Command, requests: Any) -> Any:
+        replies = run(context, command, requests)
+        sizes.append(len(replies))
+        return replies
+
+    house.dispatcher.run_together = noted  # type: ignore[method-assign]
+    return sizes
+
+
+class TestRequestsThatComeTogether:
+    def test_are_run_as_one_and_answered_at_the_end_of_the_turn(self) -> None:
+        house, peers = crowd()
+        sizes = calls_together(house)
+        turn = house.factory.turn
+        turn.begin(gathers=True)
+        for number, peer in enumerate(peers):
+            peer.protocol.dataReceived(resp(b"set", b"k%d" % number, b"%d" % number))
+        assert house.engine.databases[0].values == {}
+        turn.end()
+        assert sizes == [4]
+        assert [bytes(peer.wire.taken)[-5:] for peer in peers] == [OK] * 4
+        together(house, *[(peer, resp(b"get", b"k%d" % n)) for n, peer in enumerate(peers)])
+        assert [peer.hears() for peer in peers] == [OK + b"$1\r\n%d\r\n" % n for n in range(4)]
+
+    def test_of_those_who_send_several_keep_their_order(self) -> None:
+        house, peers = crowd()
+        sizes = calls_together(house)
+        together(house, *[(peer, resp(b"incr", b"n") * 3) for peer in peers])
+        assert sizes == [12]
+        heard = [peer.hears() for peer in peers]
+        assert heard == [b":%d\r\n:%d\r\n:%d\r\n" % (n, n + 1, n + 2) for n in (1, 4, 7, 10)]
+
+    def test_where_one_is_unusual_those_behind_it_are_still_answered(self) -> None:
+        house, peers = crowd()
+        house.engine.databases[0].values[b"list"] = deque([b"x"])
+        requests = [b"a", b"list", b"b", b"c"]
+        together(house, *[(peer, resp(b"incr", key)) for peer, key in zip(peers, requests)])  # noqa: B905
+        assert [peer.hears() for peer in peers] == [b":1\r\n", WRONG, b":1\r\n", b":1\r\n"]
+
+    def test_in_two_cases_and_with_other_numbers_of_words_are_all_answered(self) -> None:
+        house, peers = crowd(6)
+        asked = [
+            resp(b"set", b"a", b"1"),
+            resp(b"SET", b"b", b"1"),
+            resp(b"set", b"c", b"1", b"ex", b"10"),
+            resp(b"set", b"d"),
+            resp(b"Set", b"e", b"1"),
+            resp(b"set", b"f", b"1"),
+        ]
+        together(house, *zip(peers, asked, strict=True))
+        arity = b"-ERR wrong number of arguments for 'set' command\r\n"
+        assert [peer.hears() for peer in peers] == [OK, OK, OK, arity, OK, OK]
+        assert [*house.engine.databases[0].values] == [b"e", b"a", b"b", b"c", b"f"]
+
+    def test_of_both_dialects_and_both_versions_are_each_answered_in_their_own(self) -> None:
+        house, peers = crowd(3)
+        peers[1].asks(resp(b"hello", b"3"))
+        line = house.connect()
+        line.wire.room = PLENTY
+        line.asks(b"ping\n")
+        together(
+            house,
+            *[(peer, resp(b"get", b"nothing") * 3) for peer in peers],
+            (line, b"get nothing\n" * 3),
+        )
+        assert [peer.hears() for peer in peers] == [NULL * 3, b"_\r\n" * 3, NULL * 3]
+        assert line.hears() == b'{"result": null, "ttl_remaining": null}\n' * 3
+
+    def test_are_run_in_the_database_that_each_has_selected(self) -> None:
+        house, peers = crowd(6)
+        for peer in peers[3:]:
+            peer.asks(resp(b"select", b"5"))
+        together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        assert [peer.hears() for peer in peers] == [b":1\r\n", b":2\r\n", b":3\r\n"] * 2
+        assert [each.values for each in house.engine.databases if each.values] == [{b"n": b"3"}] * 2
+
+    def test_are_counted_as_one_by_one(self) -> None:
+        house, peers = crowd()
+        keys = [b"a", b"b", b"a", b"b"]
+        peers[0].asks(resp(b"set", b"a", b"1"))
+        before, stats = house.factory.bytes_in, house.engine.stats()
+        sent = house.factory.bytes_out
+        together(house, *[(peer, resp(b"get", key)) for peer, key in zip(peers, keys, strict=True)])
+        calls = house.dispatcher.counts()
+        assert calls["get"][0] == 8  # with those of crowd
+        after = house.engine.stats()
+        assert after["key_hits"] - stats["key_hits"] == 2
+        assert after["key_misses"] - stats["key_misses"] == 2
+        assert house.factory.bytes_in - before == 4 * len(resp(b"get", b"a"))
+        assert house.factory.bytes_out - sent == 2 * len(b"$1\r\n1\r\n" + NULL)
+        lasts = [peer.protocol.session.last for peer in peers]
+        assert [last and last.full_name for last in lasts] == ["get"] * 4
+
+    def test_of_whom_one_may_not_do_it_are_answered_and_he_is_refused(self) -> None:
+        house, peers = crowd(5)
+        peers[0].asks(resp(b"acl", b"setuser", b"guest", b"on", b"nopass", b"~g*", b"+get"))
+        for peer in peers[3:]:
+            assert peer.asks(resp(b"auth", b"guest", b"")) == OK
+        together(
+            house,
+            *[(peer, resp(b"set", b"g", b"1")) for peer in peers[:4]],
+            (peers[4], resp(b"get", b"g")),
+        )
+        heard = [peer.hears() for peer in peers]
+        assert heard[:3] == [OK] * 3
+        assert heard[3].startswith(b"-NOPERM")
+        assert heard[4] in {NULL, b"$1\r\n1\r\n"}
+        together(house, *[(peer, resp(b"get", key)) for peer, key in zip(peers, b"aaaag")])  # type: ignore[arg-type] # noqa: B905
+
+    def test_by_the_block_of_lines_are_all_answered(self) -> None:
+        # The text dialect makes the requests of many lines as they are asked for.
+        house = House()
+        peers = [house.connect() for _ in range(4)]
+        together(house, *[(peer, b"get a\n" * 1000) for peer in peers])
+        assert [peer.hears().count(b"\n") for peer in peers] == [1000] * 4
+
+    def test_more_than_can_be_gathered_are_all_answered(self) -> None:
+        house, peers = crowd(12)
+        assert 12 * 256 > Gathering.MOST
+        together(house, *[(peer, resp(b"incr", b"n") * 256) for peer in peers])
+        heard = [
+            int(n) for peer in peers for n in peer.hears().replace(b"\r\n", b"").split(b":")[1:]
+        ]
+        assert sorted(heard) == list(range(1, 12 * 256 + 1))
+
+    def test_are_all_answered_where_each_is_to_be_looked_at(self) -> None:
+        house, peers = crowd(5)
+        peers[4].asks(resp(b"monitor"))
+        sizes = calls_together(house)
+        together(house, *[(peer, resp(b"incr", b"n")) for peer in peers[:4]])
+        assert sizes == []
+        assert [peer.hears() for peer in peers[:4]] == [b":%d\r\n" % n for n in range(1, 5)]
+        assert peers[4].hears().count(b"incr") == 4
+        peers[4].vanishes()
+        together(house, *[(peer, resp(b"incr", b"n")) for peer in peers[:4]])
+        assert sizes == [4]
+
+
+class TestWhatOthersDoInTheSameTurn:
+    """Whatever the order in which the requests of a turn are run, it is one in which they may have
+    come."""
+
+    def test_one_who_is_killed_before_he_is_run_is_not_run(self) -> None:
+        house, peers = crowd()
+        number = b"%d" % peers[1].protocol.session.number
+        setting = [(peer, resp(b"set", b"k%d" % n, b"1")) for n, peer in enumerate(peers)][1:]
+        together(house, *setting, (peers[0], resp(b"client", b"kill", b"id", number)))
+        assert [peer.hears() for peer in peers] == [b":1\r\n", b"", OK, OK]
+        assert peers[1].closed
+        assert sorted(house.engine.databases[0].values) == [b"k2", b"k3"]
+
+    def test_a_user_who_is_gone_is_not_run(self) -> None:
+        house, peers = crowd(5)
+        peers[0].asks(resp(b"acl", b"setuser", b"guest", b"on", b"nopass", b"~*", b"+set"))
+        for peer in peers[1:4]:
+            assert peer.asks(resp(b"auth", b"guest", b"")) == OK
+        together(
+            house,
+            *[(peer, resp(b"set", b"k", b"1")) for peer in peers[1:4]],
+            (peers[0], resp(b"acl", b"deluser", b"guest")),
+            (peers[4], resp(b"get", b"k")),
+        )
+        assert [peer.hears() for peer in peers] == [b":1\r\n", b"", b"", b"", NULL]
+        assert [peer.closed for peer in peers] == [False, True, True, True, False]
+        assert house.engine.databases[0].values == {}
+
+    def test_a_user_who_may_do_less_does_less(self) -> None:
+        house, peers = crowd()
+        peers[0].asks(resp(b"acl", b"setuser", b"guest", b"on", b"nopass", b"~*", b"+set"))
+        for peer in peers[1:]:
+            assert peer.asks(resp(b"auth", b"guest", b"")) == OK
+        together(
+            house,
+            *[(peer, resp(b"set", b"k", b"1")) for peer in peers[1:]],
+            (peers[0], resp(b"acl", b"setuser", b"guest", b"-set")),
+        )
+        heard = [peer.hears() for peer in peers]
+        assert heard[0] == OK
+        assert all(line.startswith(b"-NOPERM") for line in heard[1:])
+
+    @pytest.mark.parametrize(
+        ("other", "reply", "left"),
+        [
+            ((b"flushall",), OK, {b"n": b"3"}),
+            ((b"swapdb", b"0", b"1"), OK, {b"n": b"3"}),
+            ((b"config", b"set", b"maxmemory", b"100mb"), OK, {b"n": b"3"}),
+            ((b"config", b"set", b"slowlog-log-slower-than", b"0"), OK, {b"n": b"3"}),
+            ((b"rename", b"m", b"n"), OK, {b"n": b"10"}),
+        ],
+        ids=lambda each: each[0].decode() if isinstance(each, tuple) else "",
+    )
+    def test_comes_before_what_is_gathered(
+        self, other: tuple[bytes, ...], reply: bytes, left: dict[bytes, bytes]
+    ) -> None:
+        house, peers = crowd()
+        if other[0] == b"rename":
+            peers[0].asks(resp(b"set", b"m", b"7"))
+        together(
+            house, *[(peer, resp(b"incr", b"n")) for peer in peers[1:]], (peers[0], resp(*other))
+        )
+        first = int(left[b"n"]) - 2
+        heard = [peer.hears() for peer in peers]
+        assert heard == [reply, *[b":%d\r\n" % n for n in range(first, first + 3)]]
+        assert house.engine.databases[0].values == left
+
+    def test_spoils_a_transaction_and_serves_who_waits_and_is_told(self) -> None:
+        house, peers = crowd(7)
+        watcher, waiter, listener = peers[4:]
+        watcher.asks(resp(b"watch", b"l"), resp(b"multi"), resp(b"ping"))
+        waiter.asks(resp(b"blpop", b"l", b"0"))
+        listener.asks(resp(b"subscribe", b"db_updates"))
+        together(house, *[(peer, resp(b"rpush", b"l", b"x")) for peer in peers[:4]])
+        assert [peer.hears() for peer in peers[:4]] == [b":1\r\n", b":1\r\n", b":2\r\n", b":3\r\n"]
+        assert waiter.hears() == b"*2\r\n$1\r\nl\r\n$1\r\nx\r\n"
+        assert watcher.asks(resp(b"exec")) == b"*-1\r\n"
+        assert listener.hears().count(b"*3\r\n") >= 4
+
+    def test_one_who_vanishes_while_he_waits_is_no_matter(self) -> None:
+        house, peers = crowd()
+        turn = house.factory.turn
+        turn.begin(gathers=True)
+        for peer in peers:
+            peer.protocol.dataReceived(resp(b"incr", b"n"))
+        peers[1].vanishes()
+        peers[2].protocol.fail()
+        turn.end()
+        assert [peer.hears() for peer in peers] == [b":1\r\n", b"", b"", b":2\r\n"]
+        assert house.remains() == {}
+
+    def test_one_who_has_hung_up_meanwhile_gets_his_reply(self) -> None:
+        house, peers = crowd()
+        turn = house.factory.turn
+        turn.begin(gathers=True)
+        for peer in peers:
+            peer.protocol.dataReceived(resp(b"incr", b"n"))
+        peers[1].protocol.readConnectionLost()
+        turn.end()
+        assert [peer.hears() for peer in peers] == [b":%d\r\n" % n for n in range(1, 5)]
+        assert [peer.closed for peer in peers] == [False, True, False, False]
+
+
+class TestBeforeTheCommit:
+    def test_nothing_is_sent(self) -> None:
+        house, peers = crowd()
+        turn = house.factory.turn
+        turn.commit = lambda: False
+        together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        assert [peer.hears() for peer in peers] == [b""] * 4
+        together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        assert [peer.hears() for peer in peers] == [b""] * 4
+        turn.commit = lambda: True
+        turn.committed()
+        assert [peer.hears() for peer in peers] == [
+            b":%d\r\n:%d\r\n" % (n, n + 4) for n in range(1, 5)
+        ]
+
+    @pytest.mark.parametrize("done", [True, False])
+    def test_replies_keep_their_order_where_some_are_unusual(self, done: bool) -> None:
+        house, peers = crowd()
+        house.engine.databases[0].values |= {b"list": deque([b"x"]), b"a": b"1"}
+        turn = house.factory.turn
+        turn.commit = lambda: done
+        asked = resp(b"get", b"a") + resp(b"get", b"list") + resp(b"get", b"b")
+        together(house, *[(peer, asked) for peer in peers])
+        if not done:
+            turn.commit = lambda: True
+            turn.committed()
+        assert [peer.hears() for peer in peers] == [b"$1\r\n1\r\n" + WRONG + NULL] * 4
+
+    def test_a_long_reply_comes_behind_those_before_it(self) -> None:
+        house, peers = crowd()
+        large = b"x" * 5_000_000
+        house.engine.databases[0].values |= {b"list": deque([b"x"]), b"a": b"1", b"large": large}
+        asked = b"".join(resp(b"get", key) for key in (b"a", b"list", b"large", b"b"))
+        together(house, *[(peer, asked) for peer in peers])
+        expected = b"$1\r\n1\r\n" + WRONG + b"$5000000\r\n" + large + b"\r\n" + NULL
+        for peer in peers:
+            assert peer.hears() == expected
+
+    def test_one_that_fails_takes_all_replies_back(self) -> None:
+        house, peers = crowd()
+        turn = house.factory.turn
+
+        def fails() -> bool:
+            raise NotCommitted("the disk is full")
+
+        turn.commit = fails
+        together(house, *[(peer, resp(b"incr", b"n") * (n + 1)) for n, peer in enumerate(peers)])
+        turn.commit = lambda: True
+        for peer in peers:
+            heard = peer.hears()
+            assert heard.count(b"\r\n") == 1
+            assert b"the disk is full" in heard
+            assert peer.closed
+
+    def test_one_that_fails_later_takes_them_back_too(self) -> None:
+        house, peers = crowd()
+        turn = house.factory.turn
+        turn.commit = lambda: False
+        together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        turn.not_committed(NotCommitted("lost"))
+        turn.commit = lambda: True
+        for peer in peers:
+            heard = peer.hears()
+            assert heard.count(b"\r\n") == 1
+            assert b"lost" in heard
+
+
+class TestASocketWithoutRoom:
+    @pytest.mark.parametrize("room", [0, 1, 3, 4, 5])
+    def test_gets_the_rest_when_there_is_some(self, room: int) -> None:
+        house, peers = crowd()
+        for peer in peers:
+            peer.wire.room = room
+        for _ in range(3):
+            together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        heard = [peer.hears() for peer in peers]
+        assert heard == [b":%d\r\n:%d\r\n:%d\r\n" % (n, n + 4, n + 8) for n in range(1, 5)]
+
+    def test_whose_peer_does_not_read_is_not_read_either(self) -> None:
+        house, peers = crowd()
+        value = b"x" * 60_000
+        peers[0].asks(resp(b"set", b"big", value))
+        for peer in peers:
+            peer.reads, peer.wire.room = False, 0
+        for _ in range(5):
+            together(house, *[(peer, resp(b"get", b"big") * 4) for peer in peers])
+        assert all(peer.wire.producerState == "paused" for peer in peers)
+        assert all(peer.protocol.unsent <= 4 * 61_000 for peer in peers)
+        for peer in peers:
+            peer.reads = True
+        for peer in peers:
+            heard = peer.hears()
+            assert len(heard) % (4 * len(b"$60000\r\n" + value + b"\r\n")) == 0
+            assert peer.wire.producerState == "producing"
+
+
+class TestADefect:
+    def test_of_a_command_is_an_error_for_each_and_no_more(self) -> None:
+        house, peers = crowd()
+
+        def fails(*_: object) -> Any:
+            raise ZeroDivisionError
+
+        house.engine.execute_many = fails  # type: ignore[method-assign]
+        with capturedLogs():
+            together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        assert all(peer.hears().startswith(b"-ERR internal error") for peer in peers)
+        assert peers[0].asks(resp(b"incr", b"n")) == b":1\r\n"
+
+    def test_of_one_connection_ends_that_one_alone(self) -> None:
+        house, peers = crowd()
+
+        def fails(*_: object) -> None:
+            raise ZeroDivisionError
+
+        peers[1].protocol.answered = fails  # type: ignore[method-assign]
+        with capturedLogs():
+            together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        assert [peer.hears() for peer in peers] == [b":1\r\n", b"", b":3\r\n", b":4\r\n"]
+        assert [peer.closed for peer in peers] == [False, True, False, False]
+
+    def test_of_a_dialect_leaves_nobody_waiting(self) -> None:
+        house, peers = crowd()
+
+        def fails(*_: object) -> None:
+            raise ZeroDivisionError
+
+        peers[0].protocol.encode_each = fails  # type: ignore[method-assign,assignment]
+        line = house.connect()
+        with capturedLogs():
+            together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
+        house.settle()
+        assert all(peer.closed for peer in peers)
+        assert line.asks(b"incr n\n") == b'{"result": 5}\n'
+
+
+# Any requests of any connections
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a connection of the random tests is."""
+
+    speaks: str  # resp2, resp3 or text
+    database: int
+    is_guest: bool
+
+
+KINDS = st.builds(
+    Kind,
+    st.sampled_from(["resp2", "resp2", "resp3", "text"]),
+    st.sampled_from([0, 0, 0, 3]),
+    st.sampled_from([False, False, False, True]),
+)
+
+USUAL = [
+    (b"get", b"$k"), (b"set", b"$k", b"$v"), (b"incr", b"$k"), (b"lpush", b"$k", b"$v"),
+    (b"rpush", b"$k", b"$v"), (b"lpop", b"$k"), (b"rpop", b"$k"), (b"sadd", b"$k", b"$v"),
+    (b"sismember", b"$k", b"$v"), (b"hset", b"$k", b"f", b"$v"), (b"hget", b"$k", b"f"),
+    (b"zadd", b"$k", b"1", b"$v"), (b"zscore", b"$k", b"$v"), (b"zpopmin", b"$k"), (b"ping",),
+]  # fmt: skip
+
+UNUSUAL = [
+    (b"mget", b"$k", b"$k"), (b"del", b"$k"), (b"pexpire", b"$k", b"50"), (b"persist", b"$k"),
+    (b"set", b"$k", b"$v", b"px", b"70"), (b"get",), (b"GET", b"$k"), (b"Incr", b"$k"),
+    (b"nonsense",), (b"multi",), (b"multi",), (b"exec",), (b"discard",), (b"watch", b"$k"),
+    (b"select", b"0"), (b"select", b"3"), (b"strlen", b"$k"), (b"append", b"$k", b"$v"),
+    (b"subscribe", b"$c"), (b"unsubscribe", b"$c"), (b"publish", b"$c", b"$v"),
+    (b"client", b"reply", b"skip"), (b"client", b"reply", b"off"), (b"client", b"reply", b"on"),
+    (b"client", b"tracking", b"on"), (b"client", b"setname", b"n"), (b"reset",), (b"quit",),
+    (b"blpop", b"$k", b"1"), (b"set", b"$k", b"1" * 70_000), (b"hello", b"3"), (b"hello", b"2"),
+    (b"flushdb", b"never"), (b"scan", b"0", b"match", b"nothing"), (b"randomkey_",),
+]  # fmt: skip
+
+PIECES = st.tuples(
+    st.sampled_from(USUAL) | st.sampled_from(UNUSUAL),
+    st.integers(1, 4),  # how often
+    st.integers(0, 2),  # which key
+    st.sampled_from([b"1", b"x", b"7"]),
+)
+# For each turn: the command that most send, and for each connection, what it sends beside it.
+TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(USUAL),
+        st.lists(
+            st.tuples(st.integers(0, 3), st.lists(PIECES, max_size=2)), min_size=6, max_size=6
+        ),
+        st.sampled_from([0.0, 0.0, 0.0, 0.06]),
+        st.sampled_from([0, 4, PLENTY, PLENTY]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=5,
+)
+WITNESSES = st.sampled_from(["", "", "", "monitor", "listener", "watcher", "waiter", "pool"])
+
+
+def words(number: int, template: tuple[bytes, ...], key: int, value: bytes) -> list[bytes]:
+    """A request of one connection, whose keys nobody else has."""
+    names = {b"$k": b"%d:%d" % (number, key), b"$v": value, b"$c": b"c%d" % number}
+    return [names.get(word, word) for word in template]
+
+
+def bytes_of(number: int, kind: Kind, usual: tuple[bytes, ...], sent: Any) -> bytes:
+    """What a connection sends in a turn."""
+    write = text if kind.speaks == "text" else resp
+    often, pieces = sent
+    data = write(*words(number, usual, 0, b"1")) * often
+    for template, times, key, value in pieces:
+        data += write(*words(number, template, key, value)) * times
+    return data
+
+
+class Party:
+    """A daemon with connections of several kinds, and maybe a witness."""
+
+    def __init__(self, kinds: list[Kind], witness: str) -> None:
+        self.house = House()
+        self.peers = [self.house.connect() for _ in kinds]
+        first = self.house.connect()
+        first.asks(
+            text(b"acl", b"setuser", b"guest", b"on", b"nopass", b"~*:0", b"&*", b"+@all", b"-incr")
+        )
+        for peer, kind in zip(self.peers, kinds, strict=True):
+            write = text if kind.speaks == "text" else resp
+            peer.asks(write(b"ping"))
+            if kind.speaks == "resp3":
+                peer.asks(write(b"hello", b"3"))
+            if kind.is_guest:
+                peer.asks(write(b"auth", b"guest", b""))
+            peer.asks(write(b"select", b"%d" % kind.database))
+        self.witness = self.house.connect()
+        self.witness.asks(resp(b"ping"))
+        told = {
+            "monitor": [(b"monitor",)],
+            "listener": [(b"subscribe", b"db_updates")],
+            "watcher": [(b"watch", b"0:0")],
+            "waiter": [(b"blpop", b"0:0", b"1:1", b"0")],
+            "pool": [(b"scan", b"0")],
+        }
+        for request in told.get(witness, ()):
+            self.witness.asks(resp(*request))
+
+    def outcome(self) -> dict[str, Any]:
+        """All that can be told of it."""
+        house = self.house
+        stats = house.engine.stats()
+        return {
+            "bytes in": house.factory.bytes_in,
+            "bytes out": house.factory.bytes_out,
+            "calls": {
+                name: calls for name, (calls, _) in house.dispatcher.counts().items() if calls
+            },
+            "errors": house.dispatcher.errors,
+            "closed": [peer.closed for peer in self.peers],
+            "last": [
+                peer.protocol.session.last and peer.protocol.session.last.full_name
+                for peer in self.peers
+            ],
+            "stats": stats,
+            "values": [
+                sorted((key, repr(value)) for key, value in each.values.items())
+                for each in house.engine.databases
+            ],
+            "pools": [
+                sorted(each._pool.page(0, 1000)[1]) if each._pool is not None else None
+                for each in house.engine.databases
+            ],
+            "deadlines": [dict(each.deadlines) for each in house.engine.databases],
+            "witness": sorted(self.witness.hears().replace(b"\r\n", b"\n").splitlines()),
+        }
+
+
+@settings(max_examples=40, deadline=None)
+@given(kinds=st.lists(KINDS, min_size=6, max_size=6), witness=WITNESSES, turns=TURNS)
+def test_each_connection_is_answered_as_if_it_were_alone(
+    kinds: list[Kind], witness: str, turns: list[Any]
+) -> None:
+    compare(kinds, witness, turns)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None)
+@given(kinds=st.lists(KINDS, min_size=6, max_size=6), witness=WITNESSES, turns=TURNS)
+def test_each_connection_is_answered_as_if_it_were_alone_however_long_one_looks(
+    kinds: list[Kind], witness: str, turns: list[Any]
+) -> None:
+    compare(kinds, witness, turns)
+
+
+def compare(kinds: list[Kind], witness: str, turns: list[Any]) -> None:
+    """Play the same with a daemon that gathers, and with one that has one connection at a time."""
+    many, single = Party(kinds, witness), Party(kinds, witness)
+    for usual, sent, seconds, room, is_held in turns:
+        data = [bytes_of(number, kinds[number], usual, each) for number, each in enumerate(sent)]
+        for party in (many, single):
+            for peer in party.peers:
+                peer.wire.room = room
+        turn = many.house.factory.turn
+        if is_held:
+            turn.commit = lambda: False
+        together(many.house, *[pair for pair in zip(many.peers, data, strict=True) if pair[1]])
+        if is_held:
+            turn.commit = lambda: True
+            if turn.is_held:
+                turn.committed()
+        for peer, theirs in zip(single.peers, data, strict=True):
+            if theirs and not peer.closed and peer.wire.producerState == "producing":
+                peer.protocol.dataReceived(theirs)
+            single.house.settle()
+        for one, other in zip(many.peers, single.peers, strict=True):
+            assert one.hears() == other.hears()
+        for party in (many, single):
+            party.house.passes(seconds)
+    for one, other in zip(many.peers, single.peers, strict=True):
+        assert one.hears() == other.hears()
+    assert many.outcome() == single.outcome()
