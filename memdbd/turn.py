@@ -161,9 +161,7 @@ class Turn:
             self.gathered()
         self.began = None
         self._scheduled = False
-        if self.is_held:
-            self.mail.spread()
-        else:
+        if not self.is_held:
             self._commit()
         self._late_from = None
         if self._unfinished:

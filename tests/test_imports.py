@@ -126,6 +126,8 @@ ROOMS = [
     "memdbd.gate",
     "memdbd.useradmin",
     "memdbd.engines",
+    "memdbd.ledger",
+    "memdbd.attending",
     "memdbd.dispatch",
     "memdbd.gathering",
     "memdbd.turn",

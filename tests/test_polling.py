@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Visitor(Protocol):
         self.room = room
         self.name = "abcdefgh"[len(room.visitors) % 8]
         self.got = b""
-        self.lost: type[Exception] | None = None
+        self.lost: type[BaseException] | None = None
         self.then: Callable[[bytes], object] = lambda data: None
         room.visitors.append(self)
 
@@ -81,7 +82,7 @@ class Room:
         self.turn = Turn(reactor, lambda: self.now)
         self.turn.commit = self._commit
         self.poll = Poll(reactor, self.turn, lambda: self.now)
-        self.factory = Factory.forProtocol(lambda: kind(self))  # type: ignore[arg-type]
+        self.factory = Factory.forProtocol(lambda: kind(self))
         self.factory.noisy = False
 
     def _commit(self) -> bool:
@@ -170,7 +171,7 @@ def test_any_reactor_has_all_sockets_that_are_ready_read_in_one_turn(kind: str) 
         transport: Any = visitor.transport
         transport.write(b"bye")
         transport.loseConnection()
-        room.until(lambda caller=caller: select.select([caller], [], [], 0)[0])
+        room.until(partial(_has_come, caller))
         assert caller.recv(10) == b"bye"
     room.until(lambda: all(visitor.lost for _, visitor in pairs))
     room.close()
@@ -381,6 +382,10 @@ class TestTheEndOfAConnection:
         pairs[1][0].sendall(b"hello")
         room.until(lambda: room.record[4:])
         assert room.record[4:] == ["b", "end"]
+
+
+def _has_come(caller: socket.socket) -> bool:
+    return bool(select.select([caller], [], [], 0)[0])
 
 
 def _resets(caller: socket.socket) -> None:

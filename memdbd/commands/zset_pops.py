@@ -1,7 +1,7 @@
 """Taking members from either end of a sorted set, and waiting until there are some.
 
 Replies have three forms: members and scores by turns, in arrays of two, or, in the text dialect,
-named. May import: blocking, zsets and what it may import.
+named. May import: blocking, together, zsets and what it may import.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from memdbd.commands.blocking import (
 )
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
-from memdbd.commands.together import Run, by_key, note
+from memdbd.commands.together import LONG, Run, by_key, note
 from memdbd.commands.zsets import ZSET, scored
 from memdbd.effects import Effect
 from memdbd.errors import SyntaxFault
@@ -116,6 +116,9 @@ def _pop_many(
             replies += [[] for _ in requests]
             continue
         if zset.__class__ is not SortedSet:
+            break
+        ahead = zset.slice(0, len(requests), reverse=end.is_top)
+        if any(len(member) >= LONG for _, member in ahead):
             break
         popped = _cut(zset, end, len(requests))
         replies += [[member, score] for score, member in popped]

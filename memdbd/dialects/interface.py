@@ -114,6 +114,9 @@ class TextDialect:
         return self._encoder.encode_many(replies)
 
     def encode_each(self, replies: Replies) -> list[bytes]:
+        encoded = self._encoder.encode_many(replies)
+        if encoded is not None:
+            return encoded.splitlines(keepends=True)  # a line each: JSON has no line ends in it
         return list(map(self.encode, replies))  # type: ignore[arg-type] # none is long
 
     def push(self, push: Push | Status) -> bytes:

@@ -3,8 +3,8 @@
 Strategy: blocks of up to BLOCK entries, and the last entry of each block; so a place is found by
 two bisections, and what has to be moved is short. Scores stand once more in arrays of their own,
 where a bisection finds them side by side: it only looks at entries, which lie anywhere in memory,
-among those of the same score. Of 100,000 random ones, a member gets another score in 3 µs, in a
-sorted list of entries alone in 6 µs.
+among those of the same score. Of 100,000 random ones, a member gets another score in 4.4 µs; in a
+sorted list of entries alone, in 6 µs.
 
 The positions at which the blocks start are summed up when somebody asks for one. Where entries come
 or go, those behind them are forgotten.

@@ -94,6 +94,7 @@ KINDS: tuple[Sequence[str], ...] = (
     ("zadd {} 1 a 2 b 3 1 -1 c",),
     ("zadd {} 1 a 1 b 1 c", "zrange {} 0 -1", "zrandmember {}"),
     ("zadd {} 0 a -0 b", "expire {} 100"),
+    ("zadd {} 0 a 1 " + "z" * 70_000 + " 2 b",),
     ("zadd {} 0 " + "y" * 65 + " -0 b",),  # not packed, as Redis has it
 )
 there = st.tuples(*[st.sampled_from(((), *KINDS))] * len(KEYS)).map(

@@ -179,6 +179,17 @@ def test_a_measurement_has_as_many_requests_as_take_its_time(
     assert sorted(Counter(bench.runs).values())[-1] == 3
 
 
+def test_a_client_has_many_requests_so_that_its_connecting_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch, 8_000.0)
+    measured(bench, "SET", 1)
+    assert bench.runs[-1] == 5000  # and not the 4,000 of half a second
+    slow = Bench(monkeypatch, 1000.0)
+    measured(slow, "SET", 1)
+    assert slow.runs[-1] == 1000  # a second
+
+
 def test_a_pop_finds_as_many_elements_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, 10_000_000.0)
     measured(bench, "LPOP", 100)
