@@ -205,8 +205,8 @@ class FanOut:
 
 def _are_disjoint(runs: Sequence[Run]) -> bool:
     """Whether nobody gets more than one of them."""
-    several = set().union(*[run.subscribers for run in runs])
-    return len(several) == sum(len(run.subscribers) for run in runs)
+    audiences = [run.subscribers for run in runs]
+    return len(set().union(*audiences)) == sum(map(len, audiences))
 
 
 def _shares(runs: Iterable[Run]) -> list[Run]:
@@ -223,10 +223,14 @@ def _shares(runs: Iterable[Run]) -> list[Run]:
 
 
 def _merged(runs: Sequence[Run], subscribers: Collection[Subscriber]) -> Run:
-    """All messages of several runs, in order."""
+    """All messages of the runs, in order, for some of their subscribers."""
     merged = Run(subscribers)
+    if len(runs) == 1:
+        merged.messages = runs[0].messages
+        merged.lines = runs[0].lines
+        return merged
+    messages = merged.messages
     for run in runs:
-        merged.messages |= run.messages
-    if len(runs) > 1:
-        merged.messages = dict(sorted(merged.messages.items()))
+        messages.update(run.messages)
+    merged.messages = dict(sorted(messages.items()))
     return merged

@@ -97,7 +97,9 @@ class _Route:
 
     def __init__(self, stops: Sequence[Stop]) -> None:
         self.stops = stops
-        self.count = sum(len(run.subscribers) for run, _, _ in stops)
+        self.count = 0
+        for run, _, _ in stops:
+            self.count += len(run.subscribers)
 
     def __contains__(self, subscriber: Subscriber) -> bool:
         """Whether a subscriber is on it."""

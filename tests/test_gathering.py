@@ -4,71 +4,16 @@ answered as if it had been alone."""
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from harness import House, Peer
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from crowds import NULL, OK, PLENTY, WRONG, calls_together, crowd, resp, together
+from harness import House
 from twisted.logger import capturedLogs
 
-from memdbd.commands.spec import Command
 from memdbd.errors import NotCommitted
 from memdbd.gathering import Gathering
-from memdbd.keyspace import Keyspace
-
-OK = b"+OK\r\n"
-NULL = b"$-1\r\n"
-WRONG = b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"
-PLENTY = 1 << 20  # bytes of room
-
-
-def resp(*words: bytes) -> bytes:
-    """A request in RESP."""
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
-
-
-def text(*words: bytes) -> bytes:
-    """The same as a line."""
-    return b" ".join(words) + b"\n"
-
-
-def together(house: House, *arrivals: tuple[Peer, bytes]) -> None:
-    """One turn, as the poll makes it, in which these bytes come in."""
-    turn = house.factory.turn
-    turn.begin(gathers=True)
-    for peer, data in arrivals:
-        if not peer.closed and peer.wire.producerState == "producing":
-            peer.protocol.dataReceived(data)
-    turn.end()
-
-
-def crowd(count: int = 4, **settings: Any) -> tuple[House, list[Peer]]:
-    """A daemon, and connections that speak RESP, with all the room that they want."""
-    house = House(**settings)
-    peers = [house.connect() for _ in range(count)]
-    for peer in peers:
-        peer.wire.room = PLENTY
-        assert peer.asks(resp(b"select", b"0")) == OK
-    # Once gathered, so that each has its lane.
-    together(house, *[(peer, resp(b"get", b"nothing")) for peer in peers])
-    assert [peer.hears() for peer in peers] == [NULL] * count
-    return house, peers
-
-
-def calls_together(house: House) -> list[int]:
-    """How many requests each run has from now on."""
-    sizes: list[int] = []
-    run = house.dispatcher.run_together
-
-    def noted(context: Any, command: Command, requests: Any) -> Any:
-        replies = run(context, command, requests)
-        sizes.append(len(replies))
-        return replies
-
-    house.dispatcher.run_together = noted  # type: ignore[method-assign,assignment]
-    return sizes
+from memdbd.replies import Status
 
 
 class TestRequestsThatComeTogether:
@@ -129,6 +74,15 @@ class TestRequestsThatComeTogether:
         )
         assert [peer.hears() for peer in peers] == [NULL * 3, b"_\r\n" * 3, NULL * 3]
         assert line.hears() == b'{"result": null, "ttl_remaining": null}\n' * 3
+
+    def test_one_each_of_both_versions_are_each_answered_in_their_own(self) -> None:
+        house, peers = crowd(6)
+        for peer in peers[::2]:
+            peer.asks(resp(b"hello", b"3"))
+        sizes = calls_together(house)
+        together(house, *[(peer, resp(b"get", b"nothing")) for peer in peers])
+        assert sizes == [3, 3]
+        assert [peer.hears() for peer in peers] == [b"_\r\n", NULL] * 3
 
     def test_are_run_in_the_database_that_each_has_selected(self) -> None:
         house, peers = crowd(6)
@@ -340,6 +294,18 @@ class TestBeforeTheCommit:
         for peer in peers:
             assert peer.hears() == expected
 
+    def test_what_comes_between_a_reply_and_its_commit_is_behind_the_reply(self) -> None:
+        house, peers = crowd()
+        turn = house.factory.turn
+        turn.commit = lambda: False
+        turn.begin(gathers=True)
+        turn.answer(peers[0].protocol, b"+reply\r\n")
+        peers[0].protocol.push(Status("pushed"))
+        turn.end()
+        turn.commit = lambda: True
+        turn.committed()
+        assert peers[0].hears() == b"+reply\r\n+pushed\r\n"
+
     def test_one_that_fails_takes_all_replies_back(self) -> None:
         house, peers = crowd()
         turn = house.factory.turn
@@ -397,6 +363,33 @@ class TestASocketWithoutRoom:
             assert len(heard) % (4 * len(b"$60000\r\n" + value + b"\r\n")) == 0
             assert peer.wire.producerState == "producing"
 
+    @pytest.mark.parametrize("room", [0, 2, 5, 9, 40, PLENTY])
+    @pytest.mark.parametrize("is_held", [False, True])
+    def test_gets_replies_and_messages_whole(self, room: int, is_held: bool) -> None:
+        house, peers = crowd(12)
+        for peer in peers[:-1]:
+            peer.asks(resp(b"hello", b"3"))
+            peer.asks(resp(b"subscribe", b"news"))
+        turn = house.factory.turn
+        asked = [(peer, resp(b"incr", b"%d" % n)) for n, peer in enumerate(peers[:-1])]
+        for number in range(4):
+            for peer in peers:
+                peer.wire.room = room
+            turn.commit = lambda: not is_held
+            together(house, *asked, (peers[-1], resp(b"publish", b"news", b"%d" % number)))
+            turn.commit = lambda: True
+            if turn.is_held:
+                turn.committed()
+        message = b">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\n%d\r\n"
+        for peer in peers[:-1]:
+            heard = peer.hears()
+            places = [heard.index(message % number) for number in range(4)]
+            assert places == sorted(places)
+            for number in range(4):
+                heard = heard.replace(message % number, b"")
+            assert heard == b":1\r\n:2\r\n:3\r\n:4\r\n"
+        assert peers[-1].hears() == b":11\r\n" * 4
+
 
 class TestADefect:
     def test_of_a_command_is_an_error_for_each_and_no_more(self) -> None:
@@ -436,191 +429,3 @@ class TestADefect:
         house.settle()
         assert all(peer.closed for peer in peers)
         assert line.asks(b"incr n\n") == b'{"result": 5}\n'
-
-
-# Any requests of any connections
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a connection of the random tests is."""
-
-    speaks: str  # resp2, resp3 or text
-    database: int
-    is_guest: bool
-
-
-KINDS = st.builds(
-    Kind,
-    st.sampled_from(["resp2", "resp2", "resp3", "text"]),
-    st.sampled_from([0, 0, 0, 3]),
-    st.sampled_from([False, False, False, True]),
-)
-
-USUAL = [
-    (b"get", b"$k"), (b"set", b"$k", b"$v"), (b"incr", b"$k"), (b"lpush", b"$k", b"$v"),
-    (b"rpush", b"$k", b"$v"), (b"lpop", b"$k"), (b"rpop", b"$k"), (b"sadd", b"$k", b"$v"),
-    (b"sismember", b"$k", b"$v"), (b"hset", b"$k", b"f", b"$v"), (b"hget", b"$k", b"f"),
-    (b"zadd", b"$k", b"1", b"$v"), (b"zscore", b"$k", b"$v"), (b"zpopmin", b"$k"), (b"ping",),
-]  # fmt: skip
-
-UNUSUAL = [
-    (b"mget", b"$k", b"$k"), (b"del", b"$k"), (b"pexpire", b"$k", b"50"), (b"persist", b"$k"),
-    (b"set", b"$k", b"$v", b"px", b"70"), (b"get",), (b"GET", b"$k"), (b"Incr", b"$k"),
-    (b"nonsense",), (b"multi",), (b"multi",), (b"exec",), (b"discard",), (b"watch", b"$k"),
-    (b"select", b"0"), (b"select", b"3"), (b"strlen", b"$k"), (b"append", b"$k", b"$v"),
-    (b"subscribe", b"$c"), (b"unsubscribe", b"$c"), (b"publish", b"$c", b"$v"),
-    (b"client", b"reply", b"skip"), (b"client", b"reply", b"off"), (b"client", b"reply", b"on"),
-    (b"client", b"tracking", b"on"), (b"client", b"setname", b"n"), (b"reset",), (b"quit",),
-    (b"blpop", b"$k", b"1"), (b"set", b"$k", b"1" * 70_000), (b"hello", b"3"), (b"hello", b"2"),
-    (b"flushdb", b"never"), (b"scan", b"0", b"match", b"nothing"), (b"randomkey_",),
-]  # fmt: skip
-
-PIECES = st.tuples(
-    st.sampled_from(USUAL) | st.sampled_from(UNUSUAL),
-    st.integers(1, 4),  # how often
-    st.integers(0, 2),  # which key
-    st.sampled_from([b"1", b"x", b"7"]),
-)
-# For each turn: the command that most send, and for each connection, what it sends beside it.
-TURNS = st.lists(
-    st.tuples(
-        st.sampled_from(USUAL),
-        st.lists(
-            st.tuples(st.integers(0, 3), st.lists(PIECES, max_size=2)), min_size=6, max_size=6
-        ),
-        st.sampled_from([0.0, 0.0, 0.0, 0.06]),
-        st.sampled_from([0, 4, PLENTY, PLENTY]),
-        st.booleans(),
-    ),
-    min_size=1,
-    max_size=5,
-)
-WITNESSES = st.sampled_from(["", "", "", "monitor", "listener", "watcher", "waiter", "pool"])
-
-
-def words(number: int, template: tuple[bytes, ...], key: int, value: bytes) -> list[bytes]:
-    """A request of one connection, whose keys nobody else has."""
-    names = {b"$k": b"%d:%d" % (number, key), b"$v": value, b"$c": b"c%d" % number}
-    return [names.get(word, word) for word in template]
-
-
-def bytes_of(number: int, kind: Kind, usual: tuple[bytes, ...], sent: Any) -> bytes:
-    """What a connection sends in a turn."""
-    write = text if kind.speaks == "text" else resp
-    often, pieces = sent
-    data = write(*words(number, usual, 0, b"1")) * often
-    for template, times, key, value in pieces:
-        data += write(*words(number, template, key, value)) * times
-    return data
-
-
-def shown(keyspace: Keyspace, value: Any) -> bytes:
-    """All of a value."""
-    return value if isinstance(value, bytes) else bytes(keyspace.payload(value))
-
-
-class Party:
-    """A daemon with connections of several kinds, and maybe a witness."""
-
-    def __init__(self, kinds: list[Kind], witness: str) -> None:
-        self.house = House()
-        self.peers = [self.house.connect() for _ in kinds]
-        first = self.house.connect()
-        first.asks(
-            text(b"acl", b"setuser", b"guest", b"on", b"nopass", b"~*:0", b"&*", b"+@all", b"-incr")
-        )
-        for peer, kind in zip(self.peers, kinds, strict=True):
-            write = text if kind.speaks == "text" else resp
-            peer.asks(write(b"ping"))
-            if kind.speaks == "resp3":
-                peer.asks(write(b"hello", b"3"))
-            if kind.is_guest:
-                peer.asks(write(b"auth", b"guest", b""))
-            peer.asks(write(b"select", b"%d" % kind.database))
-        self.witness = self.house.connect()
-        self.witness.asks(resp(b"ping"))
-        told: dict[str, list[tuple[bytes, ...]]] = {
-            "monitor": [(b"monitor",)],
-            "listener": [(b"subscribe", b"db_updates")],
-            "watcher": [(b"watch", b"0:0")],
-            "waiter": [(b"blpop", b"0:0", b"1:1", b"0")],
-            "pool": [(b"scan", b"0")],
-        }
-        for request in told.get(witness, ()):
-            self.witness.asks(resp(*request))
-
-    def outcome(self) -> dict[str, Any]:
-        """All that can be told of it."""
-        house = self.house
-        stats = house.engine.stats()
-        return {
-            "bytes in": house.factory.bytes_in,
-            "bytes out": house.factory.bytes_out,
-            "calls": {
-                name: calls for name, (calls, _) in house.dispatcher.counts().items() if calls
-            },
-            "errors": house.dispatcher.errors,
-            "closed": [peer.closed for peer in self.peers],
-            "last": [
-                peer.protocol.session.last and peer.protocol.session.last.full_name
-                for peer in self.peers
-            ],
-            "stats": stats,
-            "values": [
-                sorted((key, shown(each, value)) for key, value in each.values.items())
-                for each in house.engine.databases
-            ],
-            "pools": [
-                sorted(each._pool.page(0, 1000)[1]) if each._pool is not None else None
-                for each in house.engine.databases
-            ],
-            "deadlines": [dict(each.deadlines) for each in house.engine.databases],
-            "witness": sorted(self.witness.hears().replace(b"\r\n", b"\n").splitlines()),
-        }
-
-
-@settings(max_examples=40, deadline=None)
-@given(kinds=st.lists(KINDS, min_size=6, max_size=6), witness=WITNESSES, turns=TURNS)
-def test_each_connection_is_answered_as_if_it_were_alone(
-    kinds: list[Kind], witness: str, turns: list[Any]
-) -> None:
-    compare(kinds, witness, turns)
-
-
-@pytest.mark.slow
-@settings(max_examples=1500, deadline=None)
-@given(kinds=st.lists(KINDS, min_size=6, max_size=6), witness=WITNESSES, turns=TURNS)
-def test_each_connection_is_answered_as_if_it_were_alone_however_long_one_looks(
-    kinds: list[Kind], witness: str, turns: list[Any]
-) -> None:
-    compare(kinds, witness, turns)
-
-
-def compare(kinds: list[Kind], witness: str, turns: list[Any]) -> None:
-    """Play the same with a daemon that gathers, and with one that has one connection at a time."""
-    many, single = Party(kinds, witness), Party(kinds, witness)
-    for usual, sent, seconds, room, is_held in turns:
-        data = [bytes_of(number, kinds[number], usual, each) for number, each in enumerate(sent)]
-        for party in (many, single):
-            for peer in party.peers:
-                peer.wire.room = room
-        turn = many.house.factory.turn
-        if is_held:
-            turn.commit = lambda: False
-        together(many.house, *[pair for pair in zip(many.peers, data, strict=True) if pair[1]])
-        if is_held:
-            turn.commit = lambda: True
-            if turn.is_held:
-                turn.committed()
-        for peer, theirs in zip(single.peers, data, strict=True):
-            if theirs and not peer.closed and peer.wire.producerState == "producing":
-                peer.protocol.dataReceived(theirs)
-            single.house.settle()
-        for one, other in zip(many.peers, single.peers, strict=True):
-            assert one.hears() == other.hears()
-        for party in (many, single):
-            party.house.passes(seconds)
-    for one, other in zip(many.peers, single.peers, strict=True):
-        assert one.hears() == other.hears()
-    assert many.outcome() == single.outcome()

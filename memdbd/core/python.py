@@ -88,8 +88,11 @@ _HUGE = re.compile(rb"\*[0-9]{5}|\$[0-9]{10}" if platform == "win32" else rb"\*[
 # The types that hiredis makes bytes, lists and dicts of, but for ``*`` and ``$``, and what it must
 # not get of them. (To look for an int takes 20 ns, for a byte 190; and for each of these, a third
 # of the time that it takes for any of them.)
-_OTHERS = {ord(kind): re.compile(rb"\%b[0-9]{5}" % kind) for kind in (b"~", b">", b"%", b"|")}
-_OTHERS |= {ord("="): re.compile(rb"=[0-9]+\r"), ord("+"): None, ord("("): None}
+_OTHERS: dict[int, re.Pattern[bytes] | None] = {
+    ord(kind): re.compile(rb"\%b[0-9]{5}" % kind) for kind in (b"~", b">", b"%", b"|")
+}
+_OTHERS[ord("=")] = re.compile(rb"=[0-9]+\r")
+_OTHERS[ord("+")] = _OTHERS[ord("(")] = None
 
 # Behind a buffer, it comes out of hiredis as what it is where the buffer was complete, and
 # disappears in the request that is not.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
+import sys
 import tracemalloc
 from types import ModuleType
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from memdbd.core import python
 from memdbd.dialects.exact import Array
 from memdbd.errors import ProtocolError
 from memdbd.limits import MIB, Limits
@@ -210,3 +213,19 @@ def test_whatever_tokens_there_are_they_read_the_same(twin: ModuleType) -> None:
     for _ in range(200_000):
         data = b"".join(chance.choices(TOKENS, k=chance.randrange(1, 9)))
         assert twin.requests(data) == exactly(data), data
+
+
+def test_on_windows_no_long_string_comes_to_the_reader_that_takes_it_for_a_short_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert python.__file__ is not None
+    spec = importlib.util.spec_from_file_location("core_on_windows", python.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    there = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(there)
+    monkeypatch.setattr(there, "hiredis", None)  # nothing may be read with it
+    monkeypatch.setattr(there, "_reader", None)
+    data = array(b"PING") * 2 + b"*1\r\n$4294967296\r\nAB"
+    assert there.requests(data) == ([[b"PING"], [b"PING"]], 28)
