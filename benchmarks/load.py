@@ -11,11 +11,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from benchmarks.servers import Server, cpu_of
 
 CHUNK = 1 << 18
+LOT = 100  # connections that are opened at once
+PATIENCE = 20.0  # seconds for an answer
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,35 @@ class Outcome:
         return self.load_cpu / self.wall
 
 
+def open_all(server: Server, count: int, stack: ExitStack) -> list[socket.socket]:
+    """So many connections, a lot after the other; a lot's last has had an answer to PING.
+
+    All at once overflow the server's backlog, and then the kernel waits a second to try again.
+    """
+    connections: list[socket.socket] = []
+    for _ in range(count):
+        connections.append(stack.enter_context(server.connect()))
+        connections[-1].settimeout(PATIENCE)
+        if len(connections) % LOT == 0:
+            exchange(connections[-1], resp(b"PING"), 1)
+    return connections
+
+
 def exchange(connection: socket.socket, batch: bytes, newlines: int) -> None:
     """Send a batch and wait for its replies: so many newlines in all."""
     connection.sendall(batch)
     await_replies(connection, newlines)
 
 
-def await_replies(connection: socket.socket, newlines: int) -> None:
-    """Read until so many newlines have come."""
+def await_replies(connection: socket.socket, newlines: int, *, no_errors: bool = False) -> None:
+    """Read until so many newlines have come; ``no_errors``: raises ValueError if one begins one."""
     recv = connection.recv
     while newlines > 0:
         data = recv(CHUNK)
         if not data:
             raise SystemExit("the server has closed the connection")
+        if no_errors and (data.startswith(b"-") or b"\n-" in data):
+            raise ValueError(f"the server answers {data[:200]!r}")
         newlines -= data.count(b"\n")
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,17 +20,25 @@ ROOT = Path(__file__).resolve().parent.parent  # the tree that is measured if no
 HOST = "127.0.0.1"
 SERVER_CPU, LOAD_CPU = 0, 1
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Server:
     """A running server: where it listens, and what it has used so far."""
 
-    def __init__(self, tree: Path, command: Sequence[str], port: int, directory: Path) -> None:
+    def __init__(
+        self,
+        tree: Path,
+        command: Sequence[str],
+        port: int,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = tree.name
         self.port = port
         self.directory = directory  # where it runs and keeps its data
-        self._tree = tree
         self._command = command
+        self._environment = {**os.environ, "PYTHONPATH": f"{tree}:{ROOT}", **(environment or {})}
         self.start()
 
     def connect(self) -> socket.socket:
@@ -43,14 +51,24 @@ class Server:
         """Seconds of CPU that all its threads have used, user and system."""
         return cpu_of(self.process.pid)
 
+    def times(self) -> tuple[float, float]:
+        """The same, user and system apart, in steps of 10 ms: good for their share only."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) / TICKS, int(fields[12]) / TICKS
+
     def rss(self) -> int:
         """Bytes of memory that it has resident."""
         return rss_of(self.process.pid)
 
     def stop(self) -> None:
-        """SIGTERM, and wait."""
+        """SIGTERM, and wait; one that does not go is killed."""
         self.process.terminate()
-        self.process.wait(60)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def start(self) -> None:
         """Start it, or start it again on what it has left in its directory."""
@@ -58,11 +76,12 @@ class Server:
             self.process = subprocess.Popen(
                 self._command,
                 cwd=self.directory,
-                env=os.environ | {"PYTHONPATH": f"{self._tree}:{ROOT}"},
+                env=self._environment,
                 stdout=log,
                 stderr=log,
+                # Before it has threads: each begins on the cores of who started it. (We have none.)
+                preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),  # noqa: PLW1509
             )
-        os.sched_setaffinity(self.process.pid, {SERVER_CPU})
 
     def wait(self) -> None:
         """Wait until it accepts connections."""
@@ -78,10 +97,16 @@ class Server:
         raise SystemExit(f"{self.name} does not start: {log}")
 
 
-def cpu_of(pid: int | str = "self") -> float:
-    """Seconds of CPU of a process, to the nanosecond (what /proc/PID/stat has is in 10 ms)."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+def cpu_of(pid: int = 0) -> float:
+    """Seconds of CPU of a process and all the threads it has had; 0: of this one.
+
+    To the nanosecond, where /proc/PID/stat has it in 10 ms: the clock is the one that
+    clock_getcpuclockid(3) gives for a process.
+    """
+    return time.clock_gettime((~pid << 3) | _SCHED)
+
+
+_SCHED = 2  # CPUCLOCK_SCHED, of Linux's <linux/posix-timers.h>
 
 
 def rss_of(pid: int | str = "self") -> int:
@@ -95,15 +120,16 @@ def memdbd(
     tree: Path = ROOT,
     module: str = "",
     prepare: Callable[[Path], None] = lambda directory: None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """A daemon of the code in ``tree``, with no snapshots at intervals, in a new directory.
 
     ``module`` is run in place of twistd, with the same flags. ``prepare`` is called with the
-    directory first.
+    directory first. ``environment`` is what there is in it beside our own.
     """
     run = ["-m", module] if module else ["-c", _TWISTD, "--nodaemon", "--pidfile=", "memdb"]
     command = [sys.executable, *run, "--data-dir", ".", "--snapshot-interval", "0", *flags]
-    with _running(tree, command, prepare) as server:
+    with running(tree, command, prepare, environment) as server:
         yield server
 
 
@@ -114,19 +140,23 @@ _TWISTD = "from twisted.scripts.twistd import run; run()"
 def redis(*flags: str) -> Iterator[Server]:
     """A redis-server that keeps nothing on disk, but for ``save``."""
     command = ["redis-server", "--bind", HOST, "--save", "", "--appendonly", "no", *flags]
-    with _running(Path("redis"), command, lambda directory: None) as server:
+    with running(Path("redis"), command) as server:
         yield server
 
 
 @contextmanager
-def _running(
-    tree: Path, command: Sequence[str], prepare: Callable[[Path], None]
+def running(
+    tree: Path,
+    command: Sequence[str],
+    prepare: Callable[[Path], None] = lambda directory: None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
+    """A server that is started by a command, to which ``--port`` is added."""
     with tempfile.TemporaryDirectory(prefix="memdbd-benchmark-") as name:
         directory = Path(name)
         prepare(directory)
         port = free_port()
-        server = Server(tree, [*command, "--port", str(port)], port, directory)
+        server = Server(tree, [*command, "--port", str(port)], port, directory, environment)
         try:
             server.wait()
             yield server
