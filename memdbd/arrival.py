@@ -9,8 +9,8 @@ told at once what it is cut for, if that is something it can be told; the log he
 What happens in one read of many sockets is bounded: a handshake costs a signature, so that those
 for which a turn has no time are made in the next.
 
-May import: addresses, admission, clients, gate, limits, permissions, sending, sockets, tls and what
-is above.
+May import: addresses, admission, clients, gate, limits, permissions, polling, pubsub, recipient,
+sending, session, sockets, tls and what is above.
 """
 
 from __future__ import annotations

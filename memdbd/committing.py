@@ -34,7 +34,7 @@ from memdbd.busy import Busy
 from memdbd.changes import Changes
 from memdbd.clock import Clock
 from memdbd.durability import Durability
-from memdbd.effects import CLOSE, MARK, Effect, encode
+from memdbd.effects import CLOSE, MARK, Effect, encode, in_pieces
 from memdbd.errors import NotCommitted
 from memdbd.health import Guard, Health, State
 from memdbd.persistence.journal import Journal, NextSegment
@@ -98,7 +98,7 @@ class Committer:
         self._is_marked = True  # the last frame that somebody asked for is known to be synced
         self._unseen: list[Effect] = []  # written, and nobody has been told yet
         self._attempts = 0  # to write them
-        self._unwritten: list[bytes] = []  # the effects of frames that could not be written
+        self._unwritten: list[list[bytes]] = []  # the effects of frames that could not be written
         changes.begun = turn.schedule
         turn.commit = self.commit
 
@@ -138,13 +138,13 @@ class Committer:
         if not self.health.is_usable:
             raise self.health.refusal()
 
-    def _encoded(self, taken: list[Effect]) -> bytes:
-        return encode(taken, self._clock.drift_ms())
+    def _encoded(self, taken: list[Effect]) -> list[bytes]:
+        return in_pieces(taken, self._clock.drift_ms())
 
     def _write(self, journal: Journal) -> list[Effect]:
         """Write what has been changed as a frame, and give it. Raises NotCommitted."""
         taken = self._changes.take_effects()
-        payload = b""
+        payload: list[bytes] = []
         try:
             payload = self._encoded(taken)
             self._append(journal, payload)
@@ -159,9 +159,9 @@ class Committer:
             raise self.health.refusal() from None
         return taken
 
-    def _append(self, journal: Journal, payload: bytes) -> None:
+    def _append(self, journal: Journal, payload: list[bytes]) -> None:
         before = journal.length
-        journal.append(payload)
+        journal.append(*payload)
         self.frames += 1
         self._is_marked = False
         self.bytes += journal.length - before
@@ -437,7 +437,7 @@ class Committer:
             if self.health.state is State.DISTRUSTED:
                 raise self.health.refusal()
             for payload in (*self._unwritten, self._encoded(self._changes.take_effects())):
-                if payload:
+                if any(payload):
                     self._append(journal, payload)
             await self._in_thread(journal.sync)
         except Exception as error:
@@ -445,7 +445,7 @@ class Committer:
             return
         journal.synced = journal.sequence
         try:
-            self._append(journal, encode([CLOSE], 0))
+            self._append(journal, [encode([CLOSE], 0)])
             await self._in_thread(journal.sync)
         except Exception as error:
             self._log.warn("the end of the journal could not be marked: {error}", error=error)

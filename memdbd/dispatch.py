@@ -242,9 +242,12 @@ class Dispatcher(Attending):
             replies = self._engine.execute_many(context, command, run)
         except Exception:  # nobody knows how many of them are done, so that none is tried again
             replies = [self._failed(run[0])] * len(run)
+        took = self._seconds() - before
         tally = self._tallies[command]
         tally.calls += len(replies)
-        tally.seconds += self._seconds() - before
+        tally.seconds += took
+        if took >= self.observed_from:  # of which of them, nobody knows
+            self._observe(context.session, command, run[0], took)
         return replies
 
     def _find(self, context: Context, dialect: Dialect, request: Sequence[bytes]) -> Command:

@@ -26,6 +26,7 @@ Effect = python.Effect
 
 # Effects as RESP arrays: ``encode(effects, drift)``, where ``drift`` is added to deadlines.
 encode = core.effects
+in_pieces = core.pieces  # the same, of which long words are pieces by themselves
 EARLIEST, LATEST = python.EARLIEST, python.LATEST  # what a deadline may be there
 
 # Of a change whose effect another one brings, or that is one in name only.

@@ -7,7 +7,8 @@ same goes for those who send several requests of one command. Their connections 
 Those that are not usual, or have nobody beside them, are answered by their connections, as they
 would have been at once.
 
-At depth 1 with 50 connections, it takes a GET from 4.3 us of CPU to 2.2, beside the kernel's 4.
+At depth 1 with 50 connections, it takes a GET from 4.3 us of CPU to 1.9, the system's calls not
+counted (with the core in Python; 1.3 with the compiled one).
 
 May import: commands.context, commands.spec, dispatch, replies.
 """
@@ -52,9 +53,6 @@ Group = list[tuple[Asker, Requests]]
 class Gathering:
     """Collects requests of one command, and has ``dispatcher`` run them."""
 
-    # Sockets that are ready in a turn from which on it is worth it.
-    LEAST = 4
-
     # Requests beside others of the same connection that a turn gathers: those behind them are
     # looked at one connection at a time, and wait where the turn has had its time. So many take 1
     # or 2 ms.
@@ -68,8 +66,8 @@ class Gathering:
         self._count = 0
 
     def add(self, command: Command, asker: Asker, requests: Requests) -> bool:
-        """Let requests, which are all of this command, wait for the end of the turn; False where
-        there is no room."""
+        """Let requests, all of this command and with as few words as it takes, wait for the end of
+        the turn; False where there is no room."""
         if len(requests) > 1:
             self._count += len(requests)
             if self._count > self.MOST:
@@ -92,10 +90,10 @@ class Gathering:
                         break
 
     def _run(self, command: Command, group: Group) -> Group:
-        """Run those that have as many words as the first, may do the same in the same database, and
-        are answered alike; gives the others."""
-        asker, requests = group[0]
-        context, words = asker.context, len(requests[0])
+        """Run those that may do the same in the same database as the first, and are answered alike;
+        gives the others."""
+        asker = group[0][0]
+        context = asker.context
         db, session = context.db, context.session
         permissions, resp = session.permissions, session.resp
         same: Group = []
@@ -107,12 +105,7 @@ class Gathering:
             session = theirs.session
             if session.over:  # it was killed by another request of this turn
                 continue
-            if (
-                theirs.db is db
-                and session.permissions is permissions
-                and session.resp == resp
-                and len(requests[0]) == words
-            ):
+            if theirs.db is db and session.permissions is permissions and session.resp == resp:
                 same.append(each)
                 run += requests
             else:
@@ -133,7 +126,8 @@ class Gathering:
             some = replies[at : at + len(requests)]
             at += len(requests)
             try:
-                asker.answered(requests, command, len(some), asker.encode_all(some))
+                line = asker.encode_all(some) if some else b""
+                asker.answered(requests, command, len(some), line)
             except Exception:
                 self._failed(asker)
         return others

@@ -8,7 +8,7 @@ what is delivered meanwhile is counted. So no peer makes us hold more than the b
 the socket is read is worked out in one place, ``_read_or_not``, from that state. How bytes get out,
 and how a connection ends, is in ``sending.py``; who is at its other end, in ``arrival.py``.
 
-May import: arrival, dispatch, dialects, sending and what is above.
+May import: arrival, core, dispatch, dialects, gathering, sending and what is above.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ READ_AHEAD = 64 * 1024
 
 # Stands for requests that were gathered.
 WAITING = Batch([])
+
+# Bytes of one read that are looked at whether they are nothing but whole requests.
+LONG = 32 * 1024
 
 # Of one connection, so many requests are gathered at once.
 GATHERED = Dispatcher.SLICE_REQUESTS
@@ -80,19 +83,21 @@ class MemDBProtocol(Arrival):
 
     factory: Home
 
+    # Of nearly all of them. An object with more than 30 attributes of its own takes 1.5 KB more.
+    _is_new = True  # nothing has come yet
+    _pending: Pending | None = None  # busy until this reply is there
+    _came_while_held = 0  # bytes, since replies wait for the disk
+    _reading = True
+
     def __init__(self, number: int, factory: Home, *, only_resp: bool = False) -> None:
         super().__init__(number, factory)
         self.context = factory.dispatcher.context(self.session)
-        self._is_new = True  # nothing has come yet
         self._only_resp = only_resp
         dialects = factory.dialects
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
         self._requests: Batch | None = None  # left over; None: not busy
         self._gathered: list[Request] | None = None  # wait for the end of this turn
-        self._pending: Pending | None = None  # busy until this reply is there
         self._unparsed = bytearray()  # came while busy
-        self._came_while_held = 0  # bytes, since replies wait for the disk
-        self._reading = True
 
     # What it tells about itself, beside what an Arrival does: see memdbd.clients.Client
 
@@ -127,7 +132,8 @@ class MemDBProtocol(Arrival):
             # As of nearly all who have sent something before.
             self.active = turn.began or 0.0
             factory.bytes_in += len(data)
-            requests = self._dialect.read(data)
+            # What is long ends in the middle of a request, and would be read twice.
+            requests = self._dialect.read(data) if len(data) < LONG else None
             if requests is None:
                 self._begin(self._dialect.feed(data))
             elif not self._is_gathered(requests):
@@ -181,7 +187,9 @@ class MemDBProtocol(Arrival):
             command = dialect.together.get(first[0])
         except TypeError:  # it is an error
             return False
-        if command is None or dialect.unasked:
+        if command is None or len(first) != command.min_words:
+            return False
+        if dialect.unasked or self.session.listens:  # what it hears stays in order with its replies
             return False
         if not self.factory.gathering.add(command, self, requests):
             return False
@@ -210,9 +218,13 @@ class MemDBProtocol(Arrival):
         if is_all:
             self._requests = None
             return
-        self._requests = Batch(requests)
-        self._requests.at = done
-        self.answer(self._requests)
+        self._requests = batch = Batch(requests)
+        batch.at = done
+        if self.factory.turn.is_late():
+            self._read_or_not()
+            self.factory.turn.unfinished(self)
+        else:
+            self.answer(batch)
 
     def _parse(self, data: bytes) -> Batch:
         if self._is_new:
@@ -281,6 +293,8 @@ class MemDBProtocol(Arrival):
 
     def answer(self, requests: Batch) -> None:
         """Run the next slice of requests."""
+        if self.session.listens:
+            self.session.catch_up()  # with what was published before these came
         outbox = self._outbox
         output = outbox.lines
         had = len(output)

@@ -92,20 +92,22 @@ class Sender(Protocol):
     _stream_size = 0  # bytes of values that the reply holds which is sent
     _patience: IDelayedCall | None = None  # cuts a peer that does not read, and is owed much
 
+    # Of nearly all of them.
+    _held = 0  # bytes in own, while a reply is sent
+    _answering = False  # a reply is being made
+    _stream: Iterator[bytes] | None = None  # the rest of a reply that is sent
+    _full = False  # the transport wants no more: the peer does not read
+    _heard_all = False  # the peer sends no more
+    _ending = False  # answers no more, but sends what is ready
+    _draining = False  # ends, and drops what it still reads
+    _lost = False  # sends no more
+    _abort: IDelayedCall | None = None
+    _grace = LINGER
+
     def __init__(self) -> None:
         self._outbox = Outbox()
         self._own: list[bytes] = []  # messages that go out behind the reply that is made or sent
-        self._held = 0  # bytes in own, while a reply is sent
-        self._answering = False  # a reply is being made
-        self._stream: Iterator[bytes] | None = None  # the rest of a reply that is sent
         self._send_now: Callable[[bytes], int] | None = None  # to the socket, if that is ours
-        self._full = False  # the transport wants no more: the peer does not read
-        self._heard_all = False  # the peer sends no more
-        self._ending = False  # answers no more, but sends what is ready
-        self._draining = False  # ends, and drops what it still reads
-        self._lost = False  # sends no more
-        self._abort: IDelayedCall | None = None
-        self._grace = LINGER
 
     # What the other half does
 

@@ -73,6 +73,7 @@ class Session:
         "last",
         "library",
         "library_version",
+        "listens",
         "logging_in",
         "monitors",
         "mute",
@@ -132,6 +133,7 @@ class Session:
         self.monitors = False  # what all clients ask for is shown to it
         self.tracking: Tracking | None = None
         self.special = False  # requests are not simply run: see settle
+        self.listens = False  # is_subscriber, as settle has found it
         # Each in the order of subscription.
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
@@ -202,8 +204,10 @@ class Session:
         return self.resp == 2 and self.is_subscriber
 
     def settle(self) -> None:
-        """To be called by whoever changes one of what :attr:`special` is made of."""
+        """To be called by whoever changes one of what :attr:`special` and :attr:`listens` are made
+        of."""
         self.special = self.queue is not None or bool(self.mute) or self.over or self.is_limited
+        self.listens = self.is_subscriber
         self.close_lane()  # it may speak another version of RESP
 
     def unsubscribe_all(self) -> None:

@@ -84,6 +84,9 @@ class Turn:
     # in memory until it is done, which may take as long as a disk can hang.
     CHOKED = 16 * 1024 * 1024
 
+    # Sockets that are read in a turn from which on it is worth to run their requests together.
+    SEVERAL = 4
+
     _log = Logger()
 
     def __init__(self, reactor: IReactorTime, seconds: Callable[[], float]) -> None:
@@ -147,25 +150,27 @@ class Turn:
         self._is_due = False
         self.end()
 
-    def begin(self, gathers: bool = False) -> None:
-        """Whoever calls this reads from several sockets, and calls ``end`` behind them; what is
-        read may wait for that, where the turn ``gathers``."""
-        self.gathers = gathers and not self.is_held
+    def begin(self, sockets: int = 1) -> None:
+        """Whoever calls this reads from so many sockets, and calls ``end`` behind them; what is
+        read may wait for that, where it :attr:`gathers`."""
+        self.gathers = sockets >= self.SEVERAL and not self.is_held
         self.began = self._reactor.seconds()
         self._scheduled = True
 
     def end(self) -> None:
         """End the turn now; the reactor calls it when all that was ready has been read."""
-        if self.gathers:
-            self.gathers = False
-            self.gathered()
-        self.began = None
-        self._scheduled = False
-        if not self.is_held:
-            self._commit()
-        self._late_from = None
-        if self._unfinished:
-            self._go_on()
+        try:
+            if self.gathers:
+                self.gathers = False
+                self.gathered()
+            self._scheduled = False
+            if not self.is_held:
+                self._commit()
+        finally:
+            self._scheduled = False
+            self.began = self._late_from = None
+            if self._unfinished:
+                self._go_on()
 
     # The commit
 

@@ -42,10 +42,10 @@ class NotThere(Exception):
 
 def measured(of: str) -> Costs:
     """What everything costs with one of the CORES, in a process of its own."""
-    path = os.pathsep.join([str(Path(memdbd.__file__).parents[1]), str(Path(__file__).parent)])
+    path = str(Path(memdbd.__file__).parents[1])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
-        [sys.executable, "-m", "cost", "--measure"],
+        [sys.executable, __file__, "--measure"],  # not -m, which looks where we are
         env=kept | {"MEMDB_CORE": of, "PYTHONHASHSEED": "0", "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -93,6 +93,9 @@ class FailingDisk(FileSystem):
         self._names[file] = os.path.basename(path)
         return file
 
+    def write_pieces(self, file: int, pieces: Sequence[bytes | memoryview]) -> int:
+        return self.write(file, b"".join(pieces))
+
     def write(self, file: int, data: bytes | memoryview) -> int:
         name = self._names.get(file, "")
         self._step("write", name)

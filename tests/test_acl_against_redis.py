@@ -136,7 +136,7 @@ def test_twenty_thousand_pairs_of_rules_and_requests_are_judged_alike(redis: Red
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 7))
+@pytest.mark.parametrize("seed", range(2, 4))
 def test_hundred_thousand_pairs_are(redis: Redis, seed: int) -> None:
     found = compared(redis, seed=seed, users=5200, each=20)
     print(found._replace(differing=found.differing[:3]))

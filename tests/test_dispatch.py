@@ -105,12 +105,12 @@ class Shown:
     messages_first = False
     met = ""
     unasked = bytearray()
-    together: Table = {}
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE
         self.commands: Table = table | {name.upper(): record for name, record in table.items()}
         self.encode = encode
+        self.together: Table = {}
 
     def encode_many(self, replies: Replies) -> bytes | None:
         return None

@@ -21,7 +21,7 @@ class TestRequestsThatComeTogether:
         house, peers = crowd()
         sizes = calls_together(house)
         turn = house.factory.turn
-        turn.begin(gathers=True)
+        turn.begin(turn.SEVERAL)
         for number, peer in enumerate(peers):
             peer.protocol.dataReceived(resp(b"set", b"k%d" % number, b"%d" % number))
         assert house.engine.databases[0].values == {}
@@ -59,7 +59,7 @@ class TestRequestsThatComeTogether:
         together(house, *zip(peers, asked, strict=True))
         arity = b"-ERR wrong number of arguments for 'set' command\r\n"
         assert [peer.hears() for peer in peers] == [OK, OK, OK, arity, OK, OK]
-        assert [*house.engine.databases[0].values] == [b"e", b"a", b"b", b"c", b"f"]
+        assert [*house.engine.databases[0].values] == [b"c", b"e", b"a", b"b", b"f"]
 
     def test_of_both_dialects_and_both_versions_are_each_answered_in_their_own(self) -> None:
         house, peers = crowd(3)
@@ -123,6 +123,15 @@ class TestRequestsThatComeTogether:
         assert heard[:3] == [OK] * 3
         assert heard[3].startswith(b"-NOPERM")
         assert heard[4] in {NULL, b"$1\r\n1\r\n"}
+
+    def test_of_those_who_may_only_listen_are_refused(self) -> None:
+        house, peers = crowd(5)
+        for peer in peers[:4]:
+            peer.asks(resp(b"subscribe", b"news"))
+        together(house, (peers[4], resp(b"publish", b"news", b"1")))
+        assert all(peer.hears().endswith(b"$1\r\n1\r\n") for peer in peers[:4])
+        together(house, *[(peer, resp(b"get", b"k")) for peer in peers])
+        assert all(peer.hears().startswith(b"-ERR Can't execute 'get'") for peer in peers[:4])
 
     def test_by_the_block_of_lines_are_all_answered(self) -> None:
         # The text dialect makes the requests of many lines as they are asked for.
@@ -235,7 +244,7 @@ class TestWhatOthersDoInTheSameTurn:
     def test_one_who_vanishes_while_he_waits_is_no_matter(self) -> None:
         house, peers = crowd()
         turn = house.factory.turn
-        turn.begin(gathers=True)
+        turn.begin(turn.SEVERAL)
         for peer in peers:
             peer.protocol.dataReceived(resp(b"incr", b"n"))
         peers[1].vanishes()
@@ -247,7 +256,7 @@ class TestWhatOthersDoInTheSameTurn:
     def test_one_who_has_hung_up_meanwhile_gets_his_reply(self) -> None:
         house, peers = crowd()
         turn = house.factory.turn
-        turn.begin(gathers=True)
+        turn.begin(turn.SEVERAL)
         for peer in peers:
             peer.protocol.dataReceived(resp(b"incr", b"n"))
         peers[1].protocol.readConnectionLost()
@@ -298,7 +307,7 @@ class TestBeforeTheCommit:
         house, peers = crowd()
         turn = house.factory.turn
         turn.commit = lambda: False
-        turn.begin(gathers=True)
+        turn.begin(turn.SEVERAL)
         turn.answer(peers[0].protocol, b"+reply\r\n")
         peers[0].protocol.push(Status("pushed"))
         turn.end()

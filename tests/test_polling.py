@@ -29,7 +29,6 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from memdbd.gathering import Gathering
 from memdbd.polling import STRETCH, Poll
 from memdbd.turn import Turn
 
@@ -263,7 +262,7 @@ class TestATurn:
         theirs.close()
 
     def test_gathers_where_there_are_several_to_be_read(self, room: Room) -> None:
-        pairs = room.opens(Gathering.LEAST)
+        pairs = room.opens(Turn.SEVERAL)
         seen: list[bool] = []
         for _, visitor in pairs:
             visitor.then = lambda data: seen.append(room.turn.gathers)
@@ -276,7 +275,7 @@ class TestATurn:
         for caller, _ in pairs:
             caller.sendall(b"hello")
         room.until(lambda: "end" in room.record)
-        assert seen == [True] * Gathering.LEAST
+        assert seen == [True] * Turn.SEVERAL
 
     def test_that_cannot_be_ended_loses_nobody(self, room: Room) -> None:
         ((caller, visitor),) = room.opens()

@@ -422,7 +422,7 @@ class TestPublishAndSubscribe:
         for _ in range(3):
             subscriber = house.connect()
             subscriber.asks(b"subscribe ch\n")
-            subscriber.protocol._hand_over = lambda line: lines.append(id(line))  # type: ignore[method-assign]
+            subscriber.protocol._hand_over = lambda piece: lines.append(id(piece))  # type: ignore[method-assign]
         house.connect().asks(b"publish ch one\n")
         assert len(lines) == 3
         assert len(set(lines)) == 1

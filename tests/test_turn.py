@@ -343,7 +343,7 @@ class TestATurnThatSomebodyEndsHimself:
             turn.unfinished(a)
 
         turn.commit, turn.gathered = commit, gathered
-        turn.begin(gathers=True)
+        turn.begin(Turn.SEVERAL)
         turn.end()
         assert record == ["gathered", "commit", "a: send 1", "a: go on"]
         turn.begin()
@@ -354,10 +354,10 @@ class TestATurnThatSomebodyEndsHimself:
         clock = TurnClock()
         turn = Turn(clock, clock.seconds)
         turn.commit = lambda: False
-        turn.begin(gathers=True)
+        turn.begin(Turn.SEVERAL)
         assert turn.gathers
         turn.end()
-        turn.begin(gathers=True)
+        turn.begin(Turn.SEVERAL)
         assert not turn.gathers
 
     def test_sends_to_all_though_one_fails(self) -> None:

@@ -40,10 +40,28 @@ def _chosen() -> str:
 NAME = _chosen()  # "python" or "compiled"
 
 if NAME == "compiled":
-    from memdbd.core._compiled import alike, effects, get_many, incr_many, requests, resp, set_many
+    from memdbd.core._compiled import (
+        alike,
+        effects,
+        get_many,
+        incr_many,
+        pieces,
+        requests,
+        resp,
+        set_many,
+    )
     from memdbd.core._text import array, json, line, lines
 else:
-    from memdbd.core.python import alike, effects, get_many, incr_many, requests, resp, set_many
+    from memdbd.core.python import (
+        alike,
+        effects,
+        get_many,
+        incr_many,
+        pieces,
+        requests,
+        resp,
+        set_many,
+    )
     from memdbd.core.text import array, json, line, lines
 
 __all__ = [
@@ -56,6 +74,7 @@ __all__ = [
     "json",
     "line",
     "lines",
+    "pieces",
     "requests",
     "resp",
     "set_many",

@@ -44,6 +44,8 @@ _MOST = cython.declare(cython.Py_ssize_t, python.MOST)
 _LONG = cython.declare(cython.Py_ssize_t, python.LONG)
 _EARLIEST = cython.declare(object, python.EARLIEST)
 _LATEST = cython.declare(object, python.LATEST)
+_CITED = cython.declare(cython.Py_ssize_t, python.CITED)
+_ANY = cython.declare(cython.Py_ssize_t, 2**62)
 _LAST = cython.declare(cython.longlong, 2**63 - 1)
 
 
@@ -256,6 +258,20 @@ def _put_string(out: cython.p_char, string: bytes) -> cython.p_char:
 
 def effects(effects: Iterable[Effect], drift: int) -> bytes:
     all_of_them: list = effects if type(effects) is list else list(effects)
+    encoded = _encoded(all_of_them, drift, _ANY)
+    return python.effects(all_of_them, drift) if encoded is None else encoded
+
+
+def pieces(effects: Iterable[Effect], drift: int) -> list[bytes]:
+    all_of_them: list = effects if type(effects) is list else list(effects)
+    encoded = _encoded(all_of_them, drift, _CITED)
+    return python.pieces(all_of_them, drift) if encoded is None else [encoded]
+
+
+@cython.cfunc
+def _encoded(all_of_them: list, drift: object, most: cython.Py_ssize_t) -> object:
+    """The effects; None where there is a word of ``most`` bytes and more, or one of another kind
+    than is usual."""
     size: cython.Py_ssize_t = 0
     length: cython.Py_ssize_t
     at: cython.Py_ssize_t
@@ -268,10 +284,12 @@ def effects(effects: Iterable[Effect], drift: int) -> bytes:
             word = effect[number]
             if PyBytes_CheckExact(word):
                 length = PyBytes_GET_SIZE(word)
+                if length >= most:
+                    return None
             elif PyLong_CheckExact(word):
                 length = _digits(_deadline(word, drift))
             else:
-                return python.effects(all_of_them, drift)
+                return None
             size += length + _digits(length) + 5
     encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
     out: cython.p_char = PyBytes_AS_STRING(encoded)

@@ -31,6 +31,8 @@ Effect = tuple[bytes | int, ...]
 # What resp encodes at once, in bytes; and a value from which get_many leaves it to others.
 MOST = 256 * 1024
 LONG = 64 * 1024
+# A word of an effect that is not worth a copy; the frame with it is written in several pieces.
+CITED = 16 * 1024
 
 # What a deadline on disk may be, as commands take it, whatever the wall's clock is set to.
 EARLIEST, LATEST = 1, 2**63 - 1
@@ -274,7 +276,29 @@ def _mixed(replies: Sequence[Any], null: bytes) -> bytes | None:
 
 def effects(effects: Iterable[Effect], drift: int) -> bytes:
     """Effects as RESP arrays; ``drift`` is added to integers, which are deadlines."""
+    return b"".join(_parts(effects, drift)[0])
+
+
+def pieces(effects: Iterable[Effect], drift: int) -> list[bytes]:
+    """The same in pieces, of which those words are some that have CITED bytes and more: they need
+    not be copied. At least one piece, and none is empty but where all is."""
+    parts, are_short = _parts(effects, drift)
+    if are_short:
+        return [b"".join(parts)]
+    found: list[bytes] = []
+    begun = 0  # where the parts are that have not been joined
+    for at, part in enumerate(parts):
+        if len(part) >= CITED:
+            found += (b"".join(parts[begun:at]), part)
+            begun = at + 1
+    found.append(b"".join(parts[begun:]))
+    return found
+
+
+def _parts(effects: Iterable[Effect], drift: int) -> tuple[list[bytes], bool]:
+    """What the effects are put together of, and whether each of it is shorter than CITED."""
     parts: list[bytes] = []
+    are_short = True
     add = parts.append
     name: Any  # bytes, as all are but deadlines
     key: Any
@@ -299,8 +323,10 @@ def effects(effects: Iterable[Effect], drift: int) -> bytes:
             length = len(word)
             add(_BULKS[length] if length < _SHORT else b"\r\n$%d\r\n" % length)
             add(word)
+            if length >= CITED:
+                are_short = False
         add(b"\r\n")
-    return b"".join(parts)
+    return parts, are_short
 
 
 # Commands over a run of requests: they answer the first of them, up to one that is unusual, before

@@ -19,7 +19,7 @@ from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, is_streamed
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.limits import Limits
-from memdbd.replies import OK, FoundAll, Message, Push, Replies, Reply, Status
+from memdbd.replies import OK, PONG, Message, Push, Replies, Reply, Status
 from memdbd.session import Session
 
 Table = Mapping[bytes, Command]
@@ -167,9 +167,10 @@ class RespDialect:
             return ENCODERS[version].unless_large(reply)
 
     def encode_many(self, replies: Replies) -> bytes | None:
-        if isinstance(replies, FoundAll):
-            return None  # of the text dialect
-        return core.resp(replies, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
+        some: Any = replies  # FoundAll is the text dialect's
+        if some[0] is PONG and some.count(PONG) == len(some):
+            return b"+PONG\r\n" * len(some)
+        return core.resp(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
     def encode_each(self, replies: Replies) -> list[bytes]:
         some: Iterable[Any] = replies

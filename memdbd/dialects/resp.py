@@ -71,7 +71,10 @@ class RespParser:
         is_usual = size <= limits.max_value and size <= limits.max_request
         try:
             at = self._finish(data, requests, 0)
-            if is_usual and at < size:
+            # More of the kind of one that was longer than what is left would not be whole: to give
+            # that to the core would be to copy up to 64 KiB for nothing.
+            left = size - at
+            if is_usual and left and not (requests and _bytes_of(requests[0]) > left):
                 found, end = core.requests(data[at:])
                 requests += found
                 at += end
@@ -128,3 +131,8 @@ class RespParser:
         if unfinished.words:
             requests.append(unfinished.words)
         return end
+
+
+def _bytes_of(request: Request) -> int:
+    """How many bytes the words of a request have."""
+    return sum(map(len, request)) if isinstance(request, list) else 0

@@ -24,7 +24,7 @@ Imports nothing of memdbd.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from struct import Struct
 from typing import NamedTuple
@@ -97,9 +97,16 @@ def number_of(name: str) -> int | None:
 
 def encode_frame(sequence: int, synced: int, payload: bytes, salt: int) -> bytes:
     """A frame; ``payload`` has from 1 to MAX_PAYLOAD bytes, of which the first is a ``*``."""
-    size = len(payload)
-    crc = crc32(payload, crc32(_NUMBERS.pack(size, sequence, synced), salt))
-    return _FRAME.pack(size, crc, sequence, synced) + payload
+    return frame_head(sequence, synced, (payload,), salt) + payload
+
+
+def frame_head(sequence: int, synced: int, payload: Sequence[bytes], salt: int) -> bytes:
+    """What of a frame is before its payload, which may come in pieces."""
+    size = sum(map(len, payload))
+    crc = crc32(_NUMBERS.pack(size, sequence, synced), salt)
+    for piece in payload:
+        crc = crc32(piece, crc)
+    return _FRAME.pack(size, crc, sequence, synced)
 
 
 class Frame(NamedTuple):

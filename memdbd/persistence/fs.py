@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 
 if sys.platform == "win32":
     import msvcrt
@@ -23,6 +23,11 @@ else:
 
 # Larger pieces were measured to load a snapshot slower: what is parsed should still be in cache.
 READ_SIZE = 128 * 1024
+
+# Pieces with more bytes are written as they are; so many of them in one step, which is what Linux
+# takes.
+TOGETHER = 16 * 1024
+AT_ONCE = 1024
 
 # O_BINARY: Windows would otherwise translate every "\n" and end the file at Ctrl-Z.
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -90,8 +95,22 @@ class FileSystem:
         """Write some of ``data``; gives how many bytes the system took."""
         return os.write(file, data)
 
-    def write_all(self, file: int, data: bytes) -> None:
-        """Write all of ``data``, in as many steps as the system wants."""
+    def write_pieces(self, file: int, pieces: Sequence[bytes | memoryview]) -> int:
+        """The same of several, one behind the other; a thousand of them at most."""
+        if sys.platform == "win32":
+            return self.write(file, b"".join(pieces))
+        return os.writev(file, pieces)
+
+    def write_all(self, file: int, *pieces: bytes) -> None:
+        """Write all of ``pieces``, in as many steps as the system wants.
+
+        Many bytes are not put together for it: to do that takes 10 us for 64 KiB, where they are
+        some of several MiB.
+        """
+        if len(pieces) > 1 and sum(map(len, pieces)) > TOGETHER:
+            self._write_all_of(file, pieces)
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         written = self.write(file, data)
         if written == len(data):
             return
@@ -101,6 +120,19 @@ class FileSystem:
             if not written:
                 raise OSError(errno.EIO, "the file takes no more bytes")
             rest = rest[written:]
+
+    def _write_all_of(self, file: int, pieces: Iterable[bytes]) -> None:
+        rest: list[bytes | memoryview] = [piece for piece in pieces if piece]
+        at = 0
+        while at < len(rest):
+            written = self.write_pieces(file, rest[at : at + AT_ONCE])
+            if not written:
+                raise OSError(errno.EIO, "the file takes no more bytes")
+            while at < len(rest) and written >= len(rest[at]):
+                written -= len(rest[at])
+                at += 1
+            if written:
+                rest[at] = memoryview(rest[at])[written:]
 
     def open(self, path: str) -> int:
         """A file that is there, for writing; FileNotFoundError if it is not."""

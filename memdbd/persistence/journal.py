@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from memdbd.persistence.frames import HEADER_SIZE, Header, Link, encode_frame, segment_name
+from memdbd.persistence.frames import HEADER_SIZE, Header, Link, frame_head, segment_name
 from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.snapshot import Following
 
@@ -93,20 +93,21 @@ class Journal:
         """What a snapshot of all before this segment says of it."""
         return Following(self.number, self.salt)
 
-    def append(self, payload: bytes) -> None:
-        """Write one frame. Where that raises, no part of it counts, and it may be tried again."""
-        frame = encode_frame(self.sequence + 1, self.synced, payload, self.salt)
+    def append(self, *payload: bytes) -> None:
+        """Write one frame, of a payload that may come in pieces. Where that raises, no part of it
+        counts, and it may be tried again."""
+        frame = (frame_head(self.sequence + 1, self.synced, payload, self.salt), *payload)
         if not self._is_clean:
             self._fs.truncate(self._file, self.length)
         self._is_clean = False
         try:
-            self._fs.write_all(self._file, frame)
+            self._fs.write_all(self._file, *frame)
         except OSError:
             self._cut()  # now, for it may be what fills the disk
             raise
         self._is_clean = True
         self.sequence += 1
-        self.length += len(frame)
+        self.length += sum(map(len, frame))
 
     def _cut(self) -> None:
         """Cut off what was written of a frame; if that fails too, the next one tries again."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memdbd.core.python import EARLIEST, LATEST, MOST, Effect
+from memdbd.core.python import CITED, EARLIEST, LATEST, MOST, Effect
 from memdbd.replies import NULL_ARRAY, OK, PONG, Status
 
 NULL = b"$-1\r\n"
@@ -155,6 +155,25 @@ class TestEffects:
         assert twin.effects(effects, drift) == expected
         assert twin.effects(iter(effects), drift) == expected
         assert twin.effects(tuple(effects), drift) == expected
+
+    @given(effects=EFFECTS, long=st.lists(st.integers(0, 9), max_size=4))
+    def test_are_the_same_in_pieces(
+        self, twin: ModuleType, effects: list[Effect], long: list[int]
+    ) -> None:
+        some = list(effects)
+        for at in long:
+            some.insert(at, (b"SET", b"k%d" % at, bytes(CITED + at)))
+        pieces = twin.pieces(some, 7)
+        assert b"".join(pieces) == twin.effects(some, 7)
+        assert all(pieces) or not some
+        assert len(pieces) == 1 + 2 * len(long)
+
+    def test_are_pieces_of_which_long_words_are_not_copied(self, twin: ModuleType) -> None:
+        long, short = bytes(CITED), bytes(CITED - 1)
+        effects = [(b"SET", b"a", short), (b"HSET", b"k", b"f", long), (b"PEXPIREAT", b"k", 3)]
+        pieces = twin.pieces(effects, 0)
+        assert [piece is long for piece in pieces] == [False, True, False]
+        assert len(twin.pieces(effects[:1], 0)) == 1
 
     def test_may_have_any_number_of_words(self, twin: ModuleType) -> None:
         effect = (b"ZREM", b"k", *(b"%d" % number for number in range(100_000)))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, Self
 
 from memdbd.persistence.fs import FileSystem
@@ -241,6 +241,9 @@ class CrashDisk(FileSystem):
     def open(self, path: str) -> int:
         self._ask("open", path)
         return self._open(path, self._at(path))
+
+    def write_pieces(self, file: int, pieces: Sequence[bytes | memoryview]) -> int:
+        return self.write(file, b"".join(pieces))
 
     def write(self, file: int, data: bytes | memoryview) -> int:
         opened = self.opened[file]

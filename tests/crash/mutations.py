@@ -128,7 +128,7 @@ MUTATIONS = [
     mutation(
         "the CRC is not salted", misplaced,
         edits=[Edit(frames.parse_frame, "synced), salt)", "synced), 0)"),
-               Edit(frames.encode_frame, "synced), salt)", "synced), 0)")],
+               Edit(frames.frame_head, "synced), salt)", "synced), 0)")],
     ),
     mutation(
         "the sequence is ignored", misplaced,

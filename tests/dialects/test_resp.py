@@ -126,7 +126,7 @@ def test_an_unfinished_request_has_an_end() -> None:
     assert parser.met == "max_request"
 
 
-@pytest.mark.parametrize("size", [100, exact.WINDOW, 20 * exact.WINDOW])
+@pytest.mark.parametrize("size", [100, 4096, 80_000])
 def test_a_fault_far_behind_is_found_too(size: int) -> None:
     good = array(b"set", b"k", b"v" * 100)
     count = size // len(good) + 1
@@ -317,6 +317,54 @@ def test_what_has_become_a_word_is_not_kept_as_it_came() -> None:
         assert tracemalloc.get_traced_memory()[0] < 23 * MIB
     finally:
         tracemalloc.stop()
+
+
+LENGTHS = st.sampled_from([0, 1, exact.FEW_BYTES - 1, exact.FEW_BYTES, 70_000]) | st.integers(0, 9)
+
+
+@given(
+    lengths=st.lists(LENGTHS, min_size=1, max_size=5),
+    cuts=st.lists(st.integers(0, 200_000), max_size=12),
+)
+@example(lengths=[70_000, 70_000], cuts=[70_011, 70_012, 70_013, 70_014])  # about a word's end
+@example(lengths=[70_000], cuts=[9, 10, 11, 5000, 5001])  # short pieces between long ones
+def test_long_words_are_the_same_in_whatever_pieces_they_arrive(
+    lengths: list[int], cuts: list[int]
+) -> None:
+    words = [random.Random(length).randbytes(length) for length in lengths]
+    data = array(*words) + array(b"PING")
+    assert fed(*pieces(data, cuts)) == [words, [b"PING"]]
+
+
+def test_a_long_word_in_small_pieces_takes_no_more_than_its_bytes() -> None:
+    """Each piece by itself would take a hundred bytes beside its own two."""
+    parser = RespParser(LIMITS)
+    assert list(parser.feed(b"*1\r\n$%d\r\n" % MIB)) == []
+    tracemalloc.start()
+    try:
+        for number in range(MIB // 2):
+            parser.feed(b"%02d" % (number % 100))
+        assert tracemalloc.get_traced_memory()[1] < 3 * MIB
+    finally:
+        tracemalloc.stop()
+    (request,) = parser.feed(b"\r\n")
+    assert isinstance(request, list)
+    assert list(map(len, request)) == [MIB]
+
+
+def test_a_long_word_is_copied_once() -> None:
+    """Its pieces are there until it is; a buffer of them would be its bytes a third time."""
+    parser = RespParser(LIMITS)
+    assert list(parser.feed(b"*1\r\n$%d\r\n" % (4 * MIB))) == []
+    tracemalloc.start()
+    try:
+        for _ in range(64):
+            parser.feed(bytes(65_536))
+        requests = parser.feed(b"\r\n").requests
+        assert tracemalloc.get_traced_memory()[1] < 9 * MIB
+    finally:
+        tracemalloc.stop()
+    assert requests == [[bytes(4 * MIB)]]
 
 
 @pytest.mark.parametrize(

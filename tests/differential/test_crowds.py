@@ -23,7 +23,7 @@ _NUMBER = re.compile(rb"id\r\n:\d+")  # of a connection, in the reply to HELLO
 
 FIXED_SEED = 20_240_229
 CONNECTIONS = 14
-FEW_ROUNDS, MANY_ROUNDS = 300, 10_000
+FEW_ROUNDS, MANY_ROUNDS = 300, 4_000
 
 # What is run together where it comes from several; ``$`` is one of the keys of a connection.
 TOGETHER = [

@@ -7,7 +7,7 @@ were synced are left, and of the names in a directory those that were synced and
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Container, Generator, Mapping
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -113,6 +113,9 @@ class MemoryDisk(FileSystem):
     def open(self, path: str) -> int:
         self._step("open")
         return self._open(self._at(path))
+
+    def write_pieces(self, file: int, pieces: Sequence[bytes | memoryview]) -> int:
+        return self.write(file, b"".join(pieces))
 
     def write(self, file: int, data: bytes | memoryview) -> int:
         self._step("write")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from memdbd.persistence.fs import READ_SIZE, FileSystem
+from memdbd.persistence.fs import AT_ONCE, READ_SIZE, TOGETHER, FileSystem
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs the permissions of POSIX")
 FS = FileSystem()
@@ -77,6 +78,43 @@ def test_what_was_written_is_read_to_the_byte_and_in_pieces(tmp_path: Path) -> N
     pieces = list(FS.read(path))
     assert b"".join(pieces) == data
     assert max(map(len, pieces)) <= READ_SIZE
+
+
+@pytest.mark.parametrize("taken", [97, TOGETHER, 1 << 30])
+@pytest.mark.parametrize("count", [2, 3, 2 * AT_ONCE + 1])
+def test_many_pieces_are_written_however_few_bytes_the_system_takes_at_once(
+    tmp_path: Path, taken: int, count: int
+) -> None:
+    class Slow(FileSystem):
+        """Takes so many bytes at once."""
+
+        def write_pieces(self, file: int, pieces: Sequence[bytes | memoryview]) -> int:
+            if sum(map(len, pieces)) <= taken:
+                return super().write_pieces(file, pieces)
+            return super().write(file, b"".join(pieces)[:taken])
+
+    size = TOGETHER // count + 7
+    pieces = [bytes([number % 251]) * (number % 3 and size) for number in range(count)]
+    pieces[-1] = bytes(TOGETHER)
+    pieces[1:1] = [b""] * AT_ONCE  # a whole step of nothing
+    path = str(tmp_path / "file")
+    file = FS.create(path)
+    Slow().write_all(file, *pieces)
+    FS.close(file)
+    assert b"".join(FS.read(path)) == b"".join(pieces)
+
+
+def test_a_file_that_takes_no_more_is_an_error(tmp_path: Path) -> None:
+    class Full(FileSystem):
+        def write(self, file: int, data: bytes | memoryview) -> int:
+            return 0
+
+        def write_pieces(self, file: int, pieces: Sequence[bytes | memoryview]) -> int:
+            return 0
+
+    for pieces in ([b"a"], [b"a", bytes(TOGETHER)]):
+        with pytest.raises(OSError, match="takes no more"):
+            Full().write_all(0, *pieces)
 
 
 def test_a_replaced_file_has_the_new_contents_and_the_old_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from persistence.disks import MemoryDisk
 
 from memdbd.persistence.frames import BEGINNING, HEADER_SIZE, Link, parse_header, segment_name
+from memdbd.persistence.fs import TOGETHER
 from memdbd.persistence.journal import Journal, NextSegment
 from memdbd.persistence.segments import Segment
 
@@ -38,6 +39,17 @@ def test_what_is_appended_is_read_back(written: list[bytes], bytes_per_write: in
     assert [frame.payload for frame in found.frames()] == written
     assert found.link == journal.link == Link(41 + len(written), len(disk.files()[PATH]), SALT)
     assert not found.torn
+
+
+@pytest.mark.parametrize("bytes_per_write", [1000, TOGETHER, 1 << 30])
+@pytest.mark.parametrize("size", [1, TOGETHER])
+def test_a_payload_in_pieces_is_one_frame(size: int, bytes_per_write: int) -> None:
+    disk = MemoryDisk(bytes_per_write=bytes_per_write)
+    journal = begun(disk)
+    journal.append(b"*a", bytes(size), b"b", bytes(size))
+    journal.append(b"*c")
+    assert payloads(disk) == [b"*a" + bytes(size) + b"b" + bytes(size), b"*c"]
+    assert journal.length == len(disk.files()[PATH])
 
 
 def test_a_frame_says_how_much_was_synced_when_it_was_written() -> None:
