@@ -2,6 +2,7 @@
 
 import re
 import sys
+import warnings
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -14,17 +15,23 @@ assert VERSION is not None, "memdbd/__init__.py does not name its version"  # no
 def compiled_core() -> list[Extension]:
     """The modules of memdbd/core that are compiled where there is a C compiler.
 
-    Without one they are left out, with a warning: there is nothing that memdbd needs them for.
+    Without one they are left out, with a warning: there is nothing that memdbd needs them for. So
+    they are where Cython cannot make C of them.
     """
     if sys.implementation.name != "cpython":
         return []
     try:
         from Cython.Build import cythonize
+        from Cython.Compiler.Errors import CompileError
     except ImportError:  # setup.py is run by hand; pip brings it
         return []
     sources = sorted(path.relative_to(HERE) for path in HERE.glob("memdbd/core/_[a-z]*.py"))
     modules = [Extension(".".join(path.with_suffix("").parts), [str(path)]) for path in sources]
-    made: list[Extension] = cythonize(modules, build_dir="build")
+    try:
+        made: list[Extension] = cythonize(modules, build_dir="build")
+    except CompileError as error:  # it has said what is wrong
+        warnings.warn(f"memdbd goes without its compiled core: {error}", stacklevel=1)
+        return []
     for module in made:
         module.optional = True  # which cythonize does not pass on
     return made

@@ -66,15 +66,18 @@ def test_each_least_version_has_its_reason_beside_it(name: str, least: str) -> N
 
 def test_pip_brings_what_makes_c_of_the_core() -> None:
     system = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]
-    assert system["requires"] == ["setuptools>=64", "Cython>=3.1"]
+    assert system["requires"] == ["setuptools>=64", "Cython>=3.1,<4"]
     assert CORE == ["_compiled", "_text"]
 
 
-def wheel(tmp_path: Path, **environment: str) -> tuple[set[str], str]:
-    """The files of the wheel that pip makes of the clone, and what it says."""
+def wheel(tmp_path: Path, spoilt: str = "", **environment: str) -> tuple[set[str], str]:
+    """The files of the wheel that pip makes of the clone, and what it says. ``spoilt`` comes at the
+    end of a module that is compiled."""
     source = tmp_path / "clone"
     ignored = shutil.ignore_patterns(".*", "build", "*.so", "*.pyd", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, source, ignore=ignored)
+    with (source / "memdbd/core/_text.py").open("a", encoding="utf-8") as file:
+        file.write(spoilt)
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "-w", tmp_path, source],
         env=os.environ | environment,
@@ -110,3 +113,11 @@ def test_without_a_compiler_it_is_installed_with_a_warning(tmp_path: Path) -> No
     assert "memdbd/core/python.py" in files
     for name in CORE:
         assert f'building extension "memdbd.core.{name}" failed' in said
+
+
+@pytest.mark.slow
+def test_where_cython_cannot_make_c_of_it_it_is_installed_with_a_warning(tmp_path: Path) -> None:
+    files, said = wheel(tmp_path, spoilt="\n_spoilt = cython.declare(cython.no_such_type)\n")
+    assert compiled(files) == []
+    assert "memdbd/core/python.py" in files
+    assert "memdbd goes without its compiled core" in said

@@ -1,6 +1,7 @@
 """Hashes: fields and their values.
 
-May import: context, sampling, scanning, spec, together, types and what they may import, longdouble.
+May import: core, context, sampling, scanning, spec, together, types and what they may import,
+longdouble.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from memdbd.commands.sampling import DIFFERS, chosen, read_options
 from memdbd.commands.scanning import CURSOR, SCAN_OPTIONS, scan
 from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Command, Flag, Param, Tail, command
-from memdbd.commands.together import LONG, Run, by_key, note
+from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Untext
+from memdbd.core import LONG, MOST
 from memdbd.effects import Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
@@ -161,14 +163,18 @@ def hget(ctx: Context, key: bytes, field: bytes) -> bytes | None:
 @hget.together
 def hget_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[bytes | None]:
     found: list[bytes | None] = []
+    room = MOST
     for _, key, field in run:
         fields = values.get(key)
         if fields is None:
             found.append(None)
         elif fields.__class__ is PooledDict:
             value = fields.get(field)
-            if value is not None and len(value) >= LONG:
-                break
+            if value is not None:
+                size = len(value)
+                room -= size
+                if size >= LONG or room < 0:
+                    break
             found.append(value)
         else:
             break

@@ -6,7 +6,7 @@ list_values, and what moves elements or waits for them in list_moves.
 Strategy: a list is a deque, so that both ends are O(1). What is inside is reached from the nearer
 end, and looked for and changed by methods that are written in C, wherever there is one.
 
-May import: context, sizes, spec, together, types and what they may import.
+May import: core, context, sizes, spec, together, types and what they may import.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.together import Run, by_key, note, short
 from memdbd.commands.types import DataType, Untext
+from memdbd.core import MOST
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
@@ -227,6 +228,7 @@ def _pop_many(
     values: dict[bytes, Value], run: Run, effects: list[Effect], end: End
 ) -> list[bytes | None]:
     replies: list[bytes | None] = []
+    room = MOST
     for key, requests in by_key(run):
         asked = len(requests)
         items = values.get(key)
@@ -235,9 +237,10 @@ def _pop_many(
             continue
         if items.__class__ is not deque:
             break
-        taken = short(islice(end.seen(items), asked))
+        taken = short(islice(end.seen(items), asked), room)
         if not taken:
             break
+        room -= sum(map(len, taken))
         for _ in taken:
             end.pop(items)
         replies += taken
@@ -245,8 +248,6 @@ def _pop_many(
         effect = (end.pops, key) if changes == 1 else (end.pops, key, b"%d" % changes)
         if items:
             note(effects, effect, changes)
-            if changes < asked:
-                break
         else:
             del values[key]
             note(effects, effect, changes + 1)

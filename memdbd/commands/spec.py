@@ -77,11 +77,12 @@ Request = list[bytes] | CommandError | ProtocolError
 
 Handler = Callable[..., Reply]
 
-# Runs several requests of one command, all with as many words as it has parameters: over the values
-# of the keyspace, with which it may do as it likes, since nobody else wants to know; what it has
+# Runs several requests of one command, all with the fewest words that it takes: over the values of
+# the keyspace, with which it may do as it likes, since nobody else wants to know; what it has
 # changed it appends to the effects, NOTHING where that is in the effect of something else. Gives
 # the replies to the first of them, and has left alone, with all behind it, the first that is not
-# usual: another type, an error. That one is run by the handler.
+# usual: another type, an error, a reply of core.LONG bytes, or beyond core.MOST for all. That one
+# is run by the handler.
 #
 # It is the handler without all that has to be done for each request: 0.1 us a GET, and not 0.9.
 Many = Callable[[dict[bytes, Any], Sequence[Sequence[bytes]], list[Effect]], Replies]

@@ -4,24 +4,22 @@ Strategy: most runs are of one key, whose value is then looked up once, is given
 one step that is written in C, and has one effect for all of it: 0.9 µs a request, and not 2.
 Runs of several keys are taken request by request, by the same code.
 
-May import: effects.
+May import: core, effects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from memdbd.core import LONG
 from memdbd.effects import NOTHING, Effect
 
 Run = Sequence[Sequence[bytes]]
 
-# Bytes from which a reply is none of a run: it is sent piece by piece, perhaps.
-LONG = 64 * 1024
-
 
 def by_key(run: Run) -> Iterator[tuple[bytes, Run]]:
     """The requests of a run with their keys: all of them at once where they have the same one, or
-    else one by one."""
+    else one by one. So whoever does only some of those that it gets has none behind them."""
     key = run[0][1]
     if [argv[1] for argv in run].count(key) == len(run):
         yield key, run
@@ -37,9 +35,15 @@ def note(effects: list[Effect], effect: Effect, changes: int) -> None:
         effects += [NOTHING] * (changes - 1)
 
 
-def short(replies: Iterable[bytes]) -> list[bytes]:
-    """The first of some replies, up to one that is long."""
+def short(replies: Iterable[bytes], room: int) -> list[bytes]:
+    """The first of some replies, up to one that is long, or for which there is no more room: what a
+    run answers is all there before any of it is sent."""
     found = list(replies)
-    if max(map(len, found), default=0) >= LONG:
-        del found[next(at for at, reply in enumerate(found) if len(reply) >= LONG) :]
+    size = sum(map(len, found))
+    if size < LONG and size <= room:  # as mostly
+        return found
+    for at, reply in enumerate(found):
+        room -= len(reply)
+        if len(reply) >= LONG or room < 0:
+            return found[:at]
     return found

@@ -1,7 +1,7 @@
 """Taking members from either end of a sorted set, and waiting until there are some.
 
 Replies have three forms: members and scores by turns, in arrays of two, or, in the text dialect,
-named. May import: blocking, together, zsets and what it may import.
+named. May import: core, blocking, together, zsets and what it may import.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from memdbd.commands.blocking import (
 )
 from memdbd.commands.context import Context
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
-from memdbd.commands.together import LONG, Run, by_key, note
+from memdbd.commands.together import Run, by_key, note, short
 from memdbd.commands.zsets import ZSET, scored
+from memdbd.core import MOST
 from memdbd.effects import Effect
 from memdbd.errors import SyntaxFault
 from memdbd.keyspace import Value
@@ -110,24 +111,30 @@ def _pop_many(
     values: dict[bytes, Value], run: Run, effects: list[Effect], end: End
 ) -> list[list[Reply]]:
     replies: list[list[Reply]] = []
+    room = MOST
     for key, requests in by_key(run):
+        asked = len(requests)
         zset = values.get(key)
         if zset is None:
-            replies += [[] for _ in requests]
+            replies += [[] for _ in range(asked)]
             continue
         if zset.__class__ is not SortedSet:
             break
-        ahead = zset.slice(0, len(requests), reverse=end.is_top)
-        if any(len(member) >= LONG for _, member in ahead):
+        ahead = zset.slice(0, asked, reverse=end.is_top)
+        taken = short([member for _, member in ahead], room)
+        if not taken:
             break
-        popped = _cut(zset, end, len(requests))
+        room -= sum(map(len, taken))
+        popped = _cut(zset, end, len(taken))
         replies += [[member, score] for score, member in popped]
         changes = len(popped)
-        if not zset:
+        effect = _effect(key, zset, popped)
+        if zset:
+            note(effects, effect, changes)
+        else:
             del values[key]
-            changes += 1
-        note(effects, _effect(key, zset, popped), changes)
-        replies += [[] for _ in range(len(requests) - len(popped))]
+            note(effects, effect, changes + 1)
+            replies += [[] for _ in range(asked - changes)]
     return replies
 
 

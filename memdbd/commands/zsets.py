@@ -213,6 +213,7 @@ def zadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> li
     given = doubles([argv[2] for argv in run])
     if not given:
         return replies
+    scores_left = iter(given)  # of all keys: a slice for each would be quadratic
     for key, requests in by_key(run[: len(given)]):
         zset = values.get(key)
         if zset is None:
@@ -220,7 +221,7 @@ def zadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> li
         elif zset.__class__ is not SortedSet:
             break
         scores, put, effect = zset.scores, zset.put_beside, [b"ZADD", key]
-        for (_, _, raw, member), score in zip(requests, given[len(replies) :], strict=False):
+        for (_, _, raw, member), score in zip(requests, scores_left, strict=False):
             old = scores.get(member)
             if old == score:
                 replies.append(0)

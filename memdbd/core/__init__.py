@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from os import environ
 
+from memdbd.core.python import LONG, MOST  # which both go by
+
 VARIABLE = "MEMDB_CORE"
 
 
@@ -65,6 +67,8 @@ else:
     from memdbd.core.text import array, json, line, lines
 
 __all__ = [
+    "LONG",
+    "MOST",
     "NAME",
     "alike",
     "array",

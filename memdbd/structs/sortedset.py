@@ -30,9 +30,9 @@ class SortedSet:
     """Members and their scores: any floats but NaN. It keeps ``scores``, and does not copy it.
 
     ``is_packed``: whether Redis would still keep it packed, which it never does unless
-    ``may_pack``. Read ``scores`` at will, and change
-    it only through the methods. A position is the number of entries before it; the entries from
-    ``start`` up to ``stop``, not included, are those of ``order[start:stop]``.
+    ``may_pack``. Read ``scores`` at will, and change it only through the methods. A position is the
+    number of entries before it; the entries from ``start`` up to ``stop``, not included, are those
+    of ``order[start:stop]``.
     """
 
     __slots__ = ("_order", "_pool", "is_packed", "scores")

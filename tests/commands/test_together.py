@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from crowds import crowd, together
+from crowds import resp as request
 from harness import House
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memdbd.commands.spec import Command, Many
 from memdbd.commands.table import COMMANDS, TYPES
+from memdbd.core import LONG, MOST
 from memdbd.dialects.batch import Batch
 from memdbd.dispatch import Stop
 from memdbd.effects import Damaged, Effect, decode, encode
@@ -39,13 +42,12 @@ EVERY = [(name, RESP2) for name in IN_RESP] + [
 # Requests
 
 KEYS = (b"a", b"b", b"c", b"")
-LONG = b"x" * 70_000
 ODD = (
     *(b"", b"a", b"b", b"c", b"\xff\r\n", b"with blank", "\N{SNOWMAN}".encode(), b"x" * 65),
     *(b"0", b"1", b"7", b"-1", b"-0", b"-0.0", b"007", b"+1", b" 1", b"1 ", b"1_0", b"3.25"),
     *(b"1e3", b"1e999", b"0x1p3", b"inf", b"-inf", b"nan", b"1-2", b".", b"9" * 301),
     *(b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"NX", b"INCR"),
-    LONG,
+    b"x" * 70_000,
 )
 numbers = st.integers(-3, 3).map(b"%d".__mod__)
 any_words = numbers | st.sampled_from(ODD) | st.binary(max_size=3)
@@ -172,6 +174,15 @@ def both() -> tuple[Played, Played]:
     return Played(together=True), Played(together=False)
 
 
+def making(there: There) -> list[list[bytes]]:
+    """The requests that make what is there."""
+    return [
+        [key if word == "{}" else word.encode() for word in line.split()]
+        for key, lines in there
+        for line in lines
+    ]
+
+
 def compare(
     both: tuple[Played, Played],
     there: There,
@@ -181,11 +192,7 @@ def compare(
     scanned: bool = False,
 ) -> None:
     """Have both do the same, and look at what has come of it."""
-    made = [[b"flushall"]]
-    for key, lines in there:
-        made += [
-            [key if word == "{}" else word.encode() for word in line.split()] for line in lines
-        ]
+    made = [[b"flushall"], *making(there)]
     if scanned:
         made.append([b"randomkey"])
     heard = []
@@ -222,6 +229,85 @@ def test_runs_of_several_commands_come_one_after_the_other(
     some = data.draw(st.lists(st.sampled_from(sorted(IN_RESP)), min_size=2, max_size=4))
     requests = [argv for name in some for argv in data.draw(runs(IN_RESP[name]))]
     compare(both, there, requests, resp, scanned=data.draw(st.booleans()))
+
+
+# What a run answers is all there before any of it is sent: how much that may be
+
+
+def answered_at_once(there: There, run: list[list[bytes]]) -> int:
+    """How many of these are run together."""
+    one = Played(together=True)
+    one.plays(making(there), RESP2)
+    command = IN_RESP[run[0][0].decode()]
+    return len(one.house.engine.execute_many(one.context, command, run))
+
+
+FAT = "x" * 60_000  # not long by itself
+WITH_ROOM_FOR = MOST // len(FAT)
+FULL = {  # how a key gets so much that there is no room for it, and how that is asked for
+    "get": ("set {} " + FAT, []),
+    "hget": ("hset {} f " + FAT, [b"f"]),
+    **dict.fromkeys(("lpop", "rpop"), ("rpush {}" + f" {FAT}" * 9, [])),
+    **dict.fromkeys(
+        ("zpopmin", "zpopmax"),
+        ("zadd {}" + "".join(f" {number} {number}{FAT}" for number in range(9)), []),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+@pytest.mark.parametrize("several", [False, True], ids=["one key", "several keys"])
+def test_a_run_ends_where_its_replies_have_no_more_room(
+    both: tuple[Played, Played], name: str, several: bool
+) -> None:
+    line, words = FULL[name]
+    asked = [KEYS[number % 2 if several else 0] for number in range(9)]
+    run = [[name.encode(), key, *words] for key in asked]
+    there = [(key, (line,)) for key in KEYS[:2]]
+    assert answered_at_once(there, run) == WITH_ROOM_FOR
+    compare(both, there, run, RESP2)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [
+        ("hget", "hset {} 1 a 2 b 3 {long} 4 c", [[b"1"], [b"2"], [b"3"], [b"4"]]),
+        ("lpop", "rpush {} a b {long} c", [[]] * 4),
+        ("rpop", "rpush {} c {long} b a", [[]] * 4),
+        ("zpopmin", "zadd {} 1 a 2 b 3 {long} 4 c", [[]] * 4),
+        ("zpopmax", "zadd {} 4 a 3 b 2 {long} 1 c", [[]] * 4),
+    ],
+)
+def test_a_run_ends_before_a_reply_that_is_long(
+    both: tuple[Played, Played], name: str, line: str, words: list[list[bytes]]
+) -> None:
+    run = [[name.encode(), b"a", *each] for each in words]
+    for size, done in ((LONG, 2), (LONG - 1, 4)):
+        there = [(b"a", (line.replace("{long}", "x" * size),))]
+        assert answered_at_once(there, run) == done
+        compare(both, there, run, RESP2)
+
+
+HUGE = b"x" * (5 << 20)  # is sent piece by piece
+
+
+@pytest.mark.parametrize(("name", "sign"), [(b"zpopmin", 1), (b"zpopmax", -1)])
+@pytest.mark.parametrize("gathered", [False, True])
+def test_a_huge_member_is_popped_and_sent_whole(name: bytes, sign: int, gathered: bool) -> None:
+    house, peers = crowd(4)
+    scores = {b"a": 1.0 * sign, b"b": 2.0 * sign, HUGE: 3.0 * sign, b"c": 4.0 * sign}
+    house.engine.databases[0].values[b"z"] = SortedSet(scores)
+    expected = [
+        b"*2\r\n$%d\r\n%b\r\n$%d\r\n%d\r\n" % (len(member), member, len(b"%d" % score), score)
+        for member, score in scores.items()
+    ]
+    if gathered:
+        together(house, *[(peer, request(name, b"z")) for peer in peers])
+        assert [peer.hears() for peer in peers] == expected
+    else:
+        assert peers[0].asks(request(name, b"z") * 4) == b"".join(expected)
+    assert not any(peer.closed for peer in peers)
+    assert house.engine.databases[0].values == {}
 
 
 # That all this would be noticed

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Any
 
 import pytest
 from helpers_pure import World, conversation, refusal
 
+from memdbd.commands import zsets
+from memdbd.commands.doubles import doubles
 from memdbd.commands.sampling import MAX_REPEATED
 from memdbd.commands.zsets import ZSET
 from memdbd.dialects.resp_replies import ENCODERS
@@ -395,3 +398,36 @@ class TestType:
         ]
         assert sizes == sorted(sizes)
         assert 100 < sizes[2] / 10_000 < 400
+
+
+class Counted(list[float]):
+    """Counts how many of it are read or copied."""
+
+    read = 0
+
+    def __iter__(self) -> Iterator[float]:
+        for each in super().__iter__():
+            self.read += 1
+            yield each
+
+    def __getitem__(self, at: Any) -> Any:
+        found: Any = super().__getitem__(at)
+        self.read += len(found) if isinstance(at, slice) else 1
+        return found
+
+
+def test_the_scores_of_a_run_are_read_once_each_however_many_keys_it_has(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Counted] = []
+
+    def counted(raws: Sequence[bytes]) -> list[float]:
+        read.append(Counted(doubles(raws)))
+        return read[-1]
+
+    monkeypatch.setattr(zsets, "doubles", counted)
+    run = [[b"zadd", b"k%d" % number, b"%d" % number, b"m"] for number in range(100)]
+    values: dict[bytes, Any] = {}
+    assert zsets.zadd_many(values, run, []) == [1] * 100
+    assert [value.scores for value in values.values()] == [{b"m": float(n)} for n in range(100)]
+    assert [each.read for each in read] == [100]
