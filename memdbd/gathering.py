@@ -113,7 +113,7 @@ class Gathering:
         replies: Replies = ()
         if len(run) >= self._dispatcher.RUN and self._dispatcher.is_unattended:
             replies = self._dispatcher.run_together(context, command, run)
-        if len(replies) == len(same) == len(run):  # one of each, as mostly
+        if len(replies) == len(run) == len(same):  # one of each, as mostly
             lines = asker.encode_each(replies)
             for (asker, requests), line in zip(same, lines, strict=True):
                 try:

@@ -6,8 +6,8 @@ watches the sockets with an epoll, which the reactor watches in turn, as one des
 can be read, all sockets that are ready are, in one loop, and the turn is ended right behind them.
 For writing, and all else, the reactor is asked as before.
 
-What it is worth by itself is 1 of 9 us that a SET at depth 1 took in the process, the system's calls
-not counted; but without it nothing could be gathered (``gathering.py``), which is worth 5 more.
+What it is worth by itself is 1 of 9 us that a SET at depth 1 took, the system's calls not counted;
+but without it nothing could be gathered (``gathering.py``), which is worth 5 more.
 
 Where there is no epoll (other systems than Linux), the reactor reads as before.
 

@@ -46,6 +46,30 @@ class TestRequestsThatComeTogether:
         together(house, *[(peer, resp(b"incr", key)) for peer, key in zip(peers, requests)])  # noqa: B905
         assert [peer.hears() for peer in peers] == [b":1\r\n", WRONG, b":1\r\n", b":1\r\n"]
 
+    def test_of_several_each_connection_gets_the_replies_to_its_own(self) -> None:
+        house, peers = crowd(4)
+        asked = [
+            resp(b"rpush", b"q", b"a") + resp(b"rpush", b"q", b"b"),
+            resp(b"rpush", b"q", b"c"),
+            resp(b"rpush", b"q", b"x", b"y", b"z"),
+            resp(b"set", b"lock", b"me", b"nx") + resp(b"set", b"lock", b"you", b"nx"),
+        ]
+        together(house, *zip(peers, asked, strict=True))
+        heard = [peer.hears() for peer in peers]
+        # The third, which is usual in nothing, is run at once.
+        assert heard == [b":4\r\n:5\r\n", b":6\r\n", b":3\r\n", OK + b"$-1\r\n"]
+        assert [*house.engine.databases[0].values[b"q"]] == [*map(bytes, zip(b"xyzabc"))]
+
+    def test_a_request_of_more_words_takes_no_reply_of_others(self) -> None:
+        house, peers = crowd(3)
+        asked = [
+            resp(b"set", b"a", b"1") + resp(b"set", b"b", b"2"),
+            resp(b"set", b"c", b"3"),
+            resp(b"set", b"a", b"4", b"xx", b"get"),
+        ]
+        together(house, *zip(peers, asked, strict=True))
+        assert [peer.hears() for peer in peers] == [OK + OK, OK, b"$-1\r\n"]
+
     def test_in_two_cases_and_with_other_numbers_of_words_are_all_answered(self) -> None:
         house, peers = crowd(6)
         asked = [

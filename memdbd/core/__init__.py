@@ -20,10 +20,14 @@ VARIABLE = "MEMDB_CORE"
 
 
 def _chosen() -> str:
-    """The name of the twin to take. Raises ImportError where that cannot be."""
+    """The name of the twin to take.
+
+    Raises SystemExit where that cannot be, with a line for whoever has set the variable: it is read
+    when memdbd is imported, before there is anybody who could say it.
+    """
     asked = environ.get(VARIABLE, "")
     if asked not in ("", "python", "compiled"):
-        raise ImportError(f"{VARIABLE} is 'compiled' or 'python', or not set; not {asked!r}")
+        raise SystemExit(f"memdbd: {VARIABLE} is 'compiled' or 'python', or not set; not {asked!r}")
     if asked == "python":
         return asked
     try:
@@ -31,9 +35,9 @@ def _chosen() -> str:
         import memdbd.core._text  # noqa: F401
     except ImportError as error:
         if asked:
-            raise ImportError(
-                f"{VARIABLE} is 'compiled', but memdbd was installed without its compiled core: "
-                f"install it again where there is a C compiler, or unset {VARIABLE} ({error})"
+            raise SystemExit(
+                f"memdbd: {VARIABLE} is 'compiled', but memdbd was installed without its compiled "
+                f"core: install it again where there is a C compiler, or unset {VARIABLE} ({error})"
             ) from None
         return "python"
     return "compiled"
