@@ -22,7 +22,7 @@ from memdbd.commands.spec import Command, Container
 from memdbd.commands.suggest import Suggestions, unknown_to_redis
 from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Dialect
-from memdbd.dialects.streams import Stream
+from memdbd.dialects.streams import Parts, Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
 from memdbd.ledger import Tally
@@ -176,6 +176,10 @@ class Dispatcher(Attending):
                             line = encode(reply)
                             if line.__class__ is Stream:
                                 stop, awaited = Stop.STREAM, line
+                            elif line.__class__ is Parts:
+                                *parts, line = line
+                                output += parts
+                                size += sum(map(len, parts))
                             elif command.ends:
                                 stop = Stop.END
                     except CommandError as error:

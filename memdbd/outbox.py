@@ -50,19 +50,18 @@ class Outbox:
         self.lines.clear()
         self._size = 0
 
-    def take_all(self, limit: int) -> bytes | None:
-        """All that is here, as if it had been released and taken: a commit covers it, and is done.
-        None where that is more than ``limit`` bytes, or something older waits.
+    def take_all(self, limit: int) -> list[bytes] | None:
+        """All that is here, line by line, as if it had been released and taken: a commit covers it,
+        and is done. None where that is more than ``limit`` bytes, or something older waits.
 
         As nearly always; so it takes 0.2 us where the two take 0.7.
         """
         lines = self.lines
         if self._released or self._sealed or self._size > limit or not lines:
             return None
-        piece = lines[0] if len(lines) == 1 else b"".join(lines)
-        lines.clear()
+        self.lines = []
         self._size = 0
-        return piece
+        return lines
 
     def release_all(self) -> None:
         """All that is here may leave: a commit covers it, and is done."""

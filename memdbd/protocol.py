@@ -26,7 +26,7 @@ from memdbd.arrival import Arrival, Hall
 from memdbd.commands.spec import Command, Request
 from memdbd.dialects.batch import NO_MORE, Batch
 from memdbd.dialects.interface import Dialect, Dialects
-from memdbd.dialects.streams import Stream
+from memdbd.dialects.streams import Parts, Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
 from memdbd.gathering import Gathering
@@ -390,7 +390,7 @@ class MemDBProtocol(Arrival):
         if isinstance(encoded, Stream):
             self._begin_stream(encoded)
         else:
-            self._put(encoded)
+            self._put(b"".join(encoded) if isinstance(encoded, Parts) else encoded)
         self.factory.turn.unfinished(self)
 
     # What sending leaves to it

@@ -46,6 +46,8 @@ from memdbd.turn import Turn
 
 # Handed to the transport at once; the rest waits with us, where it can be counted.
 PIECE = 256 * 1024  # bytes
+SCATTERED = 32 * 1024  # bytes from which lines are not copied together, up to so many of them
+MOST_LINES = 512
 LAST_PIECE = 32 * 1024  # of a connection that ends: the transport tells of a piece that is taken
 
 # Seconds in which a peer takes no piece, after which its connection is aborted if it ends, and cut
@@ -177,10 +179,14 @@ class Sender(Protocol):
     def flush(self) -> None:
         """Send what has been collected, as far as the peer reads."""
         if not (self._full or self._ending):
-            piece = self._outbox.take_all(PIECE)
-            if piece is not None:  # as nearly always
-                self.factory.bytes_out += len(piece)
-                self._hand_over(piece)
+            size = self._outbox.waiting
+            lines = self._outbox.take_all(PIECE)
+            if lines is not None:  # as nearly always
+                self.factory.bytes_out += size
+                if len(lines) == 1:
+                    self._hand_over(lines[0])
+                elif size < SCATTERED or not self._scatter(lines, size):
+                    self._hand_over(b"".join(lines))
                 self._sent()
                 return
         self._outbox.release_all()
@@ -238,6 +244,22 @@ class Sender(Protocol):
         if self._ending:
             self._lose_if_done()
         self._sent()
+
+    def _scatter(self, lines: list[bytes], size: int) -> bool:
+        """Send lines of so many bytes as they lie in memory; False where that cannot be. To copy
+        values of 64 KiB first takes a GET from 32 us of CPU to 61."""
+        transport = self.transport
+        if self._send_now is None or transport.dataBuffer or transport._tempDataBuffer:
+            return False
+        if len(lines) > MOST_LINES or not hasattr(transport.socket, "sendmsg"):
+            return False
+        try:
+            sent = transport.socket.sendmsg(lines)
+        except OSError:
+            return False
+        if sent < size:
+            self._hand_over(b"".join(lines)[sent:])
+        return True
 
     def _hand_over(self, piece: bytes) -> None:
         """Give a piece to the transport.

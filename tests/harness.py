@@ -133,6 +133,9 @@ class Wire(StringTransport):
             raise BlockingIOError
         return sent
 
+    def sendmsg(self, lines: list[bytes]) -> int:
+        return self.send(b"".join(lines))
+
     def take(self, most: int) -> None:
         """The peer reads up to so many bytes."""
         self.taken += self.untaken[:most]

@@ -571,3 +571,31 @@ Moods.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestAPeerOfManyMoodsGetsThePlainAnswer = Moods.TestCase
+
+
+class TestLongLines:
+    """What is sent as it lies in memory, and not copied first."""
+
+    VALUES = (b"a" * 40_000, b"b" * 40_000)  # fewer than are run together
+
+    def filled(self, house: House) -> None:
+        for value in self.VALUES:
+            house.engine.databases[0].set(value[:1], value)
+
+    @pytest.mark.parametrize("room", [0, 1, 7, 8, 40_009, 40_010, 40_011, 80_000, 80_019, 80_020, 1 << 20])
+    def test_are_sent_whole_whatever_room_there_is(self, house: House, room: int) -> None:
+        self.filled(house)
+        peer = house.connect()
+        peer.reads = False
+        peer.wire.room = room
+        asked = b"".join(b"*2\r\n$3\r\nGET\r\n$1\r\n%b\r\n" % value[:1] for value in self.VALUES)
+        heard = peer.asks(asked)
+        peer.reads = True
+        heard += peer.asks()
+        assert heard == b"".join(b"$40000\r\n%b\r\n" % value for value in self.VALUES)
+
+    def test_are_counted(self, house: House) -> None:
+        self.filled(house)
+        before = house.factory.bytes_out
+        reply = house.connect().asks(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
+        assert house.factory.bytes_out - before == len(reply)

@@ -33,11 +33,11 @@ def _chosen() -> str:
     try:
         import memdbd.core._compiled
         import memdbd.core._text  # noqa: F401
-    except ImportError as error:
+    except ImportError:
         if asked:
             raise SystemExit(
                 f"memdbd: {VARIABLE} is 'compiled', but memdbd was installed without its compiled "
-                f"core: install it again where there is a C compiler, or unset {VARIABLE} ({error})"
+                f"core: install it again where there is a C compiler, or unset {VARIABLE}"
             ) from None
         return "python"
     return "compiled"

@@ -15,7 +15,7 @@ from memdbd.commands.spec import Command, Container, Request
 from memdbd.dialects.batch import Batch
 from memdbd.dialects.resp import RespParser
 from memdbd.dialects.resp_replies import ENCODERS, SMALL
-from memdbd.dialects.streams import LARGE, STREAMED, Large, Stream, is_streamed
+from memdbd.dialects.streams import BULK, LARGE, STREAMED, Large, Parts, Stream, is_streamed
 from memdbd.dialects.text import LineRules, TextParser
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.limits import Limits
@@ -53,7 +53,7 @@ class Dialect(Protocol):
         """From now on, the peer is a stranger, who may send less: of a request, ``allowance``
         bytes; or, with None, as it is until something else is said, a client."""
 
-    def encode(self, reply: Reply) -> bytes | Stream:
+    def encode(self, reply: Reply) -> bytes | Parts | Stream:
         """The bytes of a reply, or how they are made piece by piece."""
 
     def encode_many(self, replies: Replies) -> bytes | None:
@@ -148,9 +148,11 @@ class RespDialect:
         self._parser.be_wary(allowance)
         self.feed = self._parser.feed if allowance is None else self._parser.feed_warily
 
-    def encode(self, reply: Reply) -> bytes | Stream:
+    def encode(self, reply: Reply) -> bytes | Parts | Stream:
         kind = reply.__class__
         if kind is bytes and (size := len(reply)) < LARGE:
+            if size >= BULK:
+                return Parts((b"$%d\r\n" % size, reply, b"\r\n"))
             return b"$%d\r\n%b\r\n" % (size, reply)
         if reply is OK:
             return b"+OK\r\n"
@@ -179,7 +181,8 @@ class RespDialect:
             return [b"$%d\r\n%b\r\n" % (len(reply), reply) for reply in some]
         if kinds == _NUMBERS:
             return [b":%d\r\n" % reply for reply in some]
-        return list(map(self.encode, some))  # type: ignore[arg-type] # none is long
+        lines: Iterable[Any] = map(self.encode, some)  # none is a Stream
+        return [b"".join(line) if line.__class__ is Parts else line for line in lines]
 
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)

@@ -38,8 +38,8 @@ PIECE = 2048
 FEW = 2
 
 # Bytes from which a reply is encoded in pieces, whatever it is; and those of a string among others
-# from which it is not known to be below that. CHUNK of such a string are sent at once, and SOME
-# items are encoded before their bytes are looked at.
+# from which it is not known to be below that, and of one alone from which it is not copied. CHUNK
+# of a large string are sent at once, and SOME items are encoded before their bytes are looked at.
 LARGE = 4 * 1024 * 1024
 BULK = 16 * 1024
 CHUNK = 128 * 1024
@@ -65,6 +65,12 @@ class Stream:
     def __init__(self, pieces: Iterator[bytes], size: int) -> None:
         self.pieces = pieces
         self.size = size
+
+
+class Parts(tuple[bytes, ...]):
+    """The bytes of a reply that is long enough not to be copied: one after the other."""
+
+    __slots__ = ()
 
 
 def nested(reply: Reply) -> list[Reply] | None:

@@ -10,7 +10,7 @@ import pytest
 from memdbd.dialects.interface import RespDialect
 from memdbd.dialects.json_values import marked
 from memdbd.dialects.resp_replies import ENCODERS
-from memdbd.dialects.streams import BULK, CHUNK, LARGE, LONG, PIECE, Stream, size_of, weight
+from memdbd.dialects.streams import BULK, CHUNK, LARGE, LONG, PIECE, Parts, Stream, size_of, weight
 from memdbd.dialects.text_replies import TextEncoder
 from memdbd.errors import CommandError
 from memdbd.limits import Limits
@@ -221,7 +221,9 @@ def test_several_pushes_may_be_large_or_many(version: int) -> None:
         Several([Push(b"subscribe", b"ch", number) for number in range(LONG)]),
     ):
         whole = ENCODERS[version].encode(reply)
-        assert in_all(dialect(version).encode(reply)) == whole
+        stream = dialect(version).encode(reply)
+        assert not isinstance(stream, Parts)
+        assert in_all(stream) == whole
 
 
 @pytest.mark.parametrize("name", LARGE_REPLIES)
@@ -276,9 +278,21 @@ def test_a_large_value_in_the_text_dialect_is_no_other(value: bytes, ttl: int | 
     ],
 )
 def test_one_that_might_have_been_is_encoded_at_once(reply: Reply) -> None:
-    assert dialect(2).encode(reply) == ENCODERS[2].encode(reply)
+    encoded = dialect(2).encode(reply)
+    assert not isinstance(encoded, Stream)
+    whole = b"".join(encoded) if isinstance(encoded, Parts) else encoded
+    assert whole == ENCODERS[2].encode(reply)
     line = TextEncoder(0).encode(reply)
     assert isinstance(line, bytes)
+
+
+def test_a_long_string_is_not_copied() -> None:
+    value = b"x" * BULK
+    encoded = dialect(2).encode(value)
+    assert isinstance(encoded, Parts)
+    assert encoded == (b"$%d\r\n" % BULK, value, b"\r\n")
+    assert encoded[1] is value
+    assert dialect(2).encode_each([value, 1]) == [b"".join(encoded), b":1\r\n"]
 
 
 def test_a_value_a_thousand_times_costs_what_a_piece_does() -> None:
