@@ -582,7 +582,9 @@ class TestLongLines:
         for value in self.VALUES:
             house.engine.databases[0].set(value[:1], value)
 
-    @pytest.mark.parametrize("room", [0, 1, 7, 8, 40_009, 40_010, 40_011, 80_000, 80_019, 80_020, 1 << 20])
+    @pytest.mark.parametrize(
+        "room", [0, 1, 7, 8, 40_009, 40_010, 40_011, 80_000, 80_019, 80_020, 1 << 20]
+    )
     def test_are_sent_whole_whatever_room_there_is(self, house: House, room: int) -> None:
         self.filled(house)
         peer = house.connect()
