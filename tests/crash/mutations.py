@@ -97,7 +97,7 @@ def appended(fs: FileSystem, found: recovery.Recovered) -> journal.Journal:
 
 
 COMMIT = "done = self.commit()"
-FLUSH = "self._each(owing, lambda connection: connection.flush())"
+FLUSH = "owing, self._owing = self._owing, {}; self._each(owing, lambda each: each.flush())"
 SEGMENT = "self._begun(recovered.next_number, recovered.last)"
 APPENDED = '__import__("crash.mutations").mutations.appended(self._fs, recovered)'
 
