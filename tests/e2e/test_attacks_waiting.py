@@ -110,7 +110,7 @@ class TestWhoSendsAndNeverReads:
         daemon = make("--subscriber-buffer=1mb", open=True)
         published, seen = self._subscribe(daemon, listen, 10 * KIB)
         show(f"the same with 1 MiB, {listen[:14]!r}", f"cut with {published / MIB:.1f} MiB", seen)
-        assert published <= 16 * MIB  # the system has buffers too: up to 10 MiB on Linux
+        # How much was published by then is up to the system's buffers, and to who has the CPU.
         assert seen.growth <= 4 * MIB
         assert daemon.fired("subscriber_buffer") == 1
 
