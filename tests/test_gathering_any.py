@@ -164,7 +164,7 @@ def test_each_connection_is_answered_as_if_it_were_alone(
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(kinds=st.lists(KINDS, min_size=6, max_size=6), witness=WITNESSES, turns=TURNS)
 def test_each_connection_is_answered_as_if_it_were_alone_however_long_one_looks(
     kinds: list[Kind], witness: str, turns: list[Any]
