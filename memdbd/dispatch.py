@@ -21,7 +21,7 @@ from memdbd.commands.context import Context
 from memdbd.commands.spec import Command, Container
 from memdbd.commands.suggest import Suggestions, unknown_to_redis
 from memdbd.dialects.batch import Batch
-from memdbd.dialects.interface import Dialect
+from memdbd.dialects.interface import Dialect, encoded
 from memdbd.dialects.streams import Parts, Stream
 from memdbd.engines.interface import IEngine
 from memdbd.errors import CommandError, ProtocolError
@@ -133,10 +133,7 @@ class Dispatcher(Attending):
                         replies = self.run_together(context, last, run)
                         now = seconds()
                         if replies:
-                            encoded = dialect.encode_many(replies)
-                            if encoded is None:
-                                encoded = b"".join(dialect.encode_each(replies))
-                            line = encoded
+                            line = encoded(dialect, replies)
                             output.append(line)
                             batch.at = at + len(replies)
                             count += len(replies)

@@ -25,7 +25,7 @@ from memdbd import core
 from memdbd.arrival import Arrival, Hall
 from memdbd.commands.spec import Command, Request
 from memdbd.dialects.batch import NO_MORE, Batch
-from memdbd.dialects.interface import Dialect, Dialects
+from memdbd.dialects.interface import Dialect, Dialects, encoded
 from memdbd.dialects.streams import Parts, Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
@@ -200,8 +200,7 @@ class MemDBProtocol(Arrival):
         return self._dialect.encode_each(replies)
 
     def encode_all(self, replies: Replies) -> bytes:
-        encoded = self._dialect.encode_many(replies)
-        return b"".join(self._dialect.encode_each(replies)) if encoded is None else encoded
+        return encoded(self._dialect, replies)
 
     def answered(self, requests: list[Any], command: Command, done: int, line: bytes) -> None:
         """So many of the requests that were gathered have been run, with these replies."""
@@ -220,11 +219,7 @@ class MemDBProtocol(Arrival):
             return
         self._requests = batch = Batch(requests)
         batch.at = done
-        if self.factory.turn.is_late():
-            self._read_or_not()
-            self.factory.turn.unfinished(self)
-        else:
-            self.answer(batch)
+        self._begin(batch)
 
     def _parse(self, data: bytes) -> Batch:
         if self._is_new:

@@ -69,6 +69,12 @@ class Dialect(Protocol):
         """The bytes of something else that was not asked for."""
 
 
+def encoded(dialect: Dialect, replies: Replies) -> bytes:
+    """The bytes of several short replies, in whichever way it makes them."""
+    line = dialect.encode_many(replies)
+    return b"".join(dialect.encode_each(replies)) if line is None else line
+
+
 _STRINGS, _NUMBERS = {bytes}, {int}
 
 

@@ -110,7 +110,8 @@ class TestWhoSendsAndNeverReads:
         daemon = make("--subscriber-buffer=1mb", open=True)
         published, seen = self._subscribe(daemon, listen, 10 * KIB)
         show(f"the same with 1 MiB, {listen[:14]!r}", f"cut with {published / MIB:.1f} MiB", seen)
-        # How much was published by then is up to the system's buffers, and to who has the CPU.
+        # The system has buffers too, of up to 36 MiB; and on a busy machine the publisher is ahead.
+        assert published <= 64 * MIB
         assert seen.growth <= 4 * MIB
         assert daemon.fired("subscriber_buffer") == 1
 
