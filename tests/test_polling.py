@@ -29,6 +29,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd.core import Lane, Rest, take_in
 from memdbd.polling import STRETCH, Poll
 from memdbd.turn import Turn
 
@@ -68,6 +69,13 @@ class Listener(Visitor):
         """Of no interest."""
 
 
+class Nobody:
+    """Where nobody's requests are gathered, since nobody has a lane."""
+
+    def take_in(self, ready: list[tuple[int, int]], lanes: dict[int, Lane]) -> list[Rest]:
+        return take_in(ready, lanes, 0.0, 0, [])[1]
+
+
 class Room:
     """A reactor with a poll, whose turns are written down, and a port."""
 
@@ -79,7 +87,7 @@ class Room:
         self.callers: list[socket.socket] = []
         self.turn = Turn(reactor, lambda: self.now)
         self.turn.commit = self._commit
-        self.poll = Poll(reactor, self.turn, lambda: self.now)
+        self.poll = Poll(reactor, self.turn, Nobody(), lambda: self.now)
         self.factory = Factory.forProtocol(lambda: kind(self))
         self.factory.noisy = False
 

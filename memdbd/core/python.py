@@ -224,6 +224,31 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
     return _mixed(replies, null)
 
 
+def each(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
+    """RESP of each of such replies; None where there is another among them."""
+    kinds = set(map(type, replies))
+    if kinds == _BYTES:
+        return [b"$%d\r\n%b\r\n" % (len(reply), reply) for reply in replies]
+    if kinds == _INTEGERS:
+        return [b":%d\r\n" % reply for reply in replies]
+    if kinds == _STATUS and replies.count(OK) == len(replies):
+        return [b"+OK\r\n"] * len(replies)
+    lines = []
+    for reply in replies:
+        kind = type(reply)
+        if kind is bytes:
+            lines.append(b"$%d\r\n%b\r\n" % (len(reply), reply))
+        elif reply is None:
+            lines.append(null)
+        elif reply is OK:
+            lines.append(b"+OK\r\n")
+        elif kind is int:
+            lines.append(b":%d\r\n" % reply)
+        else:
+            return None
+    return lines
+
+
 _FEW_REPLIES = 4  # up to so many, one by one is quicker
 
 _BYTES, _INTEGERS, _STATUS = frozenset({bytes}), frozenset({int}), frozenset({type(OK)})

@@ -119,6 +119,11 @@ class TextParser:
         """The peer is a stranger, of whom a line may have so many bytes; or, with None, not."""
         self._allowance = allowance
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a line has come."""
+        return bool(self._tail)
+
     def read(self, data: bytes) -> list[Request] | None:
         """The requests that ``data`` is, where it is nothing but plain ones, and not many; None,
         with nothing read, where it is to be fed."""
