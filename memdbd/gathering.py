@@ -5,8 +5,9 @@ sockets that are ready in a turn have a request each, and nobody can tell in whi
 so all of one command are run as if one client had sent them in a row, at the end of the turn. The
 same goes for those who send several requests of one command. Who may do the same, in the same
 database, and is answered alike, has the same groups for that; the lanes of ``core`` fill them.
-Those that are not usual, or have nobody beside them, are answered by their connections, as they
-would have been at once.
+Those that are not usual are answered by their connections, as they would have been at once. One
+alone is a run too: with one client, a GET takes 11.1 us otherwise and 9.7 as a run, with two 8.9
+and 5.8 (compiled, with the system's calls).
 
 At depth 1 with 50 connections, it takes a GET from 4.3 us of CPU to 1.9, the system's calls not
 counted (with the core in Python; FIGURE with the compiled one).
@@ -140,7 +141,7 @@ class Gathering:
         asker: Asker = lanes[0].connection
         dialect = asker.dialect
         replies: Replies = ()
-        if len(run) >= self._dispatcher.RUN and self._dispatcher.is_unattended:
+        if self._dispatcher.is_unattended:
             replies = self._dispatcher.run_together(asker.context, command, run)
         if len(replies) == len(run):
             if len(run) == len(lanes):  # one of each, as mostly

@@ -136,7 +136,7 @@ class Poll:
         turn = self._turn
         end = self._seconds() + STRETCH
         while ready := self._epoll.poll(0, AT_ONCE):
-            turn.begin(len(ready))
+            turn.begin()
             try:
                 if turn.gathers:
                     for rest in self._gathering.take_in(ready, self._lanes):

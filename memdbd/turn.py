@@ -86,9 +86,6 @@ class Turn:
     # in memory until it is done, which may take as long as a disk can hang.
     CHOKED = 16 * 1024 * 1024
 
-    # Sockets that are read in a turn from which on it is worth to run their requests together.
-    SEVERAL = 4
-
     _log = Logger()
 
     def __init__(self, reactor: IReactorTime, seconds: Callable[[], float]) -> None:
@@ -153,10 +150,10 @@ class Turn:
         self._is_due = False
         self.end()
 
-    def begin(self, sockets: int = 1) -> None:
-        """Whoever calls this reads from so many sockets, and calls ``end`` behind them; what is
-        read may wait for that, where it :attr:`gathers`."""
-        self.gathers = sockets >= self.SEVERAL and not self.is_held
+    def begin(self) -> None:
+        """Whoever calls this reads from sockets, and calls ``end`` behind them; what is read may
+        wait for that, where it :attr:`gathers`."""
+        self.gathers = not self.is_held
         self.began = self._reactor.seconds()
         self._scheduled = True
 

@@ -22,7 +22,7 @@ class TestRequestsThatComeTogether:
         house, peers = crowd()
         sizes = calls_together(house)
         turn = house.factory.turn
-        turn.begin(turn.SEVERAL)
+        turn.begin()
         for number, peer in enumerate(peers):
             peer.protocol.dataReceived(resp(b"set", b"k%d" % number, b"%d" % number))
         assert house.engine.databases[0].values == {}
@@ -269,7 +269,7 @@ class TestWhatOthersDoInTheSameTurn:
     def test_one_who_vanishes_while_he_waits_is_no_matter(self) -> None:
         house, peers = crowd()
         turn = house.factory.turn
-        turn.begin(turn.SEVERAL)
+        turn.begin()
         for peer in peers:
             peer.protocol.dataReceived(resp(b"incr", b"n"))
         peers[1].vanishes()
@@ -281,7 +281,7 @@ class TestWhatOthersDoInTheSameTurn:
     def test_one_who_has_hung_up_meanwhile_gets_his_reply(self) -> None:
         house, peers = crowd()
         turn = house.factory.turn
-        turn.begin(turn.SEVERAL)
+        turn.begin()
         for peer in peers:
             peer.protocol.dataReceived(resp(b"incr", b"n"))
         peers[1].protocol.readConnectionLost()
@@ -332,7 +332,7 @@ class TestBeforeTheCommit:
         house, peers = crowd()
         turn = house.factory.turn
         turn.commit = lambda: False
-        turn.begin(turn.SEVERAL)
+        turn.begin()
         turn.answer([peers[0].protocol.lane], [b"+reply\r\n"])
         peers[0].protocol.push(Status("pushed"))
         turn.end()

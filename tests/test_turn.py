@@ -358,21 +358,22 @@ class TestATurnThatSomebodyEndsHimself:
             turn.unfinished(a)
 
         turn.commit, turn.gathered = commit, gathered
-        turn.begin(Turn.SEVERAL)
-        turn.end()
-        assert record == ["gathered", "commit", "a: send 1", "a: take rest 1", "a: go on"]
         turn.begin()
         turn.end()
-        assert record[5:] == ["commit"]
+        assert record == ["gathered", "commit", "a: send 1", "a: take rest 1", "a: go on"]
+        turn.gathered = lambda: record.append("gathered nothing")
+        turn.begin()
+        turn.end()
+        assert record[5:] == ["gathered nothing", "commit"]
 
     def test_gathers_nothing_while_a_commit_is_under_way(self) -> None:
         clock = TurnClock()
         turn = Turn(clock, clock.seconds)
         turn.commit = lambda: False
-        turn.begin(Turn.SEVERAL)
+        turn.begin()
         assert turn.gathers
         turn.end()
-        turn.begin(Turn.SEVERAL)
+        turn.begin()
         assert not turn.gathers
 
     def test_sends_to_all_though_one_fails(self) -> None:
