@@ -8,7 +8,7 @@ what is delivered meanwhile is counted. So no peer makes us hold more than the b
 the socket is read is worked out in one place, ``_read_or_not``, from that state. How bytes get out,
 and how a connection ends, is in ``sending.py``; who is at its other end, in ``arrival.py``.
 
-May import: arrival, dispatch, dialects, gathering, sending and what is above.
+May import: arrival, core, dispatch, dialects, gathering, sending and what is above.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from memdbd.arrival import Arrival, Hall
 from memdbd.commands.spec import Command
+from memdbd.core import Lane
 from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Parts, Stream
@@ -228,6 +229,8 @@ class MemDBProtocol(Arrival):
         # The session knows us by this; what is left then goes without the collector.
         self.session.deliver = self.session.push = self.session.take = _nowhere
         self.session.identified = _nobody_asks
+        # And our lane: whoever holds that still may tell us what is left of a line.
+        self.lane = Lane(None, self.session)
         self.factory.connection_lost(self)
 
     def _read_or_not(self) -> None:
