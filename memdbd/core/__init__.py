@@ -31,6 +31,7 @@ def _chosen() -> str:
     if asked == "python":
         return asked
     try:
+        import memdbd.core._ahead
         import memdbd.core._compiled
         import memdbd.core._text  # noqa: F401
     except ImportError:
@@ -46,6 +47,7 @@ def _chosen() -> str:
 NAME = _chosen()  # "python" or "compiled"
 
 if NAME == "compiled":
+    from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
         alike,
         effects,
@@ -59,6 +61,7 @@ if NAME == "compiled":
     from memdbd.core._text import array, json, line, lines
 else:
     from memdbd.core.python import (
+        ahead,
         alike,
         effects,
         get_many,
@@ -74,6 +77,7 @@ __all__ = [
     "LONG",
     "MOST",
     "NAME",
+    "ahead",
     "alike",
     "array",
     "effects",
