@@ -11,7 +11,7 @@ import pytest
 from core.conftest import loaded
 
 from memdbd.core import python
-from memdbd.structs.pooled import PooledDict
+from memdbd.structs.pooled import PooledDict, PooledSet
 
 LARGE = 40_000  # more keys than a table has that is not looked at
 
@@ -46,11 +46,24 @@ def test_most_keys_of_a_large_dict_are_found_at_the_first_look(
     assert compiled.ahead(values, run_of(*keys_of(count)[::2]), 1) == 0
 
 
-def test_nothing_is_looked_for_in_what_is_small_or_no_such_dict(compiled: ModuleType) -> None:
+@pytest.mark.parametrize("count", [LARGE, 5 * LARGE])
+def test_most_members_of_a_large_set_are_found_at_the_first_look(
+    compiled: ModuleType, count: int
+) -> None:
+    members = PooledSet(keys_of(count))
+    some = Random(1).sample(keys_of(count), 1000)
+    assert 500 < compiled.ahead(members, run_of(*some), 1) <= 1000
+    assert compiled.ahead(members, run_of(*keys_of(1000, b"none")), 1) == 0
+    members.take_all(keys_of(count)[::2])
+    assert 0 < compiled.ahead(members, run_of(*keys_of(count)[1::2]), 1) <= count / 2
+    assert compiled.ahead(members, run_of(*keys_of(count)[::2]), 1) == 0
+
+
+def test_nothing_is_looked_for_in_what_is_small_or_something_else(compiled: ModuleType) -> None:
     run = run_of(*keys_of(9))
     small = dict.fromkeys(keys_of(20_000))
     texts = {str(number): b"" for number in range(LARGE)}
-    for where in ({}, small, texts, set(keys_of(LARGE)), list(run), None):
+    for where in ({}, small, texts, set(), set(keys_of(9)), list(run), None):
         assert compiled.ahead(where, run, 1) == 0
     large = dict.fromkeys(keys_of(LARGE))
     assert compiled.ahead(large, [], 1) == 0
