@@ -38,6 +38,7 @@ def _chosen() -> str:
     if asked == "python":
         return asked
     try:
+        import memdbd.core._ahead
         import memdbd.core._compiled
         import memdbd.core._text
 
@@ -56,6 +57,7 @@ def _chosen() -> str:
 NAME = _chosen()  # "python" or "compiled"
 
 if NAME == "compiled":
+    from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
         alike,
         each,
@@ -70,6 +72,7 @@ if NAME == "compiled":
     from memdbd.core._text import array, json, line, lines
 else:
     from memdbd.core.python import (
+        ahead,
         alike,
         each,
         effects,
@@ -95,6 +98,7 @@ __all__ = [
     "Group",
     "Lane",
     "Rest",
+    "ahead",
     "alike",
     "answered",
     "array",

@@ -21,6 +21,7 @@ from memdbd.commands.context import Context, Server
 from memdbd.commands.dumping import payload_of
 from memdbd.commands.spec import Command
 from memdbd.commands.types import DataType
+from memdbd.core import ahead
 from memdbd.databases import Databases
 from memdbd.effects import Effect
 from memdbd.engines.interface import IEngine
@@ -185,6 +186,7 @@ class LocalEngine:
             return ()
         if command.find_keys is NO_KEYS:
             return many(db.values, run, [])
+        ahead(db.values, run, 1)
         if not command.writes:
             if db.deadlines and _needs_deadlines(context, map(_KEY, run)):
                 return ()
