@@ -217,16 +217,18 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
     None where there is another among them, or where that would be more than MOST bytes.
     """
     if len(replies) > _FEW_REPLIES:
+        kind = replies[0].__class__
+        if kind is bytes:
+            try:
+                return _strings(replies)  # to look at all classes first is a third of the time
+            except TypeError:
+                pass  # some are not
+        elif kind is Status and replies.count(OK) == len(replies):  # none is equal but itself
+            return b"+OK\r\n" * len(replies) if 5 * len(replies) <= MOST else None
         kinds = set(map(type, replies))
-        if len(kinds) == 1:
-            kind = replies[0].__class__
-            if kind is int:
-                encoded = b":%d\r\n" * len(replies) % tuple(replies)
-                return encoded if len(encoded) <= MOST else None
-            if kind is bytes:
-                return _strings(replies)
-            if kind is Status and replies.count(OK) == len(replies):  # none is equal but itself
-                return b"+OK\r\n" * len(replies) if 5 * len(replies) <= MOST else None
+        if kind is int and len(kinds) == 1:
+            encoded = b":%d\r\n" * len(replies) % tuple(replies)
+            return encoded if len(encoded) <= MOST else None
         if not kinds <= _PLAIN:
             return None
     return _mixed(replies, null)
@@ -238,6 +240,7 @@ _PLAIN = frozenset({bytes, int, Status, type(None)})
 
 
 def _strings(strings: Sequence[bytes]) -> bytes | None:
+    """The same of nothing but strings; raises TypeError where there is another among them."""
     lengths = list(map(len, strings))
     first, count = lengths[0], len(lengths)
     if lengths.count(first) == count:  # which takes 5 ns each, and saves 40
@@ -352,9 +355,9 @@ def _of_one_name(effects: list[Effect]) -> list[bytes] | None:
     name = names[0]
     if names.count(name) != len(names):
         return None
-    begin = b"\r\n*3%b%b" % (_BULKS[len(name)], name)
-    parts = [begin] * (5 * len(names) + 1)
     try:
+        begin = b"\r\n*3%b%b" % (_BULKS[len(name)], name)
+        parts = [begin] * (5 * len(names) + 1)
         parts[1:-1:5] = map(_BULKS.__getitem__, map(len, keys))
         parts[3:-1:5] = map(_BULKS.__getitem__, map(len, words))
     except (IndexError, TypeError):
