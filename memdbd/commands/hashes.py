@@ -6,7 +6,6 @@ longdouble.
 
 from __future__ import annotations
 
-from itertools import chain
 from sys import getsizeof
 from typing import Any
 
@@ -92,9 +91,11 @@ def hset_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> li
         elif fields.__class__ is not PooledDict:
             break
         ahead(fields, requests, 2)
-        items = [argv[2:] for argv in requests]
-        replies += fields.put_each(items)
-        note(effects, (b"HSET", key, *chain.from_iterable(items)), len(items))
+        names, items = [argv[2] for argv in requests], [argv[3] for argv in requests]
+        replies += fields.put_each(names, items)
+        words = [b""] * (2 * len(names))
+        words[::2], words[1::2] = names, items
+        note(effects, (b"HSET", key, *words), len(names))
     return replies
 
 

@@ -247,6 +247,7 @@ WITH_ROOM_FOR = MOST // len(FAT)
 FULL = {  # how a key gets so much that there is no room for it, and how that is asked for
     "get": ("set {} " + FAT, []),
     "hget": ("hset {} f " + FAT, [b"f"]),
+    "lrange": ("rpush {} " + FAT, [b"0", b"-1"]),
     **dict.fromkeys(("lpop", "rpop"), ("rpush {}" + f" {FAT}" * 9, [])),
     **dict.fromkeys(
         ("zpopmin", "zpopmax"),
@@ -286,6 +287,19 @@ def test_a_run_ends_before_a_reply_that_is_long(
         there = [(b"a", (line.replace("{long}", "x" * size),))]
         assert answered_at_once(there, run) == done
         compare(both, there, run, RESP2)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "done"),
+    [(b"0", b"255", 4), (b"-256", b"-1", 4), (b"0", b"256", 0), (b"900", b"909", 0)],
+)
+def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
+    both: tuple[Played, Played], start: bytes, stop: bytes, done: int
+) -> None:
+    there = [(b"a", ("rpush {}" + " x" * 2000,))]
+    run = [[b"lrange", b"a", start, stop]] * 4
+    assert answered_at_once(there, run) == done
+    compare(both, there, run, RESP2)
 
 
 HUGE = b"x" * (5 << 20)  # is sent piece by piece
