@@ -1,11 +1,11 @@
 """The innermost loops: bytes to requests, requests over the keys, replies and effects to bytes.
 
 There are two twins with the same functions, which do the same for whatever they are given. One is
-in Python, complete and to be read first: ``python.py``, and ``text.py`` for the text dialect. Of
-the other's, ``_compiled.py`` and ``_text.py``, Cython makes C where memdbd is installed with a C
-compiler; where they are there, they are taken. The environment variable ``MEMDB_CORE`` chooses
-otherwise: ``python``, or ``compiled``, which is an error where it is not there. This is the only
-place where anybody chooses.
+in Python, complete and to be read first: ``python.py``, and ``text.py`` for the text dialect, and
+``order.py`` for sorted sets. Of the other's, ``_compiled.py``, ``_text.py`` and ``_order.py``,
+Cython makes C where memdbd is installed with a C compiler; where they are there, they are taken.
+The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an
+error where it is not there. This is the only place where anybody chooses.
 
 May import: replies, hiredis, orjson; of the process, its environment.
 """
@@ -13,6 +13,7 @@ May import: replies, hiredis, orjson; of the process, its environment.
 from __future__ import annotations
 
 from os import environ
+from typing import TYPE_CHECKING
 
 from memdbd.core.python import LONG, MOST  # which both go by
 
@@ -32,6 +33,7 @@ def _chosen() -> str:
         return asked
     try:
         import memdbd.core._compiled
+        import memdbd.core._order
         import memdbd.core._text  # noqa: F401
     except ImportError:
         if asked:
@@ -70,10 +72,16 @@ else:
     )
     from memdbd.core.text import array, json, line, lines
 
+if TYPE_CHECKING or NAME == "python":  # the types of a class that is C's are said there
+    from memdbd.core.order import Blocks, put_many
+else:
+    from memdbd.core._order import Blocks, put_many
+
 __all__ = [
     "LONG",
     "MOST",
     "NAME",
+    "Blocks",
     "alike",
     "array",
     "effects",
@@ -83,6 +91,7 @@ __all__ = [
     "line",
     "lines",
     "pieces",
+    "put_many",
     "requests",
     "resp",
     "set_many",
