@@ -73,9 +73,9 @@ else:
     from memdbd.core.text import array, json, line, lines
 
 if TYPE_CHECKING or NAME == "python":  # the types of a class that is C's are said there
-    from memdbd.core.order import Blocks, put_many
+    from memdbd.core.order import Blocks, popped, put_many
 else:
-    from memdbd.core._order import Blocks, put_many
+    from memdbd.core._order import Blocks, popped, put_many
 
 __all__ = [
     "LONG",
@@ -91,6 +91,7 @@ __all__ = [
     "line",
     "lines",
     "pieces",
+    "popped",
     "put_many",
     "requests",
     "resp",

@@ -5,12 +5,14 @@ this.
 Strategy. What each promises is said in order.py, and the blocks lie as they do there; what is rare
 is left to it. Scores are looked at as they lie in their arrays, with none made an object.
 
-It is in Python's syntax, but only runs compiled. May import: core.order, array.
+It is in Python's syntax, but only runs compiled. May import: core.order,
+core.python.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cython
 
@@ -18,14 +20,22 @@ if not cython.compiled:
     raise ImportError("memdbd/core/_order.py is not compiled")
 
 from cython.cimports.cpython.array import array, resize_smart
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import (
+    PyBytes_AS_STRING,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
 from cython.cimports.cpython.dict import PyDict_GetItemWithError
 from cython.cimports.cpython.float import PyFloat_AS_DOUBLE
 from cython.cimports.cpython.list import PyList_GET_ITEM, PyList_GET_SIZE, PyList_Insert
 from cython.cimports.cpython.object import PyObject
-from cython.cimports.libc.string import memcmp, memmove
+from cython.cimports.libc.stdio import snprintf
+from cython.cimports.libc.string import memcmp, memcpy, memmove
 
-from memdbd.core import order
+from memdbd.core import order, python
+
+_LONG = cython.declare(cython.Py_ssize_t, python.LONG)
+_EXACT = cython.declare(cython.double, 1e15)  # integers up to which have all their digits
 
 
 @cython.cclass
@@ -228,3 +238,69 @@ def _are_digits(raw: bytes) -> cython.bint:
             return False
         at += 1
     return True
+
+
+# Replies
+
+
+@cython.boundscheck(True)
+def popped(replies: Sequence[Any], version: cython.int) -> list[bytes] | None:
+    if type(replies) is not list:
+        return order.popped(replies, version)
+    all_of_them: list = replies
+    encoded: list = []
+    words: list
+    digits: bytes
+    score: cython.double
+    size: cython.int
+    text = cython.declare(cython.char[64])
+    for reply in all_of_them:
+        if type(reply) is not list:
+            return None
+        words = reply
+        if len(words) == 0:
+            encoded.append(b"*0\r\n")
+            continue
+        if len(words) != 2:
+            return None
+        member = words[0]
+        if type(member) is not bytes or type(words[1]) is not float or len(member) >= _LONG:
+            return None
+        score = words[1]
+        # As most are: exactly the digits that they have in Python, in a third of the time.
+        if -_EXACT < score < _EXACT and score == cython.cast(cython.longlong, score) and score != 0:
+            size = snprintf(text, 64, "%lld", cython.cast(cython.longlong, score))
+            digits = text[:size]
+        else:
+            digits = b"%.17g" % score
+        encoded.append(_entry(member, digits, version))
+    return encoded
+
+
+@cython.cfunc
+def _entry(member: bytes, digits: bytes, version: cython.int) -> bytes:
+    head = cython.declare(cython.char[64])
+    behind = cython.declare(cython.char[64])
+    size: cython.Py_ssize_t = PyBytes_GET_SIZE(member)
+    length: cython.Py_ssize_t = PyBytes_GET_SIZE(digits)
+    before: cython.Py_ssize_t = snprintf(
+        head, 64, "*2\r\n$%lld\r\n", cython.cast(cython.longlong, size)
+    )
+    between: cython.Py_ssize_t
+    if version == 2:
+        between = snprintf(behind, 64, "\r\n$%lld\r\n", cython.cast(cython.longlong, length))
+    else:
+        between = snprintf(behind, 64, "\r\n,")
+    encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, before + size + between + length + 2)
+    out: cython.p_char = PyBytes_AS_STRING(encoded)
+    memcpy(out, head, before)
+    out += before
+    memcpy(out, PyBytes_AS_STRING(member), size)
+    out += size
+    memcpy(out, behind, between)
+    out += between
+    memcpy(out, PyBytes_AS_STRING(digits), length)
+    out += length
+    out[0] = b"\r"
+    out[1] = b"\n"
+    return encoded

@@ -8,7 +8,7 @@ among those of the same score. What has to be moved is short. Of 100,000 random 
 in its place or taken out in 0.9 µs, or 0.4 where this is compiled; of tuples in lists, in 1.3 µs.
 Blocks of a quarter of the size would save 5 % of that, and have a rank cost four times as much.
 
-May import: bisect, array, operator.
+May import: core.python; bisect, array, operator.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from operator import itemgetter
+from typing import Any
+
+from memdbd.core.python import LONG
 
 _last = itemgetter(-1)
 
@@ -161,3 +164,31 @@ def put_many(
         if blocks is not None:
             blocks.add(score, member)
     return replies
+
+
+def popped(replies: Sequence[Any], version: int) -> list[bytes] | None:
+    """Each of some replies in RESP, of a version, where all are a member with its score in a list,
+    or an empty one; None where there is another among them."""
+    form = _ENTRY_2 if version == 2 else _ENTRY_3
+    encoded: list[bytes] = []
+    for reply in replies:
+        if reply.__class__ is not list:
+            return None
+        if not reply:
+            encoded.append(b"*0\r\n")
+            continue
+        if len(reply) != 2:
+            return None
+        member, score = reply
+        if member.__class__ is not bytes or score.__class__ is not float or len(member) >= LONG:
+            return None
+        digits = b"%.17g" % score
+        if version == 2:
+            encoded.append(form % (len(member), member, len(digits), digits))
+        else:
+            encoded.append(form % (len(member), member, digits))
+    return encoded
+
+
+_ENTRY_2 = b"*2\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+_ENTRY_3 = b"*2\r\n$%d\r\n%b\r\n,%b\r\n"

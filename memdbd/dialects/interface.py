@@ -75,7 +75,7 @@ def encoded(dialect: Dialect, replies: Replies) -> bytes:
     return b"".join(dialect.encode_each(replies)) if line is None else line
 
 
-_STRINGS, _NUMBERS = {bytes}, {int}
+_STRINGS, _NUMBERS, _LISTS = {bytes}, {int}, {list}
 
 
 class TextDialect:
@@ -178,15 +178,20 @@ class RespDialect:
         some: Any = replies  # FoundAll is the text dialect's
         if some[0] is PONG and some.count(PONG) == len(some):
             return b"+PONG\r\n" * len(some)
+        if some[0].__class__ is list:  # as ZPOPMIN has them, and no other command in runs
+            entries = core.popped(some, self._session.resp)
+            return None if entries is None else b"".join(entries)
         return core.resp(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
     def encode_each(self, replies: Replies) -> list[bytes]:
-        some: Iterable[Any] = replies
+        some: Any = replies
         kinds = set(map(type, some))
         if kinds == _STRINGS:
             return [b"$%d\r\n%b\r\n" % (len(reply), reply) for reply in some]
         if kinds == _NUMBERS:
             return [b":%d\r\n" % reply for reply in some]
+        if kinds == _LISTS and (entries := core.popped(some, self._session.resp)) is not None:
+            return entries
         lines: Iterable[Any] = map(self.encode, some)  # none is a Stream
         return [b"".join(line) if line.__class__ is Parts else line for line in lines]
 

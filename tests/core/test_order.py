@@ -13,6 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from memdbd.core.python import LONG
+from memdbd.dialects.resp_replies import ENCODERS
+
 SMALL = 8  # entries in a block, so that a few make many
 Entry = tuple[float, bytes]
 
@@ -156,3 +159,34 @@ def test_a_member_that_moves_stays_the_very_one(order_twin: ModuleType) -> None:
         order_twin.put_many(scores, blocks, [[b"", b"", raw, name]], [float(raw)], [])
     assert blocks.members[0][0] is member
     assert next(iter(scores)) is member
+
+
+# Replies
+
+NUMBERS = st.sampled_from([0.0, -0.0, 1.0, -7.0, 0.1, 1e15, 1e16, 1e17, 2.0**62, 1e300, inf, -inf])
+POPPED = st.one_of(
+    st.lists(st.nothing()),
+    st.tuples(MEMBERS, NUMBERS | st.floats(allow_nan=False) | st.integers().map(float)).map(list),
+)
+
+
+@given(replies=st.lists(POPPED, min_size=1), version=st.sampled_from((2, 3)))
+def test_what_was_popped_is_encoded_as_any_list(
+    order_twin: ModuleType, replies: list[Any], version: int
+) -> None:
+    encoded = [ENCODERS[version].encode(reply) for reply in replies]
+    assert order_twin.popped(replies, version) == encoded
+    assert order_twin.popped(tuple(replies), version) == encoded
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [None, b"a", 1, (b"a", 1.0), [b"a"], [b"a", 1], [1.0, b"a"], [b"a", 1.0, b"b"], [b"a", [1.0]]],
+)
+def test_other_replies_are_for_others(order_twin: ModuleType, reply: Any) -> None:
+    assert order_twin.popped([[b"a", 1.0], reply], 2) is None
+
+
+@pytest.mark.parametrize("size", [LONG - 1, LONG])
+def test_a_long_member_is_for_others(order_twin: ModuleType, size: int) -> None:
+    assert (order_twin.popped([[b"x" * size, 1.0]], 2) is None) is (size == LONG)
