@@ -23,6 +23,7 @@ from memdbd.commands.spec import DESTINATION, STORES, Flag, Param, Tail, command
 from memdbd.commands.zsets import ZSET, scored, store_result
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.replies import Reply, Scored
+from memdbd.structs.order import parted
 
 
 @dataclass(slots=True)
@@ -170,7 +171,7 @@ def _list(
 ) -> list[bytes] | Scored:
     scores, with_scores = _scores(ctx, name, combine, numkeys, words)
     entries = sorted(zip(scores.values(), scores, strict=True))
-    return scored(entries) if with_scores else [member for _, member in entries]
+    return scored(parted(entries)) if with_scores else [member for _, member in entries]
 
 
 def _store(

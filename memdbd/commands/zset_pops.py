@@ -27,7 +27,7 @@ from memdbd.effects import Effect
 from memdbd.errors import SyntaxFault
 from memdbd.keyspace import Value
 from memdbd.replies import NULL_ARRAY, Reply, Scored
-from memdbd.structs.order import Entry
+from memdbd.structs.order import Entries, parted
 from memdbd.structs.sortedset import SortedSet
 
 
@@ -42,7 +42,7 @@ LOWEST = End(False, "zpopmin")
 HIGHEST = End(True, "zpopmax")
 _ENDS = {b"MIN": LOWEST, b"MAX": HIGHEST}
 
-Form = Callable[[bytes, list[Entry]], Reply]  # of a key and what was popped there
+Form = Callable[[bytes, Entries], Reply]  # of a key and what was popped there
 
 COUNT = Tail("[<count>]")
 COUNTED_KEYS = Tail("<numkeys> <key> … MIN|MAX [COUNT <count>]", least=3)
@@ -51,25 +51,25 @@ O_POP_ONE = "O(log n)"
 POPS = Flag.WRITE | Flag.FAST
 
 
-def _flat(key: bytes, popped: list[Entry]) -> Reply:
+def _flat(key: bytes, popped: Entries) -> Reply:
     return [key, *(each for score, member in popped for each in (member, score))]
 
 
-def _nested(key: bytes, popped: list[Entry]) -> Reply:
+def _nested(key: bytes, popped: Entries) -> Reply:
     return [key, [[member, score] for score, member in popped]]
 
 
-def _named(key: bytes, popped: list[Entry]) -> Reply:
+def _named(key: bytes, popped: Entries) -> Reply:
     return [key, scored(popped)]
 
 
-def _pop(ctx: Context, key: bytes, zset: SortedSet, end: End, count: int) -> list[Entry]:
+def _pop(ctx: Context, key: bytes, zset: SortedSet, end: End, count: int) -> Entries:
     popped = _cut(zset, end, count)
     ctx.db.store(key, zset, end.operation, _effect(key, zset, popped))
     return popped
 
 
-def _cut(zset: SortedSet, end: End, count: int) -> list[Entry]:
+def _cut(zset: SortedSet, end: End, count: int) -> Entries:
     size = len(zset)
     if not end.is_top:
         return zset.cut(0, min(count, size))
@@ -78,8 +78,8 @@ def _cut(zset: SortedSet, end: End, count: int) -> list[Entry]:
     return popped
 
 
-def _effect(key: bytes, zset: SortedSet, popped: list[Entry]) -> Effect:
-    return (b"ZREM", key, *(member for _, member in popped)) if zset else (b"DEL", key)
+def _effect(key: bytes, zset: SortedSet, popped: Entries) -> Effect:
+    return (b"ZREM", key, *popped.members) if zset else (b"DEL", key)
 
 
 def _pop_key(ctx: Context, key: bytes, end: End, count: int, form: Form) -> Reply | None:
@@ -91,13 +91,13 @@ def _pop_key(ctx: Context, key: bytes, end: End, count: int, form: Form) -> Repl
 # From one key
 
 
-def _pop_some(ctx: Context, key: bytes, words: Sequence[bytes], end: End) -> list[Entry]:
+def _pop_some(ctx: Context, key: bytes, words: Sequence[bytes], end: End) -> Entries:
     """What ``<key> [<count>]`` asks for."""
     if len(words) > 1:
         raise SyntaxFault
     count = natural(words[0]) if words else 1
     zset = ZSET.get(ctx.db, key)
-    return _pop(ctx, key, zset, end, count) if zset is not None and count else []
+    return _pop(ctx, key, zset, end, count) if zset is not None and count else parted()
 
 
 def _popped(ctx: Context, key: bytes, words: Sequence[bytes], end: End) -> list[Reply] | Scored:
@@ -121,7 +121,7 @@ def _pop_many(
         if zset.__class__ is not SortedSet:
             break
         ahead = zset.slice(0, asked, reverse=end.is_top)
-        taken = short([member for _, member in ahead], room)
+        taken = short(ahead.members, room)
         if not taken:
             break
         room -= sum(map(len, taken))

@@ -18,7 +18,7 @@ from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.zsets import READS_FAST, ZSET, scored, store_result
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Reply, Scored
-from memdbd.structs.order import Entry
+from memdbd.structs.order import Entries, parted
 from memdbd.structs.sortedset import PACKED_ENTRIES, PACKED_MEMBER, SortedSet
 
 Span = Callable[[SortedSet], tuple[int, int]]  # where a range starts and stops
@@ -96,7 +96,7 @@ def _remove(ctx: Context, key: bytes, span: Span, operation: str) -> int:
         ctx.db.store(key, zset, operation, (b"DEL", key))
     else:
         gone = zset.cut(start, stop)
-        ctx.db.store(key, zset, operation, (b"ZREM", key, *(member for _, member in gone)))
+        ctx.db.store(key, zset, operation, (b"ZREM", key, *gone.members))
     return removed
 
 
@@ -190,13 +190,13 @@ class Query:
             return self.kind(second, first)
         return self.kind(first, second)
 
-    def entries(self, zset: SortedSet, span: Span) -> list[Entry]:
+    def entries(self, zset: SortedSet, span: Span) -> Entries:
         """The entries of ``zset`` in a range."""
         start, stop = span(zset)
         if self.kind is by_rank:  # which counts from the end that it starts at
             return zset.slice(start, stop, self.reverse)
         if self.offset < 0:
-            return []
+            return parted()
         if self.reverse:
             start, stop = len(zset) - stop, len(zset) - start
         start = min(start + self.offset, stop)
@@ -240,17 +240,17 @@ def _query(
 _KINDS: dict[bytes, Kind] = {b"BYSCORE": by_score, b"BYLEX": by_member}
 
 
-def _found(ctx: Context, key: bytes, query: Query, first: bytes, second: bytes) -> list[Entry]:
+def _found(ctx: Context, key: bytes, query: Query, first: bytes, second: bytes) -> Entries:
     span = query.span(first, second)
     zset = ZSET.get(ctx.db, key)
-    return [] if zset is None else query.entries(zset, span)
+    return parted() if zset is None else query.entries(zset, span)
 
 
 def _list(
     ctx: Context, key: bytes, query: Query, first: bytes, second: bytes
 ) -> list[bytes] | Scored:
     entries = _found(ctx, key, query, first, second)
-    return scored(entries) if query.with_scores else [member for _, member in entries]
+    return scored(entries) if query.with_scores else entries.members
 
 
 @command(
@@ -286,10 +286,10 @@ def zrangestore(
     return store_result(ctx, destination, _added_in_turn(entries), "zrangestore")
 
 
-def _added_in_turn(entries: Sequence[Entry]) -> dict[bytes, float]:
+def _added_in_turn(entries: Entries) -> dict[bytes, float]:
     """Members and scores as Redis has them that adds one after the other: what stands before a
     long member is packed by then, where -0 becomes 0."""
-    scores = {member: score for score, member in entries}
+    scores = dict(zip(entries.members, entries.scores, strict=True))
     if len(scores) <= PACKED_ENTRIES:
         for member, score in scores.items():
             if len(member) > PACKED_MEMBER:

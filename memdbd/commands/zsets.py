@@ -26,11 +26,11 @@ from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
 from memdbd.replies import Double, Page, Reply, Scored
-from memdbd.structs.order import Entry
+from memdbd.structs.order import Entries, Entry
 from memdbd.structs.sortedset import SortedSet
 
 # What a member costs beside itself: its score, and its place in the order.
-ENTRY = 24 + 56 + 8 + 8  # bytes
+ENTRY = 24 + 8 + 8  # bytes
 
 MEMBER = Param("member")
 MEMBERS = Param("member", many=True)
@@ -78,23 +78,23 @@ class _Pairs(Sequence[tuple[bytes, float]]):
 
     __slots__ = ("_entries",)
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: Entries) -> None:
         self._entries = entries
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[tuple[bytes, float]]:
-        return ((member, score) for score, member in self._entries)
+        return zip(self._entries.members, self._entries.scores, strict=True)
 
     def __getitem__(self, at: Any) -> Any:
-        found: Any = self._entries[at]
-        return (
-            [(member, score) for score, member in found] if isinstance(at, slice) else found[::-1]
-        )
+        if isinstance(at, slice):
+            return _Pairs(self._entries[at])
+        score, member = self._entries[at]
+        return member, score
 
 
-def scored(entries: list[Entry]) -> Scored:
+def scored(entries: Entries) -> Scored:
     """The reply of members with their scores."""
     return Scored(_Pairs(entries))
 
@@ -213,23 +213,14 @@ def zadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> li
     given = doubles([argv[2] for argv in run])
     if not given:
         return replies
-    scores_left = iter(given)  # of all keys: a slice for each would be quadratic
     for key, requests in by_key(run[: len(given)]):
         zset = values.get(key)
         if zset is None:
             zset = values[key] = SortedSet()
         elif zset.__class__ is not SortedSet:
             break
-        scores, put, effect = zset.scores, zset.put_beside, [b"ZADD", key]
-        for (_, _, raw, member), score in zip(requests, scores_left, strict=False):
-            old = scores.get(member)
-            if old == score:
-                replies.append(0)
-            else:
-                put(member, score, old)
-                replies.append(1 if old is None else 0)
-                # Most are integers, whose own digits read back as exactly, in a tenth of the time.
-                effect += (raw if raw.isdigit() else b"%r" % scores[member], member)
+        effect, done = [b"ZADD", key], len(replies)
+        replies += zset.put_many(requests, given[done : done + len(requests)], effect)
         if len(effect) > 2:
             note(effects, tuple(effect), len(effect) // 2 - 1)
     return replies

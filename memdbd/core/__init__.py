@@ -1,12 +1,12 @@
 """The innermost loops: bytes to requests, requests over the keys, replies and effects to bytes.
 
 There are two twins with the same functions, which do the same for whatever they are given. One is
-in Python, complete and to be read first: ``python.py``, ``text.py`` for the text dialect, and
-``lanes.py`` for what is done with many connections at once. Of the other's, ``_compiled.py``,
-``_text.py`` and ``_lanes.py``, Cython makes C where memdbd is installed with a C compiler; where
-they are there, they are taken. The environment variable ``MEMDB_CORE`` chooses otherwise:
-``python``, or ``compiled``, which is an error where it is not there. This is the only place where
-anybody chooses.
+in Python, complete and to be read first: ``python.py``, ``text.py`` for the text dialect,
+``order.py`` for sorted sets, and ``lanes.py`` for what is done with many connections at once. Of
+the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``), Cython makes C
+where memdbd is installed with a C compiler; where they are there, they are taken. The environment
+variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an error where it
+is not there. This is the only place where anybody chooses.
 
 May import: replies, hiredis, orjson; of the process, its environment.
 """
@@ -40,6 +40,7 @@ def _chosen() -> str:
     try:
         import memdbd.core._ahead
         import memdbd.core._compiled
+        import memdbd.core._order
         import memdbd.core._text
 
         if HAS_COMPILED_LANES:
@@ -86,15 +87,21 @@ else:
     from memdbd.core.text import array, json, line, lines
 
 # To a checker of types, the classes of the twins are not the same.
-if NAME == "compiled" and HAS_COMPILED_LANES and not TYPE_CHECKING:
-    from memdbd.core._lanes import Group, Lane, answered, send_all, send_each, take, take_in
+if TYPE_CHECKING or NAME == "python":
+    from memdbd.core.order import Blocks, popped, put_many
 else:
+    from memdbd.core._order import Blocks, popped, put_many
+
+if TYPE_CHECKING or NAME == "python" or not HAS_COMPILED_LANES:
     from memdbd.core.lanes import Group, Lane, answered, send_all, send_each, take, take_in
+else:
+    from memdbd.core._lanes import Group, Lane, answered, send_all, send_each, take, take_in
 
 __all__ = [
     "LONG",
     "MOST",
     "NAME",
+    "Blocks",
     "Group",
     "Lane",
     "Rest",
@@ -110,6 +117,8 @@ __all__ = [
     "line",
     "lines",
     "pieces",
+    "popped",
+    "put_many",
     "requests",
     "resp",
     "send_all",

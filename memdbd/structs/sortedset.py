@@ -11,10 +11,11 @@ members or chooses some at random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf, nextafter
 
-from memdbd.structs.order import Entry, Order
+from memdbd.core import put_many
+from memdbd.structs.order import Entries, Entry, Order
 from memdbd.structs.pool import Pool
 
 PLAIN = 4000  # to sort so many the first time takes 2 ms
@@ -98,13 +99,31 @@ class SortedSet:
         scores[member] = score
         if order is not None:
             if old is not None:
-                order.remove((old, member))
-            order.add((score, member))
+                member = order.remove(old, member)  # of two that are equal, the dict's own
+            order.add(score, member)
         if old is None:
             if self._pool is not None:
                 self._pool.add(member)
             if order is None and len(scores) > PLAIN:
                 self._order = self._made()
+
+    def put_many(
+        self, run: Sequence[Sequence[bytes]], given: Sequence[float], effect: list[bytes]
+    ) -> list[int]:
+        """ZADD of each request of a run: see ``core/order.py``."""
+        if not self.is_packed and self._pool is None:
+            replies = put_many(self.scores, self._order, run, given, effect)
+            if self._order is None and len(self.scores) > PLAIN:
+                self._order = self._made()
+            return replies
+        replies = []
+        for (_, _, raw, member), score in zip(run, given, strict=False):
+            old = self.scores.get(member)
+            replies.append(1 if old is None else 0)
+            if old != score:
+                self.put_beside(member, score, old)
+                effect += (raw if raw.isdigit() else b"%r" % self.scores[member], member)
+        return replies
 
     def remove(self, member: bytes) -> bool:
         """Take ``member`` away; False if it is not there. O(log n)."""
@@ -112,14 +131,14 @@ class SortedSet:
         if score is None:
             return False
         if self._order is not None:
-            self._order.remove((score, member))
+            self._order.remove(score, member)
         if self._pool is not None:
             self._pool.discard(member)
         return True
 
     def rank(self, member: bytes) -> int:
         """The position of ``member``; KeyError if it is not there. O(log n)."""
-        return self._bisect((self.scores[member], member))
+        return self._ordered().rank(self.scores[member], member)
 
     # Positions and ranges
 
@@ -127,8 +146,8 @@ class SortedSet:
         self, low: float, high: float, low_open: bool = False, high_open: bool = False
     ) -> tuple[int, int]:
         """Where the scores from ``low`` to ``high`` start and stop; an open end is not included."""
-        start = self._after(low) if low_open else self._bisect((low,))
-        stop = self._bisect((high,)) if high_open else self._after(high)
+        start = self._after(low) if low_open else self._ordered().rank(low)
+        stop = self._ordered().rank(high) if high_open else self._after(high)
         return start, max(start, stop)
 
     def lex_span(
@@ -145,15 +164,16 @@ class SortedSet:
         """
         if not self.scores:
             return 0, 0
-        score = self._ordered().slice(0, 1)[0][0]
+        order = self._ordered()
+        score = order.slice(0, 1).scores[0]
         start, stop = 0, len(self)
         if low is not None:  # the least bytes beyond b are b and a zero
-            start = self._bisect((score, low + b"\0" if low_open else low))
+            start = order.rank(score, low + b"\0" if low_open else low)
         if high is not None:
-            stop = self._bisect((score, high if high_open else high + b"\0"))
+            stop = order.rank(score, high if high_open else high + b"\0")
         return start, max(start, stop)
 
-    def slice(self, start: int, stop: int, reverse: bool = False) -> list[Entry]:
+    def slice(self, start: int, stop: int, reverse: bool = False) -> Entries:
         """The entries at these positions, not negative ones; ``reverse`` counts from the end.
 
         O(log n) and the entries.
@@ -165,13 +185,13 @@ class SortedSet:
         entries.reverse()
         return entries
 
-    def cut(self, start: int, stop: int) -> list[Entry]:
+    def cut(self, start: int, stop: int) -> Entries:
         """Remove the entries at these positions, not negative ones, and give them in order."""
         entries = self._ordered().cut(start, stop)
-        for _, member in entries:
+        for member in entries.members:
             del self.scores[member]
         if self._pool is not None:
-            for _, member in entries:
+            for member in entries.members:
                 self._pool.discard(member)
         return entries
 
@@ -195,10 +215,6 @@ class SortedSet:
             self._order = self._made()
         return self._order
 
-    def _bisect(self, entry: Entry | tuple[float]) -> int:
-        """How many entries are less than ``entry``, which for a score alone is before all of it."""
-        return self._ordered().rank(entry)
-
     def _after(self, score: float) -> int:
         """How many entries have this score or a lower one."""
-        return len(self) if score == inf else self._bisect((nextafter(score, inf),))
+        return len(self) if score == inf else self._ordered().rank(nextafter(score, inf))

@@ -47,3 +47,9 @@ def text_twin(request: pytest.FixtureRequest) -> ModuleType:
 def lanes(request: pytest.FixtureRequest) -> ModuleType:
     """One of the twins of lanes.py."""
     return loaded(request.param)
+
+
+@pytest.fixture(scope="session", params=["order", "_order"])
+def order_twin(request: pytest.FixtureRequest) -> ModuleType:
+    """One of the twins of order.py."""
+    return loaded(request.param)

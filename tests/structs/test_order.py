@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memdbd.structs import order as module
-from memdbd.structs.order import Entry, Order
+from memdbd.structs.order import Entry, Order, parted
 
 SMALL = 8  # entries in a block, so that a few make many
 
@@ -26,13 +26,10 @@ def small_blocks() -> Iterator[None]:
 def check(order: Order, entries: list[Entry]) -> None:
     """It holds these, and its blocks are neither empty nor too long."""
     assert list(order) == entries
-    assert order.slice(0, len(entries) + 1) == entries
-    assert order._lasts == [block[-1] for block in order._blocks]
-    assert order._tops == [score for score, _ in order._lasts]
-    assert [[*each] for each in order._scores] == [
-        [score for score, _ in block] for block in order._blocks
-    ]
-    assert all(0 < len(block) <= SMALL for block in order._blocks)
+    assert list(order.slice(0, len(entries) + 1)) == entries
+    assert order.tops == [scores[-1] for scores in order.scores]
+    assert list(map(len, order.scores)) == list(map(len, order.members))
+    assert all(0 < len(members) <= SMALL for members in order.members)
 
 
 def entries_of(rng: Random, scores: int) -> Entry:
@@ -50,30 +47,31 @@ def test_it_does_what_a_sorted_list_does(seed: int, scores: int) -> None:
     for _ in range(80):
         entry = entries_of(rng, scores)
         at = bisect_left(entries, entry)
-        assert order.rank(entry) == at
-        assert order.rank(entry[:1]) == bisect_left(entries, (entry[0], b""))
+        assert order.rank(*entry) == at
+        assert order.rank(entry[0]) == bisect_left(entries, (entry[0], b""))
         chance = rng.random()
         if chance < 0.1:
             stop = at + rng.choice((0, 1, 2, 20))
-            assert order.slice(at, stop) == order.cut(at, stop) == entries[at:stop]
+            found = list(order.slice(at, stop))
+            assert found == list(order.cut(at, stop)) == entries[at:stop]
             del entries[at:stop]
         elif chance < 0.15:
-            assert order.slice(at, at - 1) == order.cut(at, at) == []
-            assert order.slice(len(entries), len(entries) + 2) == []
+            assert len(order.slice(at, at - 1)) == len(order.cut(at, at)) == 0
+            assert len(order.slice(len(entries), len(entries) + 2)) == 0
         elif entry not in entries and rng.random() < grows:
             insort(entries, entry)
-            order.add(entry)
+            order.add(*entry)
         elif entries and rng.random() >= grows:
-            order.remove(entries.pop(min(at, len(entries) - 1)))
+            order.remove(*entries.pop(min(at, len(entries) - 1)))
         check(order, entries)
 
 
 def test_zeroes_of_either_sign_are_the_same() -> None:
     order = Order([(-1.0, b"x"), (-0.0, b"a"), (0.0, b"b")])
-    order.add((-0.0, b"c"))
-    order.remove((0.0, b"a"))
+    order.add(-0.0, b"c")
+    order.remove(0.0, b"a")
     assert [member for _, member in order] == [b"x", b"b", b"c"]
-    assert order.rank((0.0,)) == order.rank((-0.0,)) == 1
+    assert order.rank(0.0) == order.rank(-0.0) == 1
 
 
 def test_where_all_goes_blocks_go_too() -> None:
@@ -81,9 +79,9 @@ def test_where_all_goes_blocks_go_too() -> None:
     order = Order(entries)
     Random(1).shuffle(entries)
     while entries:
-        order.remove(entries.pop())
-        assert len(order._blocks) <= 1 + len(entries) // (SMALL // 4)
-    assert order._blocks == []
+        order.remove(*entries.pop())
+        assert len(order.members) <= 1 + len(entries) // (SMALL // 4)
+    assert order.members == []
 
 
 def test_it_is_released_in_slices() -> None:
@@ -92,3 +90,19 @@ def test_it_is_released_in_slices() -> None:
     assert 100 - 10 - SMALL <= len(list(order)) <= 90
     order.release(90)
     assert list(order) == []
+
+
+def test_entries_are_their_parts() -> None:
+    entries = parted([(1.0, b"a"), (2.0, b"b"), (2.0, b"c")])
+    assert (entries.members, list(entries.scores)) == ([b"a", b"b", b"c"], [1.0, 2.0, 2.0])
+    assert (len(entries), entries[0], entries[-1]) == (3, (1.0, b"a"), (2.0, b"c"))
+    assert list(entries[1:]) == [(2.0, b"b"), (2.0, b"c")]
+    entries.reverse()
+    assert list(entries) == [(2.0, b"c"), (2.0, b"b"), (1.0, b"a")]
+
+
+def test_what_is_sliced_is_the_callers() -> None:
+    order = Order([(float(at), b"") for at in range(2 * SMALL)])
+    for stop in (2, SMALL + 2):
+        order.slice(0, stop).reverse()
+    assert [score for score, _ in order] == list(range(2 * SMALL))

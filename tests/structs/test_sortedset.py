@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from collections.abc import Iterable
 from math import copysign, inf
 
 import pytest
@@ -29,7 +30,7 @@ def board(**scores: float) -> SortedSet:
     return SortedSet({member.encode(): score for member, score in scores.items()})
 
 
-def members(entries: list[Entry]) -> str:
+def members(entries: Iterable[Entry]) -> str:
     return b"".join(member for _, member in entries).decode()
 
 
@@ -78,7 +79,7 @@ class TestOrder:
 
     def test_an_empty_one_answers_too(self) -> None:
         zset = SortedSet()
-        assert (len(zset), list(zset), zset.slice(0, 9), zset.cut(0, 9)) == (0, [], [], [])
+        assert (len(zset), list(zset), len(zset.slice(0, 9)), len(zset.cut(0, 9))) == (0, [], 0, 0)
         assert zset.span(-inf, inf) == zset.lex_span(None, None) == zset.lex_span(b"a", b"b")
         assert zset.span(-inf, inf) == (0, 0)
 
@@ -87,7 +88,7 @@ class TestOrder:
 class TestPositions:
     def test_a_slice_is_that_of_the_order(self) -> None:
         zset = board(a=1, b=2, c=3, d=4)
-        assert zset.slice(1, 3) == [(2, b"b"), (3, b"c")]
+        assert list(zset.slice(1, 3)) == [(2, b"b"), (3, b"c")]
         assert members(zset.slice(2, 99)) == "cd"
         assert members(zset.slice(3, 1)) == ""
 
@@ -100,13 +101,13 @@ class TestPositions:
 
     def test_a_slice_is_the_callers(self) -> None:
         zset = board(a=1, b=2)
-        zset.slice(0, 2).clear()
-        zset.slice(0, 2, reverse=True).clear()
+        zset.slice(0, 2).members.clear()
+        zset.slice(0, 2, reverse=True).members.clear()
         assert members(list(zset)) == "ab"
 
     def test_a_cut_removes_what_it_gives(self) -> None:
         zset = board(a=1, b=2, c=3, d=4)
-        assert zset.cut(1, 3) == [(2, b"b"), (3, b"c")]
+        assert list(zset.cut(1, 3)) == [(2, b"b"), (3, b"c")]
         assert (list(zset), zset.scores) == ([(1, b"a"), (4, b"d")], {b"a": 1, b"d": 4})
         assert members(zset.cut(0, 99)) == "ad"
         assert len(zset) == 0
@@ -223,8 +224,8 @@ def test_many_members_are_in_order_through_many_changes() -> None:
     order = sorted((score, member) for member, score in scores.items())
     assert list(zset) == order
     assert [zset.rank(member) for _, member in order] == list(range(len(order)))
-    assert zset.slice(1000, 9000, reverse=True) == order[::-1][1000:9000]
-    assert zset.cut(1000, 9000) == order[1000:9000]
+    assert list(zset.slice(1000, 9000, reverse=True)) == order[::-1][1000:9000]
+    assert list(zset.cut(1000, 9000)) == order[1000:9000]
     assert list(zset) == order[:1000] + order[9000:]
     assert zset.scores == {member: score for score, member in zset}
 
@@ -263,13 +264,13 @@ class Model(RuleBasedStateMachine):
 
     @rule(start=positions, stop=positions)
     def cut(self, start: int, stop: int) -> None:
-        assert self.zset.cut(start, stop) == self.order[start:stop]
+        assert list(self.zset.cut(start, stop)) == self.order[start:stop]
         del self.order[start:stop]
 
     @rule(start=positions, stop=positions)
     def slice(self, start: int, stop: int) -> None:
-        assert self.zset.slice(start, stop) == self.order[start:stop]
-        assert self.zset.slice(start, stop, reverse=True) == self.order[::-1][start:stop]
+        assert list(self.zset.slice(start, stop)) == self.order[start:stop]
+        assert list(self.zset.slice(start, stop, reverse=True)) == self.order[::-1][start:stop]
 
     @precondition(lambda self: self.order)
     @rule(at=positions)
