@@ -187,7 +187,7 @@ class MemDBProtocol(Arrival):
             command = dialect.together.get(first[0])
         except TypeError:  # it is an error
             return False
-        if command is None or len(first) != command.min_words:
+        if command is None or not command.min_words <= len(first) <= command.most_together:
             return False
         if dialect.unasked or self.session.listens:  # what it hears stays in order with its replies
             return False
