@@ -36,10 +36,11 @@ USUAL = [
     (b"sismember", b"$k", b"$v"), (b"hset", b"$k", b"f", b"$v"), (b"hget", b"$k", b"f"),
     (b"zadd", b"$k", b"1", b"$v"), (b"zscore", b"$k", b"$v"), (b"zpopmin", b"$k"), (b"ping",),
     (b"mset", b"$k", b"$v"), (b"mset", b"$k", b"$v", b"$o", b"$v"), (b"publish", b"$c", b"$v"),
+    (b"del", b"$k"), (b"exists", b"$k", b"$o"), (b"ttl", b"$k"),
 ]  # fmt: skip
 
 UNUSUAL = [
-    (b"mget", b"$k", b"$k"), (b"del", b"$k"), (b"pexpire", b"$k", b"50"), (b"persist", b"$k"),
+    (b"mget", b"$k", b"$k"), (b"pexpire", b"$k", b"50"), (b"persist", b"$k"),
     (b"set", b"$k", b"$v", b"px", b"70"), (b"get",), (b"GET", b"$k"), (b"Incr", b"$k"),
     (b"nonsense",), (b"multi",), (b"multi",), (b"exec",), (b"discard",), (b"watch", b"$k"),
     (b"select", b"0"), (b"select", b"3"), (b"strlen", b"$k"), (b"append", b"$k", b"$v"),

@@ -276,10 +276,15 @@ class Command:
             self.most_together = self.max_words
         return many
 
-    def together_in_context(self, many: ManyInContext) -> ManyInContext:
-        """Decorate one that needs more than values."""
+    def together_in_context(
+        self, many: ManyInContext, *, counts_uses: bool = True, any_number: bool = False
+    ) -> ManyInContext:
+        """The same for one that needs more than values."""
         self.many = many
         self.many_in_context = True
+        self.counts_uses = counts_uses
+        if any_number:
+            self.most_together = self.max_words
         return many
 
     @property
