@@ -187,7 +187,10 @@ class MemDBProtocol(Arrival):
             command = dialect.together.get(first[0])
         except TypeError:  # it is an error
             return False
-        if command is None or not command.min_words <= len(first) <= command.most_together:
+        if command is None:
+            return False
+        # The first of them without a call, as it is of nearly all.
+        if len(first) != command.min_words and not command.takes_together(len(first)):
             return False
         if dialect.unasked or self.session.listens:  # what it hears stays in order with its replies
             return False
