@@ -85,9 +85,15 @@ def run(server: Server, load: Load, requests: int) -> dict[str, float]:
         "p50": printed.p50,
         "p99": printed.p99,
         "p999": printed.p999,
-        "busy": min(1.0, (server.cpu() - cpu) / wall),
-        "load": min(1.0, (_children() - used) / wall),
+        "busy": share(server.cpu() - cpu, wall),
+        "load": share(_children() - used, wall),
     }
+
+
+def share(used: float, wall: float) -> float:
+    """How much of its core a process had; all, where redis-benchmark's clock saw no time go by,
+    which only tells whoever tries how many requests are enough that these were not."""
+    return min(1.0, used / wall) if wall else 1.0
 
 
 def _children() -> float:

@@ -39,6 +39,8 @@ from memdbd.turn import Turn
 # ends in the middle of one, as a rule, and would be read twice.
 LONG = 32 * 1024
 
+ANY = 2**31 - 1  # number of words
+
 Requests = list[Any]  # lists of words: there are no errors among those that wait
 
 
@@ -64,7 +66,10 @@ class Groups(dict[bytes, Group]):
 
     def __init__(self, table: dict[bytes, Command], *common: object) -> None:
         self.common = common
-        groups = {command: Group(command, command.min_words) for command in table.values()}
+        groups = {
+            each: Group(each, each.min_words, int(min(each.most_together, ANY)))
+            for each in table.values()
+        }
         super().__init__({name: groups[command] for name, command in table.items()})
 
 

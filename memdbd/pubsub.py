@@ -146,6 +146,30 @@ class Registry:
         """
         return self._publish(b"message", channel, payload, publisher)
 
+    def publish_all(self, messages: Iterable[Sequence[bytes]], publisher: Subscriber) -> list[int]:
+        """The same for several requests in a row, of which the last two words are channel and
+        payload; gives what comes of each of the first, as far as they can be collected."""
+        counts: list[int] = []
+        if self.collects is None:
+            return counts
+        routes, collect = self._routes, self.fanout.collect
+        last: bytes | None = None  # the channel of this route, as of nearly all behind it
+        route = _Route(())
+        for _, channel, payload in messages:
+            if channel != last:
+                route = routes.get((b"message", channel)) or self._route(b"message", channel)
+                if publisher in route:
+                    break
+                last = channel
+            counts.append(route.count)
+            if route.stops and collect(channel, payload, route.stops):
+                self._is_little = False
+                self.spread()
+                last = None
+        self.published += len(counts)
+        self.delivered += sum(counts)
+        return counts
+
     def publish_to_shard(
         self, channel: bytes, payload: bytes, publisher: Subscriber | None = None
     ) -> int:
@@ -186,7 +210,7 @@ class Registry:
             self.spread()
             for run, word, pattern in route.stops:
                 _deliver(run.subscribers, Message(channel, payload, word, pattern))
-        elif self.fanout.collect(channel, payload, route.stops):
+        elif route.stops and self.fanout.collect(channel, payload, route.stops):
             self._is_little = False
             self.spread()
         return route.count

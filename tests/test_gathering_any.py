@@ -35,14 +35,16 @@ USUAL = [
     (b"rpush", b"$k", b"$v"), (b"lpop", b"$k"), (b"rpop", b"$k"), (b"sadd", b"$k", b"$v"),
     (b"sismember", b"$k", b"$v"), (b"hset", b"$k", b"f", b"$v"), (b"hget", b"$k", b"f"),
     (b"zadd", b"$k", b"1", b"$v"), (b"zscore", b"$k", b"$v"), (b"zpopmin", b"$k"), (b"ping",),
+    (b"mset", b"$k", b"$v"), (b"mset", b"$k", b"$v", b"$o", b"$v"), (b"publish", b"$c", b"$v"),
+    (b"del", b"$k"), (b"exists", b"$k", b"$o"), (b"ttl", b"$k"),
 ]  # fmt: skip
 
 UNUSUAL = [
-    (b"mget", b"$k", b"$k"), (b"del", b"$k"), (b"pexpire", b"$k", b"50"), (b"persist", b"$k"),
+    (b"mget", b"$k", b"$k"), (b"pexpire", b"$k", b"50"), (b"persist", b"$k"),
     (b"set", b"$k", b"$v", b"px", b"70"), (b"get",), (b"GET", b"$k"), (b"Incr", b"$k"),
     (b"nonsense",), (b"multi",), (b"multi",), (b"exec",), (b"discard",), (b"watch", b"$k"),
     (b"select", b"0"), (b"select", b"3"), (b"strlen", b"$k"), (b"append", b"$k", b"$v"),
-    (b"subscribe", b"$c"), (b"unsubscribe", b"$c"), (b"publish", b"$c", b"$v"),
+    (b"subscribe", b"$c"), (b"unsubscribe", b"$c"), (b"mset", b"$k"),
     (b"client", b"reply", b"skip"), (b"client", b"reply", b"off"), (b"client", b"reply", b"on"),
     (b"client", b"tracking", b"on"), (b"client", b"setname", b"n"), (b"reset",), (b"quit",),
     (b"blpop", b"$k", b"1"), (b"set", b"$k", b"1" * 70_000), (b"hello", b"3"), (b"hello", b"2"),
@@ -75,6 +77,7 @@ WITNESSES = st.sampled_from(["", "", "", "monitor", "listener", "watcher", "wait
 def words(number: int, template: tuple[bytes, ...], key: int, value: bytes) -> list[bytes]:
     """A request of one connection, whose keys nobody else has."""
     names = {b"$k": b"%d:%d" % (number, key), b"$v": value, b"$c": b"c%d" % number}
+    names[b"$o"] = b"%d:%d" % (number, 2 - key)  # another
     return [names.get(word, word) for word in template]
 
 

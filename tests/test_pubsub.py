@@ -226,6 +226,35 @@ class TestWhatIsCollected:
         registry.send()
         assert len(listener.got) == len(publisher.got) == 2
 
+    def test_of_several_requests_is_as_if_each_were_alone(self, registry: Registry) -> None:
+        one, other, publisher = Listener(), Listener(), Listener()
+        registry.channels.join(b"news", one)
+        registry.patterns.join(b"n*", other)
+        run = [
+            [b"publish", b"news", b"1"],
+            [b"publish", b"n", b"x" * MOST],
+            [b"publish", b"n", b"2"],  # from here on it is too much to wait
+            [b"publish", b"n", b"3"],
+            [b"publish", b"none", b"4"],
+        ]
+        assert registry.publish_all(run, publisher) == [2, 1, 1, 1, 1]
+        assert (registry.published, registry.delivered) == (5, 6)
+        assert (one.taken, other.taken) == ([False], [False])
+        registry.send()
+        assert one.got == [(b"news", b"1")]
+        assert other.got == [(channel, payload) for _, channel, payload in run]
+
+    def test_of_several_is_left_to_be_delivered_from_where_its_publisher_would_hear_it(
+        self, registry: Registry
+    ) -> None:
+        publisher = Listener()
+        registry.channels.join(b"news", publisher)
+        run = [[b"publish", channel, b"1"] for channel in (b"a", b"a", b"news", b"a")]
+        assert registry.publish_all(run, publisher) == [0, 0]
+        registry.collects = None
+        assert registry.publish_all(run, Listener()) == []
+        assert registry.published == 2
+
     def test_goes_in_front_of_what_the_daemon_itself_says(self, registry: Registry) -> None:
         listener = Listener()
         for channel in (b"news", b"updates"):

@@ -1,6 +1,6 @@
 """When keys expire: giving them a deadline, asking for it, taking it off.
 
-May import: context, expiry, spec and what they may import.
+May import: context, expiry, spec, together and what they may import.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from memdbd.commands.expiry import (
     whole_seconds,
 )
 from memdbd.commands.spec import KEY, Command, Flag, Param, Tail, command
+from memdbd.commands.together import Run
+from memdbd.effects import Effect
 from memdbd.errors import CommandError, shown
 
 NO_KEY, NO_DEADLINE = -2, -1  # what TTL answers, as in Redis
@@ -138,6 +140,14 @@ def ttl(ctx: Context, key: bytes) -> int:
     return left if left < 0 else whole_seconds(left)
 
 
+def _ttl_many(ctx: Context, run: Run, effects: list[Effect]) -> list[int]:
+    left = _left_many(ctx, run)
+    return [each if each < 0 else whole_seconds(each) for each in left]
+
+
+ttl.together_in_context(_ttl_many, counts_uses=False)
+
+
 @command(
     "pttl",
     KEY,
@@ -147,6 +157,13 @@ def ttl(ctx: Context, key: bytes) -> int:
 )
 def pttl(ctx: Context, key: bytes) -> int:
     return _left(ctx, key)
+
+
+def _pttl_many(ctx: Context, run: Run, effects: list[Effect]) -> list[int]:
+    return _left_many(ctx, run)
+
+
+pttl.together_in_context(_pttl_many, counts_uses=False)
 
 
 @command(
@@ -177,6 +194,20 @@ def _left(ctx: Context, key: bytes) -> int:
     deadline = _deadline(ctx, key)
     # Time may go by since it was seen that the deadline has not passed.
     return deadline if deadline < 0 else max(deadline - ctx.db.clock(), 0)
+
+
+def _left_many(ctx: Context, run: Run) -> list[int]:
+    """The same for several keys, of which none is past its deadline."""
+    values, deadline_of_key = ctx.db.values, ctx.db.deadlines.get
+    now = ctx.db.clock()
+    left: list[int] = []
+    for _, key in run:
+        deadline = deadline_of_key(key)
+        if deadline is not None:
+            left.append(max(deadline - now, 0))
+        else:
+            left.append(NO_DEADLINE if key in values else NO_KEY)
+    return left
 
 
 def _deadline(ctx: Context, key: bytes) -> int:

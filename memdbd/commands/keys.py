@@ -1,6 +1,6 @@
 """Keys of any type: finding them, renaming, copying and deleting them, and what they are.
 
-May import: context, databases, scanning, spec, types and what they may import.
+May import: context, databases, scanning, spec, together, types and what they may import.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from memdbd.commands.context import Context
 from memdbd.commands.databases import database, read_index
 from memdbd.commands.scanning import CURSOR, scan_options
 from memdbd.commands.spec import DESTINATION, KEY, KEYS, Flag, Param, Tail, command
+from memdbd.commands.together import Run
+from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault
-from memdbd.keyspace import Keyspace
+from memdbd.keyspace import Keyspace, Value
 from memdbd.replies import OK, Page, Status
 
 NEW = Param("new", is_key=True)
@@ -47,6 +49,26 @@ def unlink(ctx: Context, *keys: bytes) -> int:
     return sum(map(ctx.db.delete, keys))
 
 
+def _del_many(ctx: Context, run: Run, effects: list[Effect]) -> list[int]:
+    pop, bury = ctx.db.values.pop, ctx.db.bury
+    replies: list[int] = []
+    for argv in run:
+        count = 0
+        for key in argv[1:]:
+            value = pop(key, None)
+            if value is not None:
+                count += 1
+                effects.append((b"DEL", key))
+                if value.__class__ is not bytes:
+                    bury(value)
+        replies.append(count)
+    return replies
+
+
+del_.together_in_context(_del_many, any_number=True)
+unlink.together_in_context(_del_many, any_number=True)
+
+
 @command("delete", KEY, flags=Flag.WRITE, access=WRITTEN, summary="Delete a key", complexity="O(1)")
 def delete(ctx: Context, key: bytes) -> int:
     return int(ctx.db.delete(key))
@@ -67,6 +89,14 @@ def delete_in_text(ctx: Context, key: bytes) -> Status:
 )
 def exists(ctx: Context, *keys: bytes) -> int:
     return sum(ctx.db.peek(key) is not None for key in keys)
+
+
+def _exists_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
+    is_there = values.__contains__
+    return [sum(map(is_there, argv[1:])) for argv in run]
+
+
+exists.together(_exists_many, counts_uses=False, any_number=True)
 
 
 @command(

@@ -4,7 +4,7 @@ Strategy: a session keeps three kinds of subscriptions, of which each has a pair
 table of the kinds says which. In RESP each name is confirmed by itself, in the text dialect one
 line confirms them all.
 
-May import: context, spec and what they may import.
+May import: context, spec, together and what they may import.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from memdbd.commands.access import KeyRange
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Command, Flag, Param, command
+from memdbd.commands.together import Run
+from memdbd.effects import Effect
 from memdbd.glob import matcher
 from memdbd.pubsub import Topics
 from memdbd.replies import OK, Fields, Push, Reply, Several, Status
@@ -139,10 +141,20 @@ def publish(ctx: Context, channel: bytes, message: bytes) -> int:
     return ctx.channels.publish(channel, message, ctx.session)
 
 
+@publish.together_in_context
+def publish_many(ctx: Context, run: Run, effects: list[Effect]) -> list[int]:
+    return ctx.channels.publish_all(run, ctx.session)
+
+
 @publish.in_text()
 def publish_in_text(ctx: Context, channel: bytes, message: bytes) -> Status:
     ctx.channels.publish(channel, message, ctx.session)
     return OK
+
+
+@publish_in_text.together_in_context
+def publish_many_in_text(ctx: Context, run: Run, effects: list[Effect]) -> list[Status]:
+    return [OK] * len(ctx.channels.publish_all(run, ctx.session))
 
 
 @command(

@@ -18,8 +18,8 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import ahead
-from memdbd.effects import Effect
+from memdbd.core import LONG, MOST, ahead
+from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
 from memdbd.replies import Members, Page
@@ -224,6 +224,38 @@ def spop(ctx: Context, key: bytes, *words: bytes) -> bytes | Members | None:
     member = there.take_any(ctx.server.random)
     ctx.db.store(key, there, "spop", (b"SREM", key, member))
     return member
+
+
+@spop.together_in_context
+def spop_many(ctx: Context, run: Run, effects: list[Effect]) -> list[bytes | None]:
+    replies: list[bytes | None] = []
+    values, random = ctx.db.values, ctx.server.random
+    room = MOST
+    for key, requests in by_key(run):
+        there = values.get(key)
+        if there is None:
+            replies += [None] * len(requests)
+            continue
+        if there.__class__ is not PooledSet:
+            break
+        pool, taken = there.pool, list[bytes]()
+        while there and len(taken) < len(requests):
+            member = pool.next(random)
+            room -= len(member)
+            if len(member) >= LONG or room < 0:
+                break
+            there.take_any(random)
+            taken.append(member)
+        if taken:
+            replies += taken
+            note(effects, (b"SREM", key, *taken), len(taken))
+        if not there:
+            del values[key]
+            effects.append(NOTHING)  # as for the handler's, whose key is deleted with its last
+            replies += [None] * (len(requests) - len(taken))
+        elif len(taken) < len(requests):
+            break
+    return replies
 
 
 def _popped(ctx: Context, key: bytes, there: PooledSet, count: int) -> list[bytes]:

@@ -77,15 +77,19 @@ Request = list[bytes] | CommandError | ProtocolError
 
 Handler = Callable[..., Reply]
 
-# Runs several requests of one command, all with the fewest words that it takes: over the values of
-# the keyspace, with which it may do as it likes, since nobody else wants to know; what it has
-# changed it appends to the effects, NOTHING where that is in the effect of something else. Gives
-# the replies to the first of them, and has left alone, with all behind it, the first that is not
-# usual: another type, an error, a reply of core.LONG bytes, or beyond core.MOST for all. That one
-# is run by the handler.
+# Runs several requests of one command, all with the fewest words that it takes, or where it says so
+# with any number of them: over the values of the keyspace, with which it may do as it likes, since
+# nobody else wants to know, and none of the keys has a deadline. What it has changed it appends to
+# the effects, NOTHING where that is in the effect of something else. Gives the replies to the first
+# of them, and has left alone, with all behind it, the first that is not usual: another type, an
+# error, a reply of core.LONG bytes, or beyond core.MOST for all. That one is run by the handler.
 #
 # It is the handler without all that has to be done for each request: 0.1 us a GET, and not 0.9.
 Many = Callable[[dict[bytes, Any], Sequence[Sequence[bytes]], list[Effect]], Replies]
+
+# The same for what needs more than values: it gets the context in their place, of a client that has
+# sent one of the requests. The others' clients differ in nothing that can be seen there.
+ManyInContext = Callable[[Any, Sequence[Sequence[bytes]], list[Effect]], Replies]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ class Command:
         "channel_patterns",
         "complexity",
         "converts",
+        "counts_uses",
         "differs",
         "ends",
         "find_channels",
@@ -165,8 +170,10 @@ class Command:
         "handler",
         "kinds",
         "many",
+        "many_in_context",
         "max_words",
         "min_words",
+        "most_together",
         "name",
         "params",
         "reads",
@@ -198,8 +205,10 @@ class Command:
         self.words = name.count(" ") + 1  # of the name itself
         self.kinds: tuple[str, ...] = ()
         self.handler = handler
-        self.many: Many | None = None
+        self.many: Many | ManyInContext | None = None
+        self.many_in_context = False
         self.tells_missing = False
+        self.counts_uses = True
         self.text = self
         self.params = tuple(params)
         self.flags = flags
@@ -217,6 +226,8 @@ class Command:
         self.max_words: float = self.words + len(params)
         if params and params[-1].many:
             self.max_words = float("inf")
+        # Words of requests that are run together: from min_words on.
+        self.most_together: float = self.min_words
         self.takes_rest = any(param.rest for param in params)
         self.converts = any(param.convert for param in params)
         self.find_keys = keys or self._range_of_keys()
@@ -247,12 +258,38 @@ class Command:
 
         return decorate
 
-    def together(self, many: Many, *, tells_missing: bool = False) -> Many:
+    def together(
+        self,
+        many: Many,
+        *,
+        tells_missing: bool = False,
+        counts_uses: bool = True,
+        any_number: bool = False,
+    ) -> Many:
         """Decorate the form that runs several requests. ``tells_missing``: a reply is None where
-        there is no such key, and only there."""
+        there is no such key, and only there. ``counts_uses``: to read is a use of the key.
+        ``any_number``: it takes requests of any number of words."""
         self.many = many
         self.tells_missing = tells_missing
+        self.counts_uses = counts_uses
+        if any_number:
+            self.most_together = self.max_words
         return many
+
+    def together_in_context(
+        self, many: ManyInContext, *, counts_uses: bool = True, any_number: bool = False
+    ) -> ManyInContext:
+        """The same for one that needs more than values."""
+        self.many = many
+        self.many_in_context = True
+        self.counts_uses = counts_uses
+        if any_number:
+            self.most_together = self.max_words
+        return many
+
+    def takes_together(self, words: int) -> bool:
+        """Whether requests of so many words can be run together, where any can."""
+        return self.min_words <= words <= self.most_together
 
     @property
     def arity(self) -> int:

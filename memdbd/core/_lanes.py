@@ -50,12 +50,14 @@ class Group:
     command = cython.declare(object, visibility="public")
     lanes = cython.declare(list, visibility="public")
     run = cython.declare(list, visibility="public")
-    size = cython.declare(cython.Py_ssize_t, visibility="public")
+    least = cython.declare(cython.Py_ssize_t, visibility="public")
+    most = cython.declare(cython.Py_ssize_t, visibility="public")
     spoiled = cython.declare(cython.bint, visibility="public")
 
-    def __init__(self, command: Any, size: int) -> None:
+    def __init__(self, command: Any, least: int, most: int) -> None:
         self.command = command
-        self.size = size
+        self.least = least
+        self.most = most
         self.clear()
 
     def clear(self) -> None:
@@ -167,7 +169,7 @@ def take(lane: Lane, data: bytes, most: cython.Py_ssize_t, begun: list) -> objec
     if place is cython.NULL:
         return found
     group: Group = cython.cast(object, place)
-    if len(words) != group.size:
+    if not group.least <= len(words) <= group.most:
         return found
     if not group.lanes:
         if len(begun) >= _MOST_GROUPS:

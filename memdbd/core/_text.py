@@ -74,6 +74,8 @@ def lines(
     count: cython.Py_ssize_t
     number: cython.Py_ssize_t
     limit: cython.pointer(PyObject)
+    last: object = None  # the first word of the line before, and what is usual for it
+    last_limit: cython.Py_ssize_t = 0
     found: list = []
     words: list
     word: bytes
@@ -98,8 +100,13 @@ def lines(
         at += 1
         if count > 0:
             word = _name(cython.cast(cython.p_char, starts[0]), ends[0] - starts[0])
-            limit = PyDict_GetItemWithError(usual, word)
-            if limit is cython.NULL or PyLong_AsSsize_t(cython.cast(object, limit)) < count:
+            if word is not last:
+                limit = PyDict_GetItemWithError(usual, word)
+                if limit is cython.NULL:
+                    break
+                last = word
+                last_limit = PyLong_AsSsize_t(cython.cast(object, limit))
+            if last_limit < count:
                 break
             if count <= 16:
                 words = PyList_New(count)

@@ -35,15 +35,16 @@ MOST_GROUPS = 8
 
 
 class Group:
-    """Requests of one ``command``, each of ``size`` words, that wait for the end of the turn: a
-    ``run`` of all, and the ``lanes`` by which they came, in the same order. It is ``spoiled`` if
-    one of those may not be run as it was found."""
+    """Requests of one ``command``, of ``least`` to ``most`` words, that wait for the end of the
+    turn: a ``run`` of all, and the ``lanes`` by which they came, in the same order. It is
+    ``spoiled`` if one of those may not be run as it was found."""
 
-    __slots__ = ("command", "lanes", "run", "size", "spoiled")
+    __slots__ = ("command", "lanes", "least", "most", "run", "spoiled")
 
-    def __init__(self, command: Any, size: int) -> None:
+    def __init__(self, command: Any, least: int, most: int) -> None:
         self.command = command
-        self.size = size
+        self.least = least
+        self.most = most
         self.clear()
 
     def clear(self) -> None:
@@ -171,7 +172,7 @@ def take(lane: Lane, data: bytes, most: int, begun: list[Group]) -> Requests | L
         return found
     words = found[0]
     group = lane.groups.get(words[0])
-    if group is None or len(words) != group.size:
+    if group is None or not group.least <= len(words) <= group.most:
         return found
     if not group.lanes:
         if len(begun) >= MOST_GROUPS:

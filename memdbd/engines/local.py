@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from operator import itemgetter
 from sys import getsizeof
 from typing import Any
@@ -182,15 +183,20 @@ class LocalEngine:
         many, db, changes = command.many, context.db, self.changes
         if many is None or self._guard is not None or self._eviction is not None:
             return ()
-        if len(run[0]) != command.min_words or not _are_allowed(context, command, run):
+        if len(run[0]) != command.min_words and not command.takes_together(len(run[0])):
             return ()
+        if not _are_allowed(context, command, run):
+            return ()
+        given: Any = context if command.many_in_context else db.values
         if command.find_keys is NO_KEYS:
-            return many(db.values, run, [])
+            return many(given, run, [])
         ahead(db.values, run, 1)
         if not command.writes:
-            if db.deadlines and _needs_deadlines(context, map(_KEY, run)):
+            if db.deadlines and _needs_deadlines(context, _keys_of(command, run)):
                 return ()
-            replies = many(db.values, run, [])
+            replies = many(given, run, [])
+            if not command.counts_uses:
+                return replies
             if command.tells_missing:
                 missed = replies.count(None)
             else:
@@ -201,14 +207,14 @@ class LocalEngine:
             return replies
         if not (changes.is_quiet and db.born is None):
             return ()
-        if db.deadlines and not db.deadlines.keys().isdisjoint(map(_KEY, run)):
+        if db.deadlines and not db.deadlines.keys().isdisjoint(_keys_of(command, run)):
             return ()
         effects: list[Effect] = []
         try:
             if not db.has_pool:
-                return many(db.values, run, effects)
-            with db.keeping_pool(map(_KEY, run)):
-                return many(db.values, run, effects)
+                return many(given, run, effects)
+            with db.keeping_pool(_keys_of(command, run)):
+                return many(given, run, effects)
         finally:
             changes.changed_quietly(db.index, effects)
 
@@ -300,6 +306,13 @@ class LocalEngine:
 
 
 _KEY = itemgetter(1)
+
+
+def _keys_of(command: Command, run: Sequence[Sequence[bytes]]) -> Iterable[bytes]:
+    """The keys of several requests that are run together."""
+    if command.most_together == command.min_words:
+        return map(_KEY, run)  # as nearly all have only one
+    return chain.from_iterable(map(command.find_keys, run))
 
 
 def _needs_deadlines(context: Context, keys: Iterable[bytes]) -> bool:

@@ -32,11 +32,12 @@ class Pool(Generic[M]):
     may be told twice. A choice from an empty pool is an IndexError.
     """
 
-    __slots__ = ("_entries", "_hand", "_stale")
+    __slots__ = ("_entries", "_hand", "_next", "_stale")
 
     def __init__(self, members: Iterable[M] = ()) -> None:
         self._entries = list(members)
         self._stale: set[M] = set()  # entries whose members are gone
+        self._next = -1  # the place that is taken next, if it has been said
         self._hand = 0  # the entries from here up have been looked at in this round
 
     def __len__(self) -> int:
@@ -44,6 +45,7 @@ class Pool(Generic[M]):
 
     def add(self, member: M) -> None:
         """``member``, which was not there, is there now."""
+        self._next = -1
         if member in self._stale:
             self._stale.remove(member)
         else:
@@ -51,6 +53,7 @@ class Pool(Generic[M]):
 
     def discard(self, member: M) -> None:
         """``member``, which was there, is gone."""
+        self._next = -1
         self._stale.add(member)
         self._clean()
 
@@ -58,9 +61,18 @@ class Pool(Generic[M]):
         """A living member, each as likely as the others."""
         return self._entries[self._pick(random)]
 
+    def next(self, random: Random) -> M:
+        """As ``choice``, and what ``take`` takes if nothing changes before: whoever would rather
+        not have it now, must leave it to the next, or it would be less likely than others."""
+        at = self._next
+        if at < 0:
+            at = self._next = self._pick(random)
+        return self._entries[at]
+
     def take(self, random: Random) -> M:
         """As ``choice``, and the member is discarded; its owner has yet to remove it."""
-        member = self._fill(self._pick(random))
+        at = self._next
+        member = self._fill(at if at >= 0 else self._pick(random))
         self._clean()
         return member
 
@@ -127,6 +139,7 @@ class Pool(Generic[M]):
 
     def _fill(self, at: int) -> M:
         """Take the entry at ``at`` away: the last one moves down into its place."""
+        self._next = -1
         entries = self._entries
         last = entries.pop()
         if at == len(entries):

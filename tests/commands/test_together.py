@@ -7,6 +7,7 @@ counted, what SCAN and its kin give, and what the effects make of nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ def runs(draw: Callable[[Any], Any], command: Command) -> list[list[bytes]]:
     there have to be."""
     key = draw(st.sampled_from(KEYS) | st.none())
     words = draw(st.sampled_from((numbers, any_words)))
+    more = draw(st.integers(0, 5)) if command.most_together > command.min_words else 0
     requests = []
     for _ in range(draw(st.integers(3, 12))):
         argv = [command.name.encode()]
@@ -68,6 +70,8 @@ def runs(draw: Callable[[Any], Any], command: Command) -> list[list[bytes]]:
                 argv.append(draw(keys) if key is None else key)
             else:
                 argv += draw(st.lists(words, min_size=param.least, max_size=param.least))
+        some_word = st.sampled_from(KEYS) | words if more else words
+        argv += draw(st.lists(some_word, min_size=more, max_size=more))
         if draw(st.integers(0, 9)) == 9:
             argv += draw(st.lists(words, max_size=2))
         requests.append(argv)
@@ -86,6 +90,7 @@ KINDS: tuple[Sequence[str], ...] = (
     ("set {} 1", "expire {} 100"),
     ("set {} 1", "pexpire {} 1"),  # and is gone before the run
     ("rpush {} a b c d e",),
+    ("sadd {} a " + "x" * 70_000 + " b c",),
     ("rpush {} a",),
     ("rpush {} a " + "x" * 70_000 + " b",),
     ("rpush {} a", "expire {} 100"),
@@ -248,6 +253,7 @@ FULL = {  # how a key gets so much that there is no room for it, and how that is
     "get": ("set {} " + FAT, []),
     "hget": ("hset {} f " + FAT, [b"f"]),
     "lrange": ("rpush {} " + FAT, [b"0", b"-1"]),
+    "spop": ("sadd {}" + "".join(f" {number}{FAT}" for number in range(9)), []),
     **dict.fromkeys(("lpop", "rpop"), ("rpush {}" + f" {FAT}" * 9, [])),
     **dict.fromkeys(
         ("zpopmin", "zpopmax"),
@@ -300,6 +306,22 @@ def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
     run = [[b"lrange", b"a", start, stop]] * 4
     assert answered_at_once(there, run) == done
     compare(both, there, run, RESP2)
+
+
+@pytest.mark.parametrize(("size", "done"), [(LONG, 0), (LONG - 1, 4)])
+def test_a_run_ends_before_a_long_member_is_popped(size: int, done: int) -> None:
+    assert answered_at_once([(b"a", ("sadd {} " + "x" * size,))], [[b"spop", b"a"]] * 4) == done
+
+
+def test_of_members_that_are_popped_a_long_one_is_as_likely_as_the_others() -> None:
+    one, popped = Played(together=True), Counter[bytes]()
+    members = {b"a": b"a", b"b": b"b", b"c": b"c", b"x" * LONG: b"long"}
+    for _ in range(500):
+        one.plays([[b"sadd", b"s", *members], [b"randomkey"]], RESP2)
+        first = one.plays([[b"spop", b"s"]] * 3, RESP2).split(b"\r\n")[1]
+        popped[members[first]] += 1
+        one.plays([[b"flushall"]], RESP2)
+    assert all(80 < popped[name] < 170 for name in members.values()), popped
 
 
 HUGE = b"x" * (5 << 20)  # is sent piece by piece

@@ -57,7 +57,8 @@ class Town:
     def __init__(self, lanes: ModuleType) -> None:
         self.lanes = lanes
         self.groups: dict[bytes, Any] = {
-            name: lanes.Group(name.decode(), size) for name, size in [(b"get", 2), (b"set", 3)]
+            name: lanes.Group(name.decode(), size, size)
+            for name, size in [(b"get", 2), (b"set", 3)]
         }
         self.begun: list[Any] = []
         self.roads: list[Road] = []
@@ -139,6 +140,13 @@ class TestWhatIsTaken:
         assert town.takes(road, GET, len(GET) - 1) is None
         assert town.takes(road, GET, len(GET)) is True
 
+    def test_has_as_many_words_as_its_group_takes(self, town: Town) -> None:
+        town.groups[b"del"] = town.lanes.Group("del", 2, 4)
+        for words in range(1, 7):
+            data = b"*%d\r\n$3\r\ndel\r\n" % words + b"$1\r\nk\r\n" * (words - 1)
+            assert (town.takes(town.opens(), data) is True) == (2 <= words <= 4)
+        assert [len(words) for words in town.groups[b"del"].run] == [2, 3, 4]
+
     def test_is_bounded_for_all_but_those_who_ask_for_one_thing(self, town: Town) -> None:
         for _ in range(MOST_OF_ALL // MOST_OF_ONE):
             assert town.takes(town.opens(), GET * MOST_OF_ONE) is True
@@ -150,7 +158,7 @@ class TestWhatIsTaken:
 
     def test_is_in_a_bounded_number_of_groups(self, town: Town) -> None:
         names = [b"%d" % number for number in range(MOST_GROUPS + 1)]
-        town.groups |= {name: town.lanes.Group(name, 1) for name in names}
+        town.groups |= {name: town.lanes.Group(name, 1, 1) for name in names}
         asked = [town.takes(town.opens(), b"*1\r\n$1\r\n%b\r\n" % name) for name in names]
         assert asked == [True] * MOST_GROUPS + [[[names[-1]]]]
         assert len(town.begun) == MOST_GROUPS
@@ -365,7 +373,7 @@ class Wire:
 class TestWhatIsNoSocketOfTheSystems:
     def test_is_read_by_its_methods(self, lanes: ModuleType) -> None:
         begun: list[Any] = []
-        lane, group = lanes.Lane(None, SimpleNamespace()), lanes.Group("the command", 2)
+        lane, group = lanes.Lane(None, SimpleNamespace()), lanes.Group("the command", 2, 2)
         lane.attach(Wire(GET))
         lane.groups, lane.idle = {b"get": group}, True
         assert lanes.take_in([(7, 1)], {7: lane}, NOW, MOST, begun) == (len(GET), [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.redis_benchmark import parse
+from benchmarks.redis_benchmark import parse, share
 
 # As 7.0.15 prints it, carriage returns and all that they overwrite left out.
 PRINTED = """\
@@ -44,6 +44,12 @@ def test_the_highest_percentile_is_the_last_line_where_there_are_few_requests() 
 
 def test_a_run_of_less_than_a_millisecond_is_infinitely_fast() -> None:
     assert parse(PRINTED.replace("1063829.88", "inf")).rate == float("inf")
+
+
+def test_what_took_no_time_has_had_all_of_its_core() -> None:
+    assert share(0.01, 1000 / float("inf")) == 1.0
+    assert share(0.01, 0.04) == 0.25
+    assert share(0.05, 0.04) == 1.0  # it had begun before
 
 
 def test_anything_else_is_an_error_that_shows_it() -> None:

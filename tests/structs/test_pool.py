@@ -100,6 +100,29 @@ def test_the_first_taken_is_uniform() -> None:
     assert is_fair(counts, 5)
 
 
+def test_the_next_is_uniform_and_what_is_taken_then() -> None:
+    chance = random.Random(SEED)
+    counts: Counter[object] = Counter()
+    for _ in range(10_000):
+        pool, _ = with_gaps(5)
+        member = pool.next(chance.random)
+        assert pool.next(chance.random) == member
+        assert pool.take(chance.random) == member
+        counts[member] += 1
+    assert is_fair(counts, 5)
+
+
+def test_who_comes_behind_the_next_is_as_likely_as_it() -> None:
+    chance = random.Random(SEED)
+    counts: Counter[object] = Counter()
+    for _ in range(10_000):
+        pool = Pool([0])
+        pool.next(chance.random)
+        pool.add(1)
+        counts[pool.take(chance.random)] += 1
+    assert is_fair(counts, 2)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
 def test_each_sample_of_a_size_is_as_likely(count: int) -> None:
     chance = random.Random(SEED)
@@ -198,6 +221,11 @@ class Changes(RuleBasedStateMachine):
         member = self.pool.take(self.random)
         assert member in self.members
         self.gone(member)
+
+    @precondition(lambda self: self.members)
+    @rule()
+    def say_next(self) -> None:
+        assert self.pool.next(self.random) in self.members
 
     @rule(count=st.integers(0, 10))
     def sample(self, count: int) -> None:
