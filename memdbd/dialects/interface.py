@@ -178,9 +178,6 @@ class RespDialect:
         some: Any = replies  # FoundAll is the text dialect's
         if some[0] is PONG and some.count(PONG) == len(some):
             return b"+PONG\r\n" * len(some)
-        if some[0].__class__ is list:  # as ZPOPMIN has them, and no other command in runs
-            entries = core.popped(some, self._session.resp)
-            return None if entries is None else b"".join(entries)
         return core.resp(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
     def encode_each(self, replies: Replies) -> list[bytes]:
@@ -190,6 +187,7 @@ class RespDialect:
             return [b"$%d\r\n%b\r\n" % (len(reply), reply) for reply in some]
         if kinds == _NUMBERS:
             return [b":%d\r\n" % reply for reply in some]
+        # As ZPOPMIN has them, and no other command in runs.
         if kinds == _LISTS and (entries := core.popped(some, self._session.resp)) is not None:
             return entries
         lines: Iterable[Any] = map(self.encode, some)  # none is a Stream
