@@ -5,8 +5,7 @@ this.
 Strategy. What each promises is said in order.py, and the blocks lie as they do there; what is rare
 is left to it. Scores are looked at as they lie in their arrays, with none made an object.
 
-It is in Python's syntax, but only runs compiled. May import: core.order,
-core.python.
+It is in Python's syntax, but only runs compiled. May import: core.order, core.python.
 """
 
 from __future__ import annotations

@@ -187,20 +187,15 @@ class RespDialect:
         some: Any = replies  # FoundAll is the text dialect's
         if some[0] is PONG and some.count(PONG) == len(some):
             return b"+PONG\r\n" * len(some)
-        if some[0].__class__ is list:  # as of ZPOPMIN
-            entries = core.popped(some, self._session.resp)
-            return None if entries is None else b"".join(entries)
         return core.resp(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
     def encode_each(self, replies: Replies) -> list[bytes]:
         some: Any = replies
         encoded = core.each(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
+        if encoded is None and some[0].__class__ is list:  # as of ZPOPMIN
+            encoded = core.popped(some, self._session.resp)
         if encoded is not None:
             return encoded
-        if some[0].__class__ is list:
-            entries = core.popped(some, self._session.resp)
-            if entries is not None:
-                return entries
         lines: Iterable[Any] = map(self.encode, some)  # none is a Stream
         return [b"".join(line) if line.__class__ is Parts else line for line in lines]
 

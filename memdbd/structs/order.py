@@ -95,19 +95,19 @@ class Order(Blocks):
 
     def slice(self, start: int, stop: int) -> Entries:
         """The entries from one position to before another."""
-        found = parted()
         blocks = self.members
         if start >= stop or not blocks:
-            return found
+            return parted()
         size = stop - start
         at, start = self._found(start)
-        stop = start + size
-        while start < stop and at < len(blocks):
-            found.members += blocks[at][start:stop]
-            found.scores += self.scores[at][start:stop]
-            stop -= len(blocks[at])
-            start, at = 0, at + 1
-        return found
+        members = blocks[at][start : start + size]
+        scores = self.scores[at][start : start + size]
+        while len(members) < size and at + 1 < len(blocks):
+            at += 1
+            left = size - len(members)
+            members += blocks[at][:left]
+            scores += self.scores[at][:left]
+        return Entries(members, scores)
 
     def cut(self, start: int, stop: int) -> Entries:
         """The same, and take them out."""

@@ -24,6 +24,7 @@ MEMBERS = st.sampled_from(
     [b"", b"\0", b"a", b"a\0", b"aa", b"b", b"\xff", b"\x7f", *(b"%d" % at for at in range(40))]
 )
 ENTRIES = st.tuples(SCORES, MEMBERS)
+TIED = st.tuples(st.sampled_from([1.0, 2.0]), MEMBERS)  # of which several blocks have one score
 
 
 def listed(blocks: Any) -> list[Entry]:
@@ -53,8 +54,9 @@ def start_at(blocks: Any, known: int) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    first=st.lists(ENTRIES, max_size=60, unique=True),
-    changes=st.lists(ENTRIES, max_size=60),
+    first=st.lists(ENTRIES, max_size=60, unique=True)
+    | st.lists(TIED, min_size=40, max_size=60, unique=True),
+    changes=st.lists(ENTRIES | TIED, max_size=60),
     known=st.integers(0, 9),
 )
 def test_entries_come_and_go_as_in_a_sorted_list(
