@@ -307,10 +307,11 @@ def pieces(effects: Iterable[Effect], drift: int) -> list[bytes]:
 
 def _parts(effects: Iterable[Effect], drift: int) -> tuple[list[bytes], bool]:
     """What the effects are put together of, and whether each of it is shorter than CITED."""
-    effects = list(effects)
-    some = _of_one_name(effects)
-    if some is not None:
-        return some, True
+    effects = effects if effects.__class__ is list else list(effects)
+    if len(effects) > _FEW_EFFECTS:
+        some = _of_one_name(effects)
+        if some is not None:
+            return some, True
     parts: list[bytes] = []
     are_short = True
     add = parts.append
@@ -341,6 +342,9 @@ def _parts(effects: Iterable[Effect], drift: int) -> tuple[list[bytes], bool]:
                 are_short = False
         add(b"\r\n")
     return parts, are_short
+
+
+_FEW_EFFECTS = 8  # up to so many, one by one is as quick
 
 
 def _of_one_name(effects: list[Effect]) -> list[bytes] | None:
