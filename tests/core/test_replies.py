@@ -140,12 +140,19 @@ EFFECTS = st.lists(
     | st.tuples(WORDS, WORDS, WORDS | DEADLINES)
     | st.lists(WORDS | DEADLINES, min_size=1, max_size=12).map(tuple),
     max_size=5,
+) | st.lists(  # so many of one name as to be put together at once
+    st.tuples(st.just(b"SET"), WORDS, WORDS) | st.tuples(st.just(b"SET"), WORDS, DEADLINES),
+    min_size=9,
+    max_size=12,
 )
 
 
 class TestEffects:
     @given(effects=EFFECTS, drift=DRIFTS)
     @example(effects=[], drift=0)
+    @example(effects=[(b"x" * 1024, b"k", b"v")] * 9, drift=0)
+    @example(effects=[(b"SET", b"k", b"v")] * 9, drift=0)
+    @example(effects=[(b"SET", b"k", b"v"), (b"DEL", b"k", b"l")] * 9, drift=0)
     @example(effects=[(b"PEXPIREAT", b"k", 2**63 - 1), (b"PEXPIREAT", b"k", 0)], drift=1)
     def test_are_arrays_with_deadlines_of_the_wall(
         self, twin: ModuleType, effects: list[Effect], drift: int
