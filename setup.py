@@ -47,7 +47,7 @@ setup(
     python_requires=">=3.11",
     # twisted/plugins has no __init__.py (one would hide Twisted itself), so it is named by hand.
     packages=[*find_packages(include=["memdbd", "memdbd.*"]), "twisted.plugins"],
-    package_data={"memdbd": ["py.typed"]},
+    package_data={"memdbd": ["py.typed", "core/*.pxd"]},
     ext_modules=compiled_core(),
     # The least versions of which no advisory is known (November 2026); docs/security.md says how
     # that is looked after. Beside each, the last one that it has the remedy for.

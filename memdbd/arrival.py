@@ -9,8 +9,8 @@ told at once what it is cut for, if that is something it can be told; the log he
 What happens in one read of many sockets is bounded: a handshake costs a signature, so that those
 for which a turn has no time are made in the next.
 
-May import: addresses, admission, clients, gate, limits, permissions, polling, pubsub, recipient,
-sending, session, sockets, tls and what is above.
+May import: addresses, admission, clients, core, gate, limits, permissions, polling, pubsub,
+recipient, sending, session, sockets, tls and what is above.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from zope.interface import implementer
 from memdbd.addresses import is_loopback, shown_to_redis
 from memdbd.admission import Admission
 from memdbd.clients import Clients
+from memdbd.core import Lane
 from memdbd.gate import Gate
 from memdbd.permissions import STRANGER, not_logged_in
 from memdbd.polling import Poll
@@ -81,7 +82,8 @@ class Arrival(Recipient):
         self.factory = factory
         self.session = Session(number, factory.channels, self.deliver, self.push, self.take)
         self.session.identified = self._identified
-        self.since = self.active = factory.reactor.seconds()
+        self.lane = Lane(self, self.session)
+        self.since = self.lane.active = factory.reactor.seconds()
 
     # What it tells about itself: see memdbd.clients.Client
 
@@ -141,7 +143,7 @@ class Arrival(Recipient):
         super().connectionMade()
         if ISSLTransport.providedBy(self.transport):
             self.is_tls = True
-            self.session.permissions = STRANGER
+            self.session.may(STRANGER)
             self._pace_handshake()
             self._identified()
         else:
@@ -181,6 +183,7 @@ class Arrival(Recipient):
         if is_stranger == self._is_stranger or self._lost:
             return
         self._is_stranger = is_stranger
+        self.lane.idle = False  # it is read in another way
         self._dialect.be_wary(self._allowance)
         self._socket.bufferSize = LITTLE if is_stranger else MUCH
         if is_stranger:

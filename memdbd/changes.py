@@ -92,7 +92,7 @@ class Changes:
     def changed_quietly(self, database: int, effects: Sequence[Effect]) -> None:
         """So many things have changed, while it is quiet."""
         self.dirty += len(effects)
-        for_journal = effects if all(effects) else [effect for effect in effects if effect]
+        for_journal = effects if all(effects) else [*filter(None, effects)]
         if for_journal:
             if not self.effects:
                 self.begun()

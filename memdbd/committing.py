@@ -160,11 +160,9 @@ class Committer:
         return taken
 
     def _append(self, journal: Journal, payload: list[bytes]) -> None:
-        before = journal.length
-        journal.append(*payload)
+        self.bytes += journal.append(*payload)
         self.frames += 1
         self._is_marked = False
-        self.bytes += journal.length - before
         if self._unsynced is None:
             self._unsynced = self._reactor.seconds()
 

@@ -58,8 +58,8 @@ class MemDBFactory(ServerFactory):
         self.turn = Turn(reactor, seconds)
         self.turn.mail = channels
         channels.collects = self.turn.schedule
-        self.poll = Poll(reactor, self.turn, seconds)
-        self.gathering = Gathering(dispatcher)
+        self.gathering = Gathering(dispatcher, self.turn, limits)
+        self.poll = Poll(reactor, self.turn, self.gathering, seconds)
         self.turn.gathered = self.gathering.run
         self.limits = limits
         self.alarms = alarms
@@ -109,6 +109,16 @@ class MemDBFactory(ServerFactory):
     def _abort_all(self) -> None:
         for connection in tuple(self.connections):
             connection.fail()
+
+    @property
+    def received(self) -> int:
+        """Bytes that came by all connections."""
+        return self.bytes_in + self.gathering.taken
+
+    @property
+    def sent(self) -> int:
+        """Bytes that left by all connections."""
+        return self.bytes_out + self.turn.sent + self.channels.fanout.carried
 
     def stats(self) -> dict[str, int]:
         """What is known of the connections."""

@@ -9,12 +9,12 @@ hundred messages cost what one does: with 50 subscribers and 100 messages a turn
 
 Where a single message goes to many, what counts is all that is done for each of them beside the
 send, which takes 2.5 us: to look up what state a connection is in takes 1 us, most of it to fetch
-that from memory. So subscribers have a lane, a function that takes a line at once, as long as
-nothing is in the way of it; and large audiences keep the lanes of their members, and go through
-nothing but those. Whoever gets a lane or loses it, has all of them looked for again.
+that from memory. So subscribers have a lane, by which a line leaves at once, as long as nothing is
+in the way of it; and large audiences keep the lanes of their members, and go through nothing but
+those. Whoever gets a lane or loses it, has all of them looked for again.
 
 Each subscriber gets its messages in the order in which they were collected, also where it is in
-several audiences. May import: replies.
+several audiences. May import: core, replies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
+from memdbd import core
+from memdbd.core import Lane
 from memdbd.replies import Message
 
 # Bytes of messages at most that wait to be spread: a peer that is slow, and ends, has half a minute
@@ -30,10 +32,6 @@ MOST = 128 * 1024
 
 # Members of an audience from which on it keeps their lanes.
 MANY = 8
-
-# Takes a line at once, or the beginning of it: gives how many bytes. Raises OSError where it takes
-# nothing.
-Lane = Callable[[bytes], int]
 
 
 class Run:
@@ -71,11 +69,7 @@ class Subscriber(Protocol):
 
     @property
     def lane(self) -> Lane | None:
-        """Takes a line that may leave at once; None where something is in the way."""
-
-    @property
-    def take_rest(self) -> Callable[[bytes], None]:
-        """Takes what the lane has not taken of a line."""
+        """By which a line may leave at once; None where something is in the way."""
 
     @property
     def resp(self) -> int:
@@ -108,8 +102,8 @@ class Audience(dict[Subscriber, None]):
 class Lanes:
     """The lanes of an audience as they are until the ``epoch`` ends.
 
-    ``straight`` has, by the version of RESP, the first who has one, and all the others, with their
-    lanes. ``others`` have none.
+    ``straight`` has, by the version of RESP, the first who has one, and the lanes of all others.
+    ``others`` have none.
     """
 
     __slots__ = ("epoch", "others", "straight")
@@ -117,17 +111,15 @@ class Lanes:
     def __init__(self, audience: Audience, epoch: int) -> None:
         self.epoch = epoch
         self.others: list[Subscriber] = []
-        self.straight: dict[int, tuple[Subscriber, list[Subscriber], list[Lane]]] = {}
+        self.straight: dict[int, tuple[Subscriber, list[Lane]]] = {}
         for member in audience:
             lane = member.lane
             if lane is None:
                 self.others.append(member)
             elif member.resp not in self.straight:
-                self.straight[member.resp] = member, [], []
+                self.straight[member.resp] = member, []
             else:
-                _, members, lanes = self.straight[member.resp]
-                members.append(member)
-                lanes.append(lane)
+                self.straight[member.resp][1].append(lane)
 
 
 # Where a message is collected, as what Redis calls its kind, and the pattern if it is for one.
@@ -189,18 +181,13 @@ class FanOut:
             lanes = audience.lanes = Lanes(audience, self._epoch)
         for subscriber in lanes.others:
             subscriber.take(run, True)
-        for resp, (first, others, sends) in lanes.straight.items():
+        for resp, (first, others) in lanes.straight.items():
             first.take(run, True)  # and has the line made
             line = run.lines[resp]
-            size = len(line)
-            for number, send in enumerate(sends):
-                try:
-                    taken = send(line)
-                except OSError:
-                    taken = 0
-                if taken != size:
-                    others[number].take_rest(line[taken:])
-            self.carried += size * len(sends)
+            self.carried += len(line) * len(others)
+            for lane, rest in core.send_all(others, line):
+                self.carried -= len(rest)  # it is counted by its connection
+                lane.connection.take_rest(rest)
 
 
 def _are_disjoint(runs: Sequence[Run]) -> bool:

@@ -247,9 +247,8 @@ class Figures:
             "total_connections_received": self._factory.accepted,
             "rejected_connections": self._factory.admission.rejected,
             "total_commands_processed": self._dispatcher.stats()["commands"],
-            "total_net_input_bytes": self._factory.bytes_in,
-            "total_net_output_bytes": self._factory.bytes_out
-            + self._factory.channels.fanout.carried,
+            "total_net_input_bytes": self._factory.received,
+            "total_net_output_bytes": self._factory.sent,
             "expired_keys": told["expired"],
             "evicted_keys": told["evicted"],
             "keyspace_hits": told["key_hits"],

@@ -94,7 +94,7 @@ class Gate:
         if self.is_open and session.certificate is None:
             self._let_in(session, self.users.default)
         else:
-            session.permissions = STRANGER
+            session.may(STRANGER)
             session.identified()
 
     def log_in(self, session: Session, username: bytes, password: bytes) -> Reply:
@@ -151,7 +151,7 @@ class Gate:
 
     def _let_in(self, session: Session, user: User) -> None:
         session.user = user
-        session.permissions = user.permissions
+        session.may(user.permissions)
         session.failures = 0
         session.identified()
         self._silence(session)
@@ -174,7 +174,7 @@ class Gate:
         # Who was let in by another checker may have the rights of a user who is off.
         is_off = was_enabled and not user.enabled
         for session in self._sessions(user):
-            session.permissions = user.permissions
+            session.may(user.permissions)
             if is_off:
                 self._cut(session)
             else:
@@ -182,7 +182,8 @@ class Gate:
 
     def _gone(self, user: User) -> None:
         for session in self._sessions(user):
-            session.user, session.permissions = None, STRANGER
+            session.user = None
+            session.may(STRANGER)
             self._cut(session)
 
     def _silence(self, session: Session) -> None:

@@ -11,14 +11,14 @@ but without it nothing could be gathered (``gathering.py``), which is worth 5 mo
 
 Where there is no epoll (other systems than Linux), the reactor reads as before.
 
-May import: turn.
+May import: core, turn.
 """
 
 from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -31,6 +31,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd.core import Lane, Rest
 from memdbd.turn import Turn
 
 # Sockets that are read in one turn. Some of them have 64 KiB for us: those behind them wait.
@@ -45,19 +46,29 @@ _FAILURES: dict[type, Failure] = {
 }
 
 
+class Gathering(Protocol):
+    """What reads from several sockets in a turn: see :mod:`memdbd.gathering`."""
+
+    def take_in(self, ready: list[tuple[int, int]], lanes: dict[int, Lane]) -> list[Rest]: ...
+
+
 @implementer(IReactorFDSet, IReadDescriptor)
 class Poll:
-    """Reads what has been adopted, for ``reactor``, and ends each ``turn``; ``seconds`` tells the
-    time by which a stretch of turns ends."""
+    """Reads what has been adopted, for ``reactor``, and ends each ``turn``; where that gathers, it
+    has ``gathering`` read. ``seconds`` tells the time by which a stretch of turns ends."""
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, turn: Turn, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, reactor: Any, turn: Turn, gathering: Gathering, seconds: Callable[[], float]
+    ) -> None:
         self._reactor = reactor
         self._turn = turn
+        self._gathering = gathering
         self._seconds = seconds
         self._epoll: Any = None  # made when it is needed
         self._readers: dict[int, Any] = {}
+        self._lanes: dict[int, Lane] = {}  # of those that have one
 
     def adopt(self, transport: Any) -> None:
         """Read a transport that the reactor reads now, if that is a socket of the reactor's."""
@@ -80,11 +91,15 @@ class Poll:
         if descriptor not in self._readers:
             self._epoll.register(descriptor, select.EPOLLIN)
         self._readers[descriptor] = reader
+        lane = getattr(reader.protocol, "lane", None)  # TLS, between it and a connection, has none
+        if lane is not None:
+            self._lanes[descriptor] = lane
 
     def removeReader(self, reader: Any) -> None:
         descriptor = reader.fileno()
         if self._readers.get(descriptor) is reader:
             del self._readers[descriptor]
+            self._lanes.pop(descriptor, None)
             self._epoll.unregister(descriptor)
 
     def addWriter(self, writer: Any) -> None:
@@ -118,36 +133,65 @@ class Poll:
 
     def doRead(self) -> None:
         """Read what can be read, turn by turn, until there is nothing or the stretch is over."""
-        turn, readers = self._turn, self._readers
+        turn = self._turn
         end = self._seconds() + STRETCH
         while ready := self._epoll.poll(0, AT_ONCE):
-            turn.begin(len(ready))
+            turn.begin()
             try:
-                for descriptor, _ in ready:
-                    # One that was read before it may have ended it.
-                    reader = readers.get(descriptor)
-                    if reader is None:
-                        continue
-                    # As its doRead does it, whose calls take as long as all of this.
-                    try:
-                        data = reader.socket.recv(reader.bufferSize)
-                    except BlockingIOError:
-                        continue
-                    except OSError:
-                        self._lose(reader, CONNECTION_LOST)
-                        continue
-                    if not data:
-                        self._lose(reader, CONNECTION_DONE)
-                        continue
-                    try:
-                        reader.protocol.dataReceived(data)
-                    except Exception as error:  # as the reactor does it: its connection ends
-                        self._log.failure("a defect of memdbd: a connection is ended")
-                        self._lose(reader, error)
+                if turn.gathers:
+                    for rest in self._gathering.take_in(ready, self._lanes):
+                        self._take(*rest)
+                else:
+                    for descriptor, _ in ready:
+                        self._read(descriptor)
             finally:
                 self._end_turn()
             if self._seconds() >= end:
                 return
+
+    def _read(self, descriptor: int) -> None:
+        """Read from a socket."""
+        reader = self._readers.get(descriptor)
+        if reader is None:  # one that was read before it has ended it
+            return
+        # As its doRead does it, whose calls take as long as all of this.
+        try:
+            data = reader.socket.recv(reader.bufferSize)
+        except OSError as error:
+            self._failed(reader, error)
+            return
+        if not data:
+            self._lose(reader, CONNECTION_DONE)
+            return
+        try:
+            reader.protocol.dataReceived(data)
+        except Exception as error:  # as the reactor does it: its connection ends
+            self._log.failure("a defect of memdbd: a connection is ended")
+            self._lose(reader, error)
+
+    def _take(self, descriptor: int, lane: Lane | None, data: Any, requests: Any) -> None:
+        """Take what was read from a socket by its lane, or read from it where that was not."""
+        if lane is None:
+            self._read(descriptor)
+            return
+        if self._lanes.get(descriptor) is not lane:  # one that came before it has ended it
+            return
+        reader = self._readers[descriptor]
+        if isinstance(data, OSError):
+            self._failed(reader, data)
+        elif not data:
+            self._lose(reader, CONNECTION_DONE)
+        else:
+            try:
+                reader.protocol.receive(data, requests)
+            except Exception as error:
+                self._log.failure("a defect of memdbd: a connection is ended")
+                self._lose(reader, error)
+
+    def _failed(self, reader: Any, error: OSError) -> None:
+        """A socket could not be read."""
+        if not isinstance(error, BlockingIOError | InterruptedError):
+            self._lose(reader, CONNECTION_LOST)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor is about to stop, and loses all that it reads."""

@@ -21,29 +21,20 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from memdbd import core
 from memdbd.arrival import Arrival, Hall
-from memdbd.commands.spec import Command, Request
-from memdbd.dialects.batch import NO_MORE, Batch
-from memdbd.dialects.interface import Dialect, Dialects, encoded
+from memdbd.commands.spec import Command
+from memdbd.core import Lane
+from memdbd.dialects.batch import Batch
+from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Parts, Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
-from memdbd.gathering import Gathering
-from memdbd.replies import Pending, Replies, Reply
+from memdbd.gathering import LONG, Gathering
+from memdbd.replies import Pending, Reply
 from memdbd.sending import PIECE
 
 # Bytes that are read from a peer whose next reply is pending.
 READ_AHEAD = 64 * 1024
-
-# Stands for requests that were gathered.
-WAITING = Batch([])
-
-# Bytes of one read that are looked at whether they are nothing but whole requests.
-LONG = 32 * 1024
-
-# Of one connection, so many requests are gathered at once.
-GATHERED = Dispatcher.SLICE_REQUESTS
 
 # To look into an Enum takes 90 ns.
 END, EXHAUSTED, BROKEN = Stop.END, Stop.EXHAUSTED, Stop.BROKEN
@@ -96,7 +87,6 @@ class MemDBProtocol(Arrival):
         dialects = factory.dialects
         self._dialect: Dialect = dialects.resp(self.session) if only_resp else dialects.text()
         self._requests: Batch | None = None  # left over; None: not busy
-        self._gathered: list[Request] | None = None  # wait for the end of this turn
         self._unparsed = bytearray()  # came while busy
 
     # What it tells about itself, beside what an Arrival does: see memdbd.clients.Client
@@ -121,48 +111,70 @@ class MemDBProtocol(Arrival):
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
-        factory, session = self.factory, self.session
-        turn = factory.turn
-        if (
-            turn.gathers
-            and session.lane is not None  # so it is not new, and does not end
-            and not (self._requests is not None or session.special or self._is_stranger)
-            and not self._heard_all
-        ):
-            # As of nearly all who have sent something before.
-            self.active = turn.began or 0.0
-            factory.bytes_in += len(data)
-            # What is long ends in the middle of a request, and would be read twice.
-            requests = self._dialect.read(data) if len(data) < LONG else None
-            if requests is None:
-                self._begin(self._dialect.feed(data))
-            elif not self._is_gathered(requests):
+        factory, lane = self.factory, self.lane
+        if factory.turn.gathers and lane.idle and (lane.groups is not None or self._joins()):
+            left = factory.gathering.take(lane, data)
+            if left is not True:
+                self.receive(data, left)
+            return
+        factory.bytes_in += len(data)
+        lane.active = factory.turn.began or factory.reactor.seconds()
+        self.receive(data)
+
+    def receive(self, data: bytes, requests: list[Any] | None = None) -> None:
+        """Take what has come and is not gathered; ``requests`` are those that it is, where that is
+        known."""
+        lane = self.lane
+        if lane.idle and not self.factory.turn.is_held:  # as of nearly all who send
+            if requests is None and len(data) < LONG:
+                requests = self._dialect.read(data)
+            if requests is not None:
+                lane.idle = False
                 self._begin(Batch(requests))
-        else:
-            self._received(data)
+                if self._requests is None:
+                    lane.idle = not (self._ending or self._is_stranger)
+                return
+        self._received(data)
+
+    def _joins(self) -> bool:
+        """Have what comes gathered, if there is nothing unusual about this connection."""
+        lane, session, dialect = self.lane, self.session, self._dialect
+        # Of subscribers, messages and replies are to stay in order.
+        if session.special or session.listens or not self._is_clear():
+            return False
+        lane.groups = self.factory.gathering.groups(self.context, dialect)
+        lane.read = None if dialect.name == "resp" else dialect.read
+        return True
 
     def _received(self, data: bytes) -> None:
-        """Take what has come from whoever it is, and whatever is going on."""
+        """Take bytes from whoever it is, and whatever is going on."""
         if self._ending or self._heard_all:
             return
-        factory = self.factory
-        turn = factory.turn
-        self.active = turn.began or factory.reactor.seconds()
-        factory.bytes_in += len(data)
+        self.lane.spoil()  # what comes behind what waits is for us
+        turn = self.factory.turn
         if turn.is_held:
             turn.took(len(data))
             self._came_while_held += len(data)
             if self._came_while_held >= PIECE:
                 turn.owe(self)  # so that it is read again, whatever it is owed
                 self._read_or_not()
-        if self._requests is not None:
+        if self._is_busy:
             self._unparsed += data
             self._read_or_not()
-            return
-        batch = self._parse(data)
-        may_wait = turn.gathers and batch.more is NO_MORE and not self.session.special
-        if not (may_wait and self._is_gathered(batch.requests)):
-            self._begin(batch)
+        else:
+            self.lane.idle = False
+            self._begin(self._parse(data))
+            self._be_idle()
+
+    def _be_idle(self) -> None:
+        """There is nothing at hand, if that is so."""
+        is_there = self._is_busy or self._ending or self._heard_all
+        self.lane.idle = not (is_there or self._is_stranger or self._dialect.has_begun)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether what comes now has to wait."""
+        return self._requests is not None or self.lane.waiting is not None
 
     def _begin(self, batch: Batch) -> None:
         """Answer a batch, if the turn has time for it."""
@@ -176,53 +188,20 @@ class MemDBProtocol(Arrival):
         else:
             self.answer(batch)
 
-    def _is_gathered(self, requests: list[Request]) -> bool:
-        """Let requests wait for the end of the turn, where they are all of one command of which
-        several can be run together."""
-        size, dialect = len(requests), self._dialect
-        if size != 1 and not 0 < size == core.alike(requests, 0, GATHERED):
-            return False
-        first: Any = requests[0]
-        try:
-            command = dialect.together.get(first[0])
-        except TypeError:  # it is an error
-            return False
-        if command is None:
-            return False
-        # The first of them without a call, as it is of nearly all.
-        if len(first) != command.min_words and not command.takes_together(len(first)):
-            return False
-        if dialect.unasked or self.session.listens:  # what it hears stays in order with its replies
-            return False
-        if not self.factory.gathering.add(command, self, requests):
-            return False
-        self._gathered, self._requests = requests, WAITING
-        return True
-
-    def encode_each(self, replies: Replies) -> list[bytes]:
-        return self._dialect.encode_each(replies)
-
-    def encode_all(self, replies: Replies) -> bytes:
-        return encoded(self._dialect, replies)
-
-    def answered(self, requests: list[Any], command: Command, done: int, line: bytes) -> None:
-        """So many of the requests that were gathered have been run, with these replies."""
-        if self._gathered is not requests:
-            return  # it has ended since
-        self._gathered = None
-        is_all = done == len(requests) and not (self._unparsed or self._heard_all)
+    def left(self, requests: list[Any], command: Command, done: int, line: bytes) -> None:
+        """So many of the requests that were gathered have been run, with these replies; those
+        behind them, if any, and what came meanwhile, is for us."""
         if done:
             self.session.last = command
-            if is_all and self._is_clear() and not self._outbox.lines:
-                self.factory.turn.answer(self, line)
-            else:
-                self._put(line)
-        if is_all:
-            self._requests = None
-            return
+            self._put(line)
         self._requests = batch = Batch(requests)
         batch.at = done
         self._begin(batch)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it speaks."""
+        return self._dialect
 
     def _parse(self, data: bytes) -> Batch:
         if self._is_new:
@@ -238,10 +217,11 @@ class MemDBProtocol(Arrival):
     def readConnectionLost(self) -> None:
         # The peer has said all it has to say, but still gets its replies: printf … | nc -N
         self._heard_all = True
+        self.lane.idle = False
         self._obstructed()
         if self._ending:
             self._lose_if_done()
-        elif self._requests is None or self._waits_for_others:
+        elif not self._is_busy or self._waits_for_others:
             self.end()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -249,6 +229,8 @@ class MemDBProtocol(Arrival):
         # The session knows us by this; what is left then goes without the collector.
         self.session.deliver = self.session.push = self.session.take = _nowhere
         self.session.identified = _nobody_asks
+        # And our lane: whoever holds that still may tell us what is left of a line.
+        self.lane = Lane(None, self.session)
         self.factory.connection_lost(self)
 
     def _read_or_not(self) -> None:
@@ -358,6 +340,7 @@ class MemDBProtocol(Arrival):
         if self._heard_all:
             self.end()
         else:
+            self._be_idle()
             self._read_or_not()
 
     def go_on(self) -> None:
@@ -410,7 +393,8 @@ class MemDBProtocol(Arrival):
         # One of its own requests may have ended it; those behind are not to be run.
         self.session.over = True
         self.session.settle()
-        self._requests = self._gathered = None
+        self._requests = self.lane.waiting = None
+        self.lane.idle = False
         self._stream = None
         pending, self._pending = self._pending, None
         if pending is not None:

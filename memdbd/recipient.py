@@ -3,9 +3,9 @@
 Theory of operation. A message that is delivered while a request is answered goes in front of the
 reply or behind it, as the dialect wants it; one that comes while a long reply is sent goes behind
 it. Messages for many are collected elsewhere (``fanout.py``) and taken at the end of a turn. If
-that has been committed, they leave at once where nothing is in the way, by the session's lane: that
-is the socket's own ``send``. Whatever comes in its way closes the lane, and it is opened again
-when, at some later message, nothing is.
+that has been committed, they leave at once where nothing is in the way, by the session's lane.
+Whatever comes in its way closes the lane, and it is opened again when, at some later message,
+nothing is.
 
 What waits for a peer that does not read is counted, and bounded: see ``sending.py``.
 
@@ -88,13 +88,12 @@ class Recipient(Sender):
         sent by then, unless the peer does not read."""
         if self.session.lane is not None:
             return True
-        send = self._send_now
-        if send is None or self._full or self._ending or self._stream is not None:
+        if self.lane.send is None or self._full or self._ending or self._stream is not None:
             return False
         transport = self.transport
         if transport.dataBuffer or transport._tempDataBuffer:
             return False
-        self.session.open_lane(send, self._hand_over)
+        self.session.open_lane(self.lane)
         return True
 
     def _obstructed(self) -> None:

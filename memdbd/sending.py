@@ -16,13 +16,13 @@ once, over ``subscriber_soft`` after ``subscriber_seconds``.
 What is read and answered is the other half's: ``arrival.py`` and ``protocol.py`` are that, and
 nothing else uses its transport.
 
-May import: dialects, errors, limits, outbox, session, turn.
+May import: core, dialects, errors, limits, outbox, session, turn.
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.interfaces import (
@@ -36,6 +36,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd.core import Lane
 from memdbd.dialects.interface import Dialect
 from memdbd.dialects.streams import Stream
 from memdbd.errors import CommandError
@@ -88,7 +89,7 @@ class Sender(Protocol):
     factory: Office
     transport: Any  # ITransport is less than what every transport of Twisted's can do
     session: Session
-    active: float  # when something came from the peer last, or was taken by it
+    lane: Lane
     _dialect: Dialect
     _socket: Any  # the transport below, which has the socket
     _stream_size = 0  # bytes of values that the reply holds which is sent
@@ -109,7 +110,6 @@ class Sender(Protocol):
     def __init__(self) -> None:
         self._outbox = Outbox()
         self._own: list[bytes] = []  # messages that go out behind the reply that is made or sent
-        self._send_now: Callable[[bytes], int] | None = None  # to the socket, if that is ours
 
     # What the other half does
 
@@ -136,6 +136,11 @@ class Sender(Protocol):
     def _obstructed(self) -> None:
         """Something has come in the way of what is sent."""
         raise NotImplementedError
+
+    @property
+    def active(self) -> float:
+        """When something came from the peer last, or was taken by it."""
+        return self.lane.active
 
     # What waits, and pieces of long replies
 
@@ -192,19 +197,13 @@ class Sender(Protocol):
         self._outbox.release_all()
         self._send()
 
-    def send(self, line: bytes) -> None:
-        """Send a line that is committed, where nothing is in its way."""
-        lane = self.session.lane
-        if lane is None:  # since it was to be sent
-            self.collect(line)
+    def take_rest(self, rest: bytes) -> None:
+        """Send what was too much for the lane of a line that is committed."""
+        if self.session.lane is None:  # something has come in its way before any of it was sent
+            self.collect(rest)
             return
-        self.factory.bytes_out += len(line)
-        try:
-            sent = lane(line)
-        except OSError:  # there is no room now, or the reactor will find what is the matter
-            sent = 0
-        if sent < len(line):
-            self._hand_over(line[sent:])
+        self.factory.bytes_out += len(rest)
+        self._hand_over(rest)
 
     def collect(self, line: bytes) -> None:
         """Have a line wait after all, in front of what was collected since it was to be sent."""
@@ -249,7 +248,7 @@ class Sender(Protocol):
         """Send lines of so many bytes as they lie in memory; False where that cannot be. To copy
         values of 64 KiB first takes a GET from 32 us of CPU to 61."""
         transport = self.transport
-        if self._send_now is None or transport.dataBuffer or transport._tempDataBuffer:
+        if self.lane.send is None or transport.dataBuffer or transport._tempDataBuffer:
             return False
         if len(lines) > MOST_LINES or not hasattr(transport.socket, "sendmsg"):
             return False
@@ -270,9 +269,10 @@ class Sender(Protocol):
         """
         transport = self.transport
         # What waits there is in these two.
-        if self._send_now is not None and not (transport.dataBuffer or transport._tempDataBuffer):
+        send = self.lane.send
+        if send is not None and not (transport.dataBuffer or transport._tempDataBuffer):
             try:
-                sent = self._send_now(piece)
+                sent = send(piece)
             except OSError:  # there is no room now, or the reactor will find what is the matter
                 sent = 0
             if sent == len(piece):
@@ -299,7 +299,7 @@ class Sender(Protocol):
         transport = self.transport
         own = hasattr(type(transport), "writeSomeData") and hasattr(transport, "socket")
         if own and hasattr(transport, "_tempDataBuffer"):
-            self._send_now = transport.socket.send
+            self.lane.attach(transport.socket)
         self.transport.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
@@ -316,7 +316,7 @@ class Sender(Protocol):
         # The peer has read what the transport had. More goes out at the end of the turn, as
         # always: there is what others have just brought, and it is not committed before.
         self._full = False
-        self.active = self.factory.reactor.seconds()
+        self.lane.active = self.factory.reactor.seconds()
         if not exceeds(self.unsent, self.factory.limits.subscriber_soft):
             self._calm_down()
         if self._abort is not None and self._abort.active() and not self._draining:

@@ -2,7 +2,7 @@
 
 The protocol makes a session for a connection and tells it how to deliver; commands read and change
 it. It is the :class:`~memdbd.fanout.Subscriber` of its channels.
-May import: fanout, pubsub, replies.
+May import: core, fanout, pubsub, replies.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from memdbd.fanout import Lane, Run
+from memdbd.core import Lane
+from memdbd.fanout import Run
 from memdbd.pubsub import Registry, Topics
 from memdbd.replies import Message, Push, Status
 
@@ -90,7 +91,6 @@ class Session:
         "shards",
         "special",
         "take",
-        "take_rest",
         "touched",
         "tracking",
         "user",
@@ -110,7 +110,6 @@ class Session:
         self.take = take or partial(_deliver_each, deliver)
         self.push = push
         self.lane: Lane | None = None
-        self.take_rest: Callable[[bytes], None] = _nothing_is_left
         # Who it is: None for a client that has not said so and has to. What it may do: None for
         # everything. The gate sets both, and again when a user changes.
         self.user: Somebody | None = None
@@ -181,18 +180,25 @@ class Session:
         if self.is_subscriber:
             self._registry.spread()
 
-    def open_lane(self, lane: Lane, take_rest: Callable[[bytes], None]) -> None:
+    def open_lane(self, lane: Lane) -> None:
         """Take what may leave at once by a lane, as long as nothing is in its way."""
-        self.lane, self.take_rest = lane, take_rest
+        self.lane = lane
+        lane.is_clear = True
         if self.is_subscriber:  # who becomes one, changes them by that
             self._registry.fanout.lanes_change()
 
     def close_lane(self) -> None:
-        """Something is in its way."""
+        """Something is in its way, or the session may do something else from now on."""
         if self.lane is not None:
-            self.lane, self.take_rest = None, _nothing_is_left
+            self.lane.close()
+            self.lane = None
             if self.is_subscriber:
                 self._registry.fanout.lanes_change()
+
+    def may(self, permissions: Any) -> None:
+        """What it may do from now on."""
+        self.permissions = permissions
+        self.close_lane()
 
     @property
     def is_subscriber(self) -> bool:
@@ -242,10 +248,6 @@ def _deliver_each(deliver: Callable[[Message], None], run: Run, at_once: bool) -
     """How whoever takes no runs gets their messages."""
     for message in run.messages.values():
         deliver(message)
-
-
-def _nothing_is_left(rest: bytes) -> None:
-    """What is left of a line that a lane has taken, as long as there is none."""
 
 
 def _nobody_asks() -> None:

@@ -4,7 +4,7 @@ Replies and messages are not sent as they arise but collected, each connection i
 reactor has read from all sockets that were ready. Then one commit comes first, the journal's, and
 each connection sends once. A commit may take a while, for the disk: what was collected is sealed
 then, and what is collected meanwhile waits for the next one, since it may tell of what this turn
-has changed. May import: errors, Twisted.
+has changed. May import: core, errors, Twisted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from memdbd import core
+from memdbd.core import Lane
 from memdbd.errors import CommandError
 
 
@@ -33,8 +35,8 @@ class Connection(Protocol):
     def withdraw(self, error: CommandError) -> None:
         """It has failed: what has been collected is not true. Tell the peer so, and end."""
 
-    def send(self, line: bytes) -> None:
-        """Send a line that is committed, and had nothing to wait for."""
+    def take_rest(self, rest: bytes) -> None:
+        """Send the rest of a line that is committed, and was too much for its lane."""
 
     def collect(self, line: bytes) -> None:
         """Collect a line after all, as nothing is committed yet."""
@@ -73,7 +75,7 @@ class Turn:
     """Collects the connections that want something at the end of this turn of ``reactor``.
 
     ``seconds`` tells the time by which a turn is late. ``commit`` is called at the end of each turn
-    unless one is under way.
+    unless one is under way. ``sent`` is how many bytes of answers have left by lanes.
     """
 
     # All connections' share of one turn. Without it each would have its slice in every turn, and
@@ -83,9 +85,6 @@ class Turn:
     # Bytes of requests that all of them may send while the disk is at work: what they do is kept
     # in memory until it is done, which may take as long as a disk can hang.
     CHOKED = 16 * 1024 * 1024
-
-    # Sockets that are read in a turn from which on it is worth to run their requests together.
-    SEVERAL = 4
 
     _log = Logger()
 
@@ -105,8 +104,9 @@ class Turn:
         # Dicts, for a connection may say so several times in a turn, and gets one flush and one
         # slice all the same.
         self._owing: dict[Connection, None] = {}
-        # The only line of a connection for which nothing else is collected, as most have one.
-        self._answers: list[tuple[Connection, bytes]] = []
+        # A line each, of connections for which nothing else is collected, as most have one.
+        self._answers: list[tuple[list[Lane], list[bytes]]] = []
+        self.sent = 0
         self._sealed: dict[Connection, None] = {}  # covered by the commit that is under way
         self._unfinished: dict[Connection, None] = {}
 
@@ -125,10 +125,10 @@ class Turn:
         self._owing[connection] = None
         self.schedule()
 
-    def answer(self, connection: Connection, line: bytes) -> None:
-        """Have ``connection`` send ``line``, and nothing else, at the end of this turn: while
-        nothing is in its way and nothing collected, and by whoever ends the turn himself."""
-        self._answers.append((connection, line))
+    def answer(self, lanes: list[Lane], lines: list[bytes]) -> None:
+        """Send a line by each lane at the end of this turn, in front of whatever is collected for
+        its connection by then; by whoever ends the turn himself."""
+        self._answers.append((lanes, lines))
 
     def unfinished(self, connection: Connection) -> None:
         """Let ``connection`` go on behind this turn."""
@@ -150,10 +150,10 @@ class Turn:
         self._is_due = False
         self.end()
 
-    def begin(self, sockets: int = 1) -> None:
-        """Whoever calls this reads from so many sockets, and calls ``end`` behind them; what is
-        read may wait for that, where it :attr:`gathers`."""
-        self.gathers = sockets >= self.SEVERAL and not self.is_held
+    def begin(self) -> None:
+        """Whoever calls this reads from sockets, and calls ``end`` behind them; what is read may
+        wait for that, where it :attr:`gathers`."""
+        self.gathers = not self.is_held
         self.began = self._reactor.seconds()
         self._scheduled = True
 
@@ -217,12 +217,7 @@ class Turn:
         if done:
             self.mail.spread(unless_little=True)
             if self._answers:
-                answers, self._answers = self._answers, []
-                for connection, line in answers:
-                    try:
-                        connection.send(line)
-                    except Exception:
-                        self._failed(connection)
+                self._send_answers()
             owing, self._owing = self._owing, {}
             for connection in owing:
                 try:
@@ -236,11 +231,23 @@ class Turn:
             self._sealed = self._collected()
             self._each(self._sealed, lambda connection: connection.seal())
 
+    def _send_answers(self) -> None:
+        answers, self._answers = self._answers, []
+        for lanes, lines in answers:
+            self.sent += sum(map(len, lines))
+            for lane, rest in core.send_each(lanes, lines):
+                self.sent -= len(rest)  # it is counted by its connection
+                try:
+                    lane.connection.take_rest(rest)
+                except Exception:
+                    self._failed(lane.connection)
+
     def _collected(self) -> dict[Connection, None]:
         """Those for whom something is collected, what is for many included."""
         answers, self._answers = self._answers, []
-        for connection, line in answers:
-            connection.collect(line)
+        for lanes, lines in answers:
+            for lane, line in zip(lanes, lines, strict=True):
+                lane.connection.collect(line)
         self.mail.spread()
         owing, self._owing = self._owing, {}
         return owing

@@ -27,7 +27,7 @@ def text(*words: bytes) -> bytes:
 def together(house: House, *arrivals: tuple[Peer, bytes]) -> None:
     """One turn, as the poll makes it, in which these bytes come in."""
     turn = house.factory.turn
-    turn.begin(4)
+    turn.begin()
     for peer, data in arrivals:
         if not peer.closed and peer.wire.producerState == "producing":
             peer.protocol.dataReceived(data)

@@ -133,6 +133,9 @@ class Wire(StringTransport):
             raise BlockingIOError
         return sent
 
+    def recv(self, most: int) -> bytes:
+        raise BlockingIOError  # what comes is handed over, as if the reactor had read it
+
     def sendmsg(self, lines: list[bytes]) -> int:
         return self.send(b"".join(lines))
 

@@ -1168,7 +1168,7 @@ class TestWhatIsNoFaultOfTheDisk:
         with capturedLogs():
             refusal(stored.house.connect().asks(b"set a 2\n"))
             disk.is_mended()
-            journal.append = lambda *payload: 1 // 0  # type: ignore[assignment,method-assign]
+            journal.append = lambda *payload: 1 // 0  # type: ignore[method-assign]
             stored.house.passes(Committer.RETRY)
             stored.house.passes(1)
         assert state(stored) is State.HEALTHY

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from weakref import ref
 
 import pytest
+from crowds import crowd, resp, together
 from harness import House
 from twisted.logger import capturedLogs
 
@@ -53,3 +55,18 @@ def test_nothing_is_left_to_the_collector(conversation: list[bytes]) -> None:
         gc.collect()
         hold()
     assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_neither_is_a_connection_that_is_lost() -> None:
+    house, peers = crowd()
+    together(house, *[(peer, resp(b"get", b"k")) for peer in peers])
+    peer = peers.pop()
+    house.peers.remove(peer)
+    peer.vanishes()
+    # What a transport of the reactor's lets go of by itself.
+    wire, protocol = peer.wire, peer.protocol
+    wire.protocol = wire.producer = protocol.transport = None  # type: ignore[assignment]
+    gone = ref(protocol)
+    del peer, wire, protocol
+    assert gone() is None

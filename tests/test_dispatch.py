@@ -105,6 +105,7 @@ class Shown:
     messages_first = False
     met = ""
     unasked = bytearray()
+    has_begun = False
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memdbd.fanout import MANY, MOST, Audience, FanOut, Lane, Lanes, Run
+from memdbd.core import Lane
+from memdbd.fanout import MANY, MOST, Audience, FanOut, Lanes, Run
 from memdbd.replies import Message
 
 
@@ -24,7 +25,11 @@ class Listener:
         self.room = 1 << 30
         self.got = b""
         self.calls: list[str] = []  # how it got them
-        self.lane: Lane | None = self._lane if has_lane else None
+        self.lane: Lane | None = None
+        if has_lane:
+            self.lane = Lane(self, None)
+            self.lane.attach(self)
+            self.lane.is_clear = True
 
     def deliver(self, message: Message) -> None:
         raise AssertionError("nothing is delivered one by one here")
@@ -37,7 +42,10 @@ class Listener:
         self.calls.append("rest")
         self.got += rest
 
-    def _lane(self, line: bytes) -> int:
+    def recv(self, most: int) -> bytes:
+        raise AssertionError("nothing is read here")
+
+    def send(self, line: bytes) -> int:
         self.calls.append("lane")
         if not self.room:
             raise BlockingIOError

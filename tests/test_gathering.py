@@ -11,8 +11,9 @@ from crowds import NULL, OK, PLENTY, WRONG, calls_together, crowd, resp, togethe
 from harness import House
 from twisted.logger import capturedLogs
 
+from memdbd.core.lanes import MOST_OF_ALL
+from memdbd.dialects.interface import RespDialect
 from memdbd.errors import NotCommitted
-from memdbd.gathering import Gathering
 from memdbd.replies import Status
 
 
@@ -21,7 +22,7 @@ class TestRequestsThatComeTogether:
         house, peers = crowd()
         sizes = calls_together(house)
         turn = house.factory.turn
-        turn.begin(turn.SEVERAL)
+        turn.begin()
         for number, peer in enumerate(peers):
             peer.protocol.dataReceived(resp(b"set", b"k%d" % number, b"%d" % number))
         assert house.engine.databases[0].values == {}
@@ -120,16 +121,16 @@ class TestRequestsThatComeTogether:
         house, peers = crowd()
         keys = [b"a", b"b", b"a", b"b"]
         peers[0].asks(resp(b"set", b"a", b"1"))
-        before, stats = house.factory.bytes_in, house.engine.stats()
-        sent = house.factory.bytes_out
+        before, stats = house.factory.received, house.engine.stats()
+        sent = house.factory.sent
         together(house, *[(peer, resp(b"get", key)) for peer, key in zip(peers, keys, strict=True)])
         calls = house.dispatcher.counts()
         assert calls["get"][0] == 8  # with those of crowd
         after = house.engine.stats()
         assert after["key_hits"] - stats["key_hits"] == 2
         assert after["key_misses"] - stats["key_misses"] == 2
-        assert house.factory.bytes_in - before == 4 * len(resp(b"get", b"a"))
-        assert house.factory.bytes_out - sent == 2 * len(b"$1\r\n1\r\n" + NULL)
+        assert house.factory.received - before == 4 * len(resp(b"get", b"a"))
+        assert house.factory.sent - sent == 2 * len(b"$1\r\n1\r\n" + NULL)
         lasts = [peer.protocol.session.last for peer in peers]
         assert [last and last.full_name for last in lasts] == ["get"] * 4
 
@@ -166,7 +167,7 @@ class TestRequestsThatComeTogether:
 
     def test_more_than_can_be_gathered_are_all_answered(self) -> None:
         house, peers = crowd(12)
-        assert Gathering.MOST < 12 * 256
+        assert MOST_OF_ALL < 12 * 256
         together(house, *[(peer, resp(b"incr", b"n") * 256) for peer in peers])
         heard = [
             int(n) for peer in peers for n in peer.hears().replace(b"\r\n", b"").split(b":")[1:]
@@ -268,7 +269,7 @@ class TestWhatOthersDoInTheSameTurn:
     def test_one_who_vanishes_while_he_waits_is_no_matter(self) -> None:
         house, peers = crowd()
         turn = house.factory.turn
-        turn.begin(turn.SEVERAL)
+        turn.begin()
         for peer in peers:
             peer.protocol.dataReceived(resp(b"incr", b"n"))
         peers[1].vanishes()
@@ -280,12 +281,12 @@ class TestWhatOthersDoInTheSameTurn:
     def test_one_who_has_hung_up_meanwhile_gets_his_reply(self) -> None:
         house, peers = crowd()
         turn = house.factory.turn
-        turn.begin(turn.SEVERAL)
+        turn.begin()
         for peer in peers:
             peer.protocol.dataReceived(resp(b"incr", b"n"))
         peers[1].protocol.readConnectionLost()
         turn.end()
-        assert [peer.hears() for peer in peers] == [b":%d\r\n" % n for n in range(1, 5)]
+        assert [peer.hears() for peer in peers] == [b":%d\r\n" % n for n in (1, 4, 2, 3)]
         assert [peer.closed for peer in peers] == [False, True, False, False]
 
 
@@ -331,8 +332,8 @@ class TestBeforeTheCommit:
         house, peers = crowd()
         turn = house.factory.turn
         turn.commit = lambda: False
-        turn.begin(turn.SEVERAL)
-        turn.answer(peers[0].protocol, b"+reply\r\n")
+        turn.begin()
+        turn.answer([peers[0].protocol.lane], [b"+reply\r\n"])
         peers[0].protocol.push(Status("pushed"))
         turn.end()
         turn.commit = lambda: True
@@ -443,19 +444,20 @@ class TestADefect:
         def fails(*_: object) -> None:
             raise ZeroDivisionError
 
-        peers[1].protocol.answered = fails  # type: ignore[method-assign,assignment]
+        peers[1].wire.room = 0
+        peers[1].protocol.take_rest = fails  # type: ignore[method-assign,assignment]
         with capturedLogs():
             together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])
         assert [peer.hears() for peer in peers] == [b":1\r\n", b"", b":3\r\n", b":4\r\n"]
         assert [peer.closed for peer in peers] == [False, True, False, False]
 
-    def test_of_a_dialect_leaves_nobody_waiting(self) -> None:
+    def test_of_a_dialect_leaves_nobody_waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         house, peers = crowd()
 
         def fails(*_: object) -> None:
             raise ZeroDivisionError
 
-        peers[0].protocol.encode_each = fails  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(RespDialect, "encode_each", fails)
         line = house.connect()
         with capturedLogs():
             together(house, *[(peer, resp(b"incr", b"n")) for peer in peers])

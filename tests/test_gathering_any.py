@@ -135,8 +135,8 @@ class Party:
         if "NOPERM" in house.dispatcher.errors:
             calls = {}  # whether a refused one is counted, depends on whether somebody tracks keys
         return {
-            "bytes in": house.factory.bytes_in,
-            "bytes out": house.factory.bytes_out,
+            "bytes in": house.factory.received,
+            "bytes out": house.factory.sent,
             "calls": calls,
             "errors": house.dispatcher.errors,
             "closed": [peer.closed for peer in self.peers],

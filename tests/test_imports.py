@@ -129,8 +129,8 @@ ROOMS = [
     "memdbd.ledger",
     "memdbd.attending",
     "memdbd.dispatch",
-    "memdbd.gathering",
     "memdbd.turn",
+    "memdbd.gathering",
     "memdbd.polling",
     "memdbd.sockets",
     "memdbd.certificates",
@@ -196,7 +196,7 @@ PURE_LIBRARIES = {
 MORE_LIBRARIES = {
     "memdbd.clock": {"time"},
     "memdbd.passwords": {"hashlib", "hmac", "binascii"},
-    "memdbd.core": {"os.environ", "sys.platform", "cython"},
+    "memdbd.core": {"os.environ", "os.strerror", "socket", "sys.platform", "cython"},
 }
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 REACTOR = "twisted.internet.reactor"

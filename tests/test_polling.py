@@ -29,6 +29,7 @@ from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from memdbd.core import Lane, Rest, take_in
 from memdbd.polling import STRETCH, Poll
 from memdbd.turn import Turn
 
@@ -68,6 +69,13 @@ class Listener(Visitor):
         """Of no interest."""
 
 
+class Nobody:
+    """Where nobody's requests are gathered, since nobody has a lane."""
+
+    def take_in(self, ready: list[tuple[int, int]], lanes: dict[int, Lane]) -> list[Rest]:
+        return take_in(ready, lanes, 0.0, 0, [])[1]
+
+
 class Room:
     """A reactor with a poll, whose turns are written down, and a port."""
 
@@ -79,7 +87,7 @@ class Room:
         self.callers: list[socket.socket] = []
         self.turn = Turn(reactor, lambda: self.now)
         self.turn.commit = self._commit
-        self.poll = Poll(reactor, self.turn, lambda: self.now)
+        self.poll = Poll(reactor, self.turn, Nobody(), lambda: self.now)
         self.factory = Factory.forProtocol(lambda: kind(self))
         self.factory.noisy = False
 
@@ -261,31 +269,25 @@ class TestATurn:
         ours.close()
         theirs.close()
 
-    def test_gathers_where_there_are_several_to_be_read(self, room: Room) -> None:
-        pairs = room.opens(Turn.SEVERAL)
+    def test_gathers_unless_a_commit_is_under_way(self, room: Room) -> None:
+        ((caller, visitor),) = room.opens()
         seen: list[bool] = []
-        for _, visitor in pairs:
-            visitor.then = lambda data: seen.append(room.turn.gathers)
-        for caller, _ in pairs[1:]:
-            caller.sendall(b"hello")
-        room.until(lambda: "end" in room.record)
-        assert not any(seen)
-        seen.clear()
-        room.record.clear()
-        for caller, _ in pairs:
-            caller.sendall(b"hello")
-        room.until(lambda: "end" in room.record)
-        assert seen == [True] * Turn.SEVERAL
+        visitor.then = lambda data: seen.append(room.turn.gathers)
+        caller.sendall(b"hello")
+        room.until(lambda: seen)
+        room.turn.is_held = True
+        caller.sendall(b" again")
+        room.until(lambda: len(seen) == 2)
+        assert seen == [True, False]
 
     def test_that_cannot_be_ended_loses_nobody(self, room: Room) -> None:
         ((caller, visitor),) = room.opens()
         room.turn.gathered = lambda: 1 // 0
-        visitor.then = lambda data: setattr(room.turn, "gathers", True)
         caller.sendall(b"hello")
         with capturedLogs() as events:
             room.until(lambda: visitor.got)
         assert [event["log_failure"].type for event in events] == [ZeroDivisionError]
-        visitor.then = lambda data: None
+        room.turn.gathered = lambda: None
         caller.sendall(b" again")
         room.until(lambda: visitor.got == b"hello again")
         assert visitor.lost is None

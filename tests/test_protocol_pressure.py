@@ -598,6 +598,6 @@ class TestLongLines:
 
     def test_are_counted(self, house: House) -> None:
         self.filled(house)
-        before = house.factory.bytes_out
+        before = house.factory.sent
         reply = house.connect().asks(b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n")
-        assert house.factory.bytes_out - before == len(reply)
+        assert house.factory.sent - before == len(reply)

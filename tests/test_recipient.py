@@ -52,7 +52,7 @@ def writes(peer: Peer) -> list[bytes]:
         sent.append(data)
         return send(data)
 
-    peer.wire.send = peer.protocol._send_now = noted  # type: ignore[method-assign]
+    peer.wire.send = peer.protocol.lane.send = noted  # type: ignore[method-assign]
     peer.protocol.session.close_lane()
     return sent
 
@@ -125,9 +125,9 @@ class TestMessagesOfATurn:
         peers = [subscriber(house) for _ in range(MANY + 2)]
         publisher = house.connect()
         for _ in range(3):
-            sent = house.factory.bytes_out + house.channels.fanout.carried
+            sent = house.factory.sent
             publisher.asks(b"publish ch 1\n")
-            now = house.factory.bytes_out + house.channels.fanout.carried
+            now = house.factory.sent
             assert now - sent == len(OK) + len(message(b"1")) * len(peers)
 
     def test_that_are_much_cut_nobody_who_reads(self) -> None:
@@ -263,14 +263,13 @@ class TestALane:
         def broken(data: bytes) -> int:
             raise BrokenPipeError
 
-        peers[4].protocol.session.lane = broken
-        house.channels.fanout.lanes_change()
+        peers[4].protocol.lane.send = broken
         publisher.asks(b"publish ch 3\n")
         assert peers[5].hears().count(b"\n") == 3
 
     def test_there_is_none_where_the_socket_is_not_ours_as_with_tls(self, house: House) -> None:
         peer = subscriber(house)
-        peer.protocol._send_now = None
+        peer.protocol.lane.send = None
         house.connect().asks(b"publish ch 1\n")
         assert peer.protocol.session.lane is None
         assert peer.hears() == message(b"1")

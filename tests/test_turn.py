@@ -7,6 +7,7 @@ from harness import TurnClock
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
+from memdbd.core import Lane
 from memdbd.errors import CommandError, NotCommitted
 from memdbd.turn import Turn
 
@@ -31,8 +32,22 @@ class Recorder:
     def withdraw(self, error: CommandError) -> None:
         self._note(f"withdraw: {error}")
 
-    def send(self, line: bytes) -> None:
-        self._note(f"send {line.decode()}")
+    def lane(self) -> Lane:
+        """A clear lane to it."""
+        lane = Lane(self, None)
+        lane.attach(self)
+        lane.is_clear = True
+        return lane
+
+    def recv(self, most: int) -> bytes:
+        raise AssertionError("nothing is read here")
+
+    def send(self, line: bytes) -> int:
+        self._record.append(f"{self._name}: send {line.decode()}")
+        return len(line) - 1
+
+    def take_rest(self, rest: bytes) -> None:
+        self._note(f"take rest {rest.decode()}")
 
     def collect(self, line: bytes) -> None:
         self._note(f"collect {line.decode()}")
@@ -286,7 +301,7 @@ class TestACommit:
     def test_that_takes_a_while_has_what_was_to_be_sent_straight_collected(self) -> None:
         turn, _, record = self.begun(False)
         turn.begin()
-        turn.answer(Recorder("a", record), b"1")
+        turn.answer([Recorder("a", record).lane()], [b"1"])
         turn.owe(Recorder("b", record))
         turn.end()
         assert record == ["commit", "a: collect 1", "b: seal"]
@@ -295,7 +310,7 @@ class TestACommit:
         turn, _, record = self.begun(NotCommitted("the disk is full"))
         turn.begin()
         a = Recorder("a", record)
-        turn.answer(a, b"1")
+        turn.answer([a.lane()], [b"1"])
         turn.owe(a)
         turn.end()
         assert record == ["commit", "a: collect 1", "a: withdraw: the disk is full"]
@@ -339,33 +354,37 @@ class TestATurnThatSomebodyEndsHimself:
 
         def gathered() -> None:
             record.append("gathered")
-            turn.answer(a, b"1")
+            turn.answer([a.lane()], [b"1"])
             turn.unfinished(a)
 
         turn.commit, turn.gathered = commit, gathered
-        turn.begin(Turn.SEVERAL)
-        turn.end()
-        assert record == ["gathered", "commit", "a: send 1", "a: go on"]
         turn.begin()
         turn.end()
-        assert record[4:] == ["commit"]
+        assert record == ["gathered", "commit", "a: send 1", "a: take rest 1", "a: go on"]
+        turn.gathered = lambda: record.append("gathered nothing")
+        turn.begin()
+        turn.end()
+        assert record[5:] == ["gathered nothing", "commit"]
 
     def test_gathers_nothing_while_a_commit_is_under_way(self) -> None:
         clock = TurnClock()
         turn = Turn(clock, clock.seconds)
         turn.commit = lambda: False
-        turn.begin(Turn.SEVERAL)
+        turn.begin()
         assert turn.gathers
         turn.end()
-        turn.begin(Turn.SEVERAL)
+        turn.begin()
         assert not turn.gathers
 
     def test_sends_to_all_though_one_fails(self) -> None:
         clock, record = TurnClock(), list[str]()
         turn = Turn(clock, clock.seconds)
         turn.begin()
-        turn.answer(Recorder("bad", record, fails=True), b"1")
-        turn.answer(Recorder("good", record), b"2")
+        lanes = [Recorder("bad", record, fails=True).lane(), Recorder("good", record).lane()]
+        turn.answer(lanes, [b"12", b"34"])
         with capturedLogs():
             turn.end()
-        assert record == ["bad: send 1", "bad: fail", "good: send 2"]
+        assert record == [
+            "bad: send 12", "good: send 34", "bad: take rest 2", "bad: fail", "good: take rest 4",
+        ]  # fmt: skip
+        assert turn.sent == 2

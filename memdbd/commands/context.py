@@ -155,6 +155,7 @@ class Context:
             raise CommandError("DB index is out of range")
         self.session.database = number
         self.db = self.databases[number]
+        self.session.close_lane()
 
     def wait_for(
         self,

@@ -6,7 +6,6 @@ longdouble.
 
 from __future__ import annotations
 
-from itertools import chain
 from sys import getsizeof
 from typing import Any
 
@@ -19,7 +18,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Command, Flag, Param, Tail, command
 from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import LONG, MOST
+from memdbd.core import LONG, MOST, ahead
 from memdbd.effects import Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
@@ -91,9 +90,12 @@ def hset_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> li
             fields = values[key] = PooledDict()
         elif fields.__class__ is not PooledDict:
             break
-        items = [argv[2:] for argv in requests]
-        replies += fields.put_each(items)
-        note(effects, (b"HSET", key, *chain.from_iterable(items)), len(items))
+        ahead(fields, requests, 2)
+        names, items = [argv[2] for argv in requests], [argv[3] for argv in requests]
+        replies += fields.put_each(names, items)
+        words = [b""] * (2 * len(names))
+        words[::2], words[1::2] = names, items
+        note(effects, (b"HSET", key, *words), len(names))
     return replies
 
 

@@ -53,6 +53,10 @@ LIST: DataType[List] = DataType(
 ELEMENTS = Param("element", many=True)
 # Of a deque, so many stand side by side: one of these blocks is passed in one step.
 BLOCK = 64
+# Elements up to which the replies to several requests are made together: to add up the bytes of
+# more takes about as long as it saves. And the bytes that each takes beside its own.
+SHORT = 256
+HEADER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +323,31 @@ def _between(items: List, first: int, behind: int) -> list[bytes]:
 def lrange(ctx: Context, key: bytes, start: int, stop: int) -> list[bytes]:
     items = LIST.get(ctx.db, key)
     return [] if items is None else _between(items, *_places(len(items), start, stop))
+
+
+@lrange.together
+def lrange_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[list[bytes]]:
+    replies: list[list[bytes]] = []
+    room = MOST
+    for _, key, start, stop in run:
+        items = values.get(key, ())
+        try:
+            first, behind = _places(len(items), integer(start), integer(stop))
+        except CommandError:
+            break
+        if not items:
+            replies.append([])
+            continue
+        # None of them holds the loop: they are near an end, and not many.
+        passed = min(first, len(items) - behind)
+        if items.__class__ is not deque or max(passed, behind - first) > SHORT:
+            break
+        found = _between(items, first, behind)
+        room -= sum(map(len, found)) + HEADER * len(found)
+        if room < 0:
+            break
+        replies.append(found)
+    return replies
 
 
 @command(

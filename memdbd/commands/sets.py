@@ -18,7 +18,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import LONG, MOST
+from memdbd.core import LONG, MOST, ahead
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
@@ -89,6 +89,7 @@ def sadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> li
             there = values[key] = PooledSet()
         elif there.__class__ is not PooledSet:
             break
+        ahead(there, requests, 2)
         members = [argv[2] for argv in requests]
         added = there.put_each(members)
         replies += added

@@ -1,11 +1,12 @@
 """The innermost loops: bytes to requests, requests over the keys, replies and effects to bytes.
 
 There are two twins with the same functions, which do the same for whatever they are given. One is
-in Python, complete and to be read first: ``python.py``, and ``text.py`` for the text dialect. Of
-the other's, ``_compiled.py`` and ``_text.py``, Cython makes C where memdbd is installed with a C
-compiler; where they are there, they are taken. The environment variable ``MEMDB_CORE`` chooses
-otherwise: ``python``, or ``compiled``, which is an error where it is not there. This is the only
-place where anybody chooses.
+in Python, complete and to be read first: ``python.py``, ``text.py`` for the text dialect, and
+``lanes.py`` for what is done with many connections at once. Of the other's, ``_compiled.py``,
+``_text.py`` and ``_lanes.py``, Cython makes C where memdbd is installed with a C compiler; where
+they are there, they are taken. The environment variable ``MEMDB_CORE`` chooses otherwise:
+``python``, or ``compiled``, which is an error where it is not there. This is the only place where
+anybody chooses.
 
 May import: replies, hiredis, orjson; of the process, its environment.
 """
@@ -13,10 +14,16 @@ May import: replies, hiredis, orjson; of the process, its environment.
 from __future__ import annotations
 
 from os import environ
+from sys import platform
+from typing import TYPE_CHECKING
 
+from memdbd.core.lanes import Rest
 from memdbd.core.python import LONG, MOST  # which both go by
 
 VARIABLE = "MEMDB_CORE"
+
+# A socket of Windows is no descriptor; and there is no epoll for which they would be of use.
+HAS_COMPILED_LANES = platform != "win32"
 
 
 def _chosen() -> str:
@@ -31,8 +38,12 @@ def _chosen() -> str:
     if asked == "python":
         return asked
     try:
+        import memdbd.core._ahead
         import memdbd.core._compiled
-        import memdbd.core._text  # noqa: F401
+        import memdbd.core._text
+
+        if HAS_COMPILED_LANES:
+            import memdbd.core._lanes  # noqa: F401
     except ImportError:
         if asked:
             raise SystemExit(
@@ -46,8 +57,10 @@ def _chosen() -> str:
 NAME = _chosen()  # "python" or "compiled"
 
 if NAME == "compiled":
+    from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
         alike,
+        each,
         effects,
         get_many,
         incr_many,
@@ -59,7 +72,9 @@ if NAME == "compiled":
     from memdbd.core._text import array, json, line, lines
 else:
     from memdbd.core.python import (
+        ahead,
         alike,
+        each,
         effects,
         get_many,
         incr_many,
@@ -70,12 +85,24 @@ else:
     )
     from memdbd.core.text import array, json, line, lines
 
+# To a checker of types, the classes of the twins are not the same.
+if NAME == "compiled" and HAS_COMPILED_LANES and not TYPE_CHECKING:
+    from memdbd.core._lanes import Group, Lane, answered, send_all, send_each, take, take_in
+else:
+    from memdbd.core.lanes import Group, Lane, answered, send_all, send_each, take, take_in
+
 __all__ = [
     "LONG",
     "MOST",
     "NAME",
+    "Group",
+    "Lane",
+    "Rest",
+    "ahead",
     "alike",
+    "answered",
     "array",
+    "each",
     "effects",
     "get_many",
     "incr_many",
@@ -85,5 +112,9 @@ __all__ = [
     "pieces",
     "requests",
     "resp",
+    "send_all",
+    "send_each",
     "set_many",
+    "take",
+    "take_in",
 ]

@@ -39,6 +39,7 @@ from memdbd.replies import OK
 Effect = tuple[bytes | int, ...]
 
 _OK = cython.declare(object, OK)
+_OK_LINE = cython.declare(bytes, b"+OK\r\n")
 _SET = cython.declare(bytes, b"SET")
 _MOST = cython.declare(cython.Py_ssize_t, python.MOST)
 _LONG = cython.declare(cython.Py_ssize_t, python.LONG)
@@ -176,6 +177,39 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
             number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
             out = _put_line(out + 1, number)
     return encoded
+
+
+def each(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
+    if type(replies) is not list:
+        return python.each(replies, null)
+    items: list = replies
+    lines: list = []
+    text = cython.declare(cython.char[24])
+    number: cython.longlong
+    length: cython.Py_ssize_t
+    overflow: cython.int = 0
+    line: bytes
+    at: cython.Py_ssize_t
+    for at in range(len(items)):
+        item = items[at]
+        if PyBytes_CheckExact(item):
+            length = PyBytes_GET_SIZE(item)
+            line = PyBytes_FromStringAndSize(cython.NULL, length + _digits(length) + 5)
+            _put_string(PyBytes_AS_STRING(line), item)
+        elif item is None:
+            line = null
+        elif item is _OK:
+            line = _OK_LINE
+        elif PyLong_CheckExact(item):
+            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
+            if overflow:
+                return python.each(replies, null)
+            text[0] = b":"
+            line = PyBytes_FromStringAndSize(text, _put_line(text + 1, number) - text)
+        else:
+            return None
+        lines.append(line)
+    return lines
 
 
 @cython.cfunc

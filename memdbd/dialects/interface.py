@@ -42,6 +42,10 @@ class Dialect(Protocol):
     def met(self) -> str:
         """The limit that the peer has met, if it has; then a ProtocolError was the last request."""
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a request has come."""
+
     def read(self, data: bytes) -> list[Request] | None:
         """The requests that ``data`` is, where that is quick to say; None, with nothing read, where
         it is to be fed. Not of a stranger."""
@@ -73,9 +77,6 @@ def encoded(dialect: Dialect, replies: Replies) -> bytes:
     """The bytes of several short replies, in whichever way it makes them."""
     line = dialect.encode_many(replies)
     return b"".join(dialect.encode_each(replies)) if line is None else line
-
-
-_STRINGS, _NUMBERS = {bytes}, {int}
 
 
 class TextDialect:
@@ -111,6 +112,10 @@ class TextDialect:
     @property
     def met(self) -> str:
         return self._parser.met
+
+    @property
+    def has_begun(self) -> bool:
+        return self._parser.has_begun
 
     def be_wary(self, allowance: int | None) -> None:
         self._parser.be_wary(allowance)
@@ -150,6 +155,10 @@ class RespDialect:
     def met(self) -> str:
         return self._parser.met
 
+    @property
+    def has_begun(self) -> bool:
+        return self._parser.has_begun
+
     def be_wary(self, allowance: int | None) -> None:
         self._parser.be_wary(allowance)
         self.feed = self._parser.feed if allowance is None else self._parser.feed_warily
@@ -181,12 +190,10 @@ class RespDialect:
         return core.resp(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
 
     def encode_each(self, replies: Replies) -> list[bytes]:
-        some: Iterable[Any] = replies
-        kinds = set(map(type, some))
-        if kinds == _STRINGS:
-            return [b"$%d\r\n%b\r\n" % (len(reply), reply) for reply in some]
-        if kinds == _NUMBERS:
-            return [b":%d\r\n" % reply for reply in some]
+        some: Any = replies
+        encoded = core.each(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
+        if encoded is not None:
+            return encoded
         lines: Iterable[Any] = map(self.encode, some)  # none is a Stream
         return [b"".join(line) if line.__class__ is Parts else line for line in lines]
 

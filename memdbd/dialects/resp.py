@@ -50,6 +50,11 @@ class RespParser:
         if self._unfinished is not None:
             self._unfinished.allowance = allowance
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a request has come."""
+        return self._unfinished is not None
+
     def read(self, data: bytes) -> list[Request] | None:
         """The requests that ``data`` is, where it is nothing but whole and canonical ones; None,
         with nothing read, where it is to be fed."""

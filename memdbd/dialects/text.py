@@ -60,6 +60,7 @@ _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _ONLY_STRINGS = {str}
 # What a telnet client sends for an interrupt, and the options that it wants to talk of: more than
 # there are of these is nonsense, and not to be answered.
+_IAC = 0xFF
 _TELNET = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xf0-\xfa])){1,64}+", re.DOTALL)
 _WILL, _WONT, _DONT = b"\xfb", b"\xfc", b"\xfe"
 _NEGOTIATION = re.compile(rb"\xff([\xfb\xfd])(.)", re.DOTALL)
@@ -118,6 +119,11 @@ class TextParser:
     def be_wary(self, allowance: int | None) -> None:
         """The peer is a stranger, of whom a line may have so many bytes; or, with None, not."""
         self._allowance = allowance
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a part of a line has come."""
+        return bool(self._tail)
 
     def read(self, data: bytes) -> list[Request] | None:
         """The requests that ``data`` is, where it is nothing but plain ones, and not many; None,
@@ -208,6 +214,8 @@ class TextParser:
         while (most := self._allowance) is not None:
             end = data.find(b"\n", at)
             self._tail += data[at : end if end >= 0 else None]
+            if len(self._tail) > most and self._tail[0] == _IAC:
+                self._tail[:] = self._without_telnet(bytes(self._tail))  # which is no part of it
             if len(self._tail) > most:
                 yield self._fault("unauthenticated_buffer", f"a line has at most {most} bytes")
                 return

@@ -22,6 +22,7 @@ from memdbd.commands.context import Context, Server
 from memdbd.commands.dumping import payload_of
 from memdbd.commands.spec import Command
 from memdbd.commands.types import DataType
+from memdbd.core import ahead
 from memdbd.databases import Databases
 from memdbd.effects import Effect
 from memdbd.engines.interface import IEngine
@@ -189,6 +190,7 @@ class LocalEngine:
         given: Any = context if command.many_in_context else db.values
         if command.find_keys is NO_KEYS:
             return many(given, run, [])
+        ahead(db.values, run, 1)
         if not command.writes:
             if db.deadlines and _needs_deadlines(context, _keys_of(command, run)):
                 return ()

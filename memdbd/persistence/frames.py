@@ -97,12 +97,11 @@ def number_of(name: str) -> int | None:
 
 def encode_frame(sequence: int, synced: int, payload: bytes, salt: int) -> bytes:
     """A frame; ``payload`` has from 1 to MAX_PAYLOAD bytes, of which the first is a ``*``."""
-    return frame_head(sequence, synced, (payload,), salt) + payload
+    return frame_head(sequence, synced, (payload,), len(payload), salt) + payload
 
 
-def frame_head(sequence: int, synced: int, payload: Sequence[bytes], salt: int) -> bytes:
-    """What of a frame is before its payload, which may come in pieces."""
-    size = sum(map(len, payload))
+def frame_head(sequence: int, synced: int, payload: Sequence[bytes], size: int, salt: int) -> bytes:
+    """What of a frame is before its payload, which may come in pieces, ``size`` bytes in all."""
     crc = crc32(_NUMBERS.pack(size, sequence, synced), salt)
     for piece in payload:
         crc = crc32(piece, crc)

@@ -16,8 +16,15 @@ from __future__ import annotations
 import contextlib
 import os
 
-from memdbd.persistence.frames import HEADER_SIZE, Header, Link, frame_head, segment_name
-from memdbd.persistence.fs import FileSystem
+from memdbd.persistence.frames import (
+    FRAME_SIZE,
+    HEADER_SIZE,
+    Header,
+    Link,
+    frame_head,
+    segment_name,
+)
+from memdbd.persistence.fs import TOGETHER, FileSystem
 from memdbd.persistence.snapshot import Following
 
 
@@ -93,21 +100,26 @@ class Journal:
         """What a snapshot of all before this segment says of it."""
         return Following(self.number, self.salt)
 
-    def append(self, *payload: bytes) -> None:
-        """Write one frame, of a payload that may come in pieces. Where that raises, no part of it
-        counts, and it may be tried again."""
-        frame = (frame_head(self.sequence + 1, self.synced, payload, self.salt), *payload)
+    def append(self, *payload: bytes) -> int:
+        """Write one frame, of a payload that may come in pieces; gives its bytes. Where that
+        raises, no part of it counts, and it may be tried again."""
+        size = sum(map(len, payload))
+        head = frame_head(self.sequence + 1, self.synced, payload, size, self.salt)
         if not self._is_clean:
             self._fs.truncate(self._file, self.length)
         self._is_clean = False
         try:
-            self._fs.write_all(self._file, *frame)
+            if size <= TOGETHER:  # as mostly
+                self._fs.write_all(self._file, b"".join((head, *payload)))
+            else:
+                self._fs.write_all(self._file, head, *payload)
         except OSError:
             self._cut()  # now, for it may be what fills the disk
             raise
         self._is_clean = True
         self.sequence += 1
-        self.length += sum(map(len, frame))
+        self.length += FRAME_SIZE + size
+        return FRAME_SIZE + size
 
     def _cut(self) -> None:
         """Cut off what was written of a frame; if that fails too, the next one tries again."""

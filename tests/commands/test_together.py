@@ -253,6 +253,7 @@ FULL = {  # how a key gets so much that there is no room for it, and how that is
     "get": ("set {} " + FAT, []),
     "hget": ("hset {} f " + FAT, [b"f"]),
     "spop": ("sadd {}" + "".join(f" {number}{FAT}" for number in range(9)), []),
+    "lrange": ("rpush {} " + FAT, [b"0", b"-1"]),
     **dict.fromkeys(("lpop", "rpop"), ("rpush {}" + f" {FAT}" * 9, [])),
     **dict.fromkeys(
         ("zpopmin", "zpopmax"),
@@ -308,6 +309,19 @@ def test_of_members_that_are_popped_a_long_one_is_as_likely_as_the_others() -> N
         popped[members[first]] += 1
         one.plays([[b"flushall"]], RESP2)
     assert all(80 < popped[name] < 170 for name in members.values()), popped
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "done"),
+    [(b"0", b"255", 4), (b"-256", b"-1", 4), (b"0", b"256", 0), (b"900", b"909", 0)],
+)
+def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
+    both: tuple[Played, Played], start: bytes, stop: bytes, done: int
+) -> None:
+    there = [(b"a", ("rpush {}" + " x" * 2000,))]
+    run = [[b"lrange", b"a", start, stop]] * 4
+    assert answered_at_once(there, run) == done
+    compare(both, there, run, RESP2)
 
 
 HUGE = b"x" * (5 << 20)  # is sent piece by piece

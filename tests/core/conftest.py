@@ -41,3 +41,9 @@ def twin(request: pytest.FixtureRequest) -> ModuleType:
 def text_twin(request: pytest.FixtureRequest) -> ModuleType:
     """One of the twins of text.py."""
     return loaded(request.param)
+
+
+@pytest.fixture(scope="session", params=["lanes", "_lanes"])
+def lanes(request: pytest.FixtureRequest) -> ModuleType:
+    """One of the twins of lanes.py."""
+    return loaded(request.param)

@@ -17,7 +17,7 @@ from memdbd import core
 from memdbd.core import python
 
 HERE = Path(memdbd.__file__).parents[1]  # not where a clone is, if it is an installed one
-FUNCTIONS = ["effects", "get_many", "incr_many", "pieces", "requests", "resp", "set_many"]
+FUNCTIONS = ["each", "effects", "get_many", "incr_many", "pieces", "requests", "resp", "set_many"]
 
 
 def started(asked: str | None, program: str) -> subprocess.CompletedProcess[str]:

@@ -97,6 +97,7 @@ class TestGarbage:
     @settings(max_examples=150, deadline=None)
     @given(GARBAGE, CUTS)
     @example(b"a b c\n", [])
+    @example(b"\xff\xfd\x06getpublish", [])
     def test_of_a_stranger_ends_at_the_same_place_too(self, data: bytes, cuts: list[int]) -> None:
         limits = Limits(
             unauthenticated_arguments=2,
