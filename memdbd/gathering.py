@@ -9,9 +9,6 @@ Those that are not usual are answered by their connections, as they would have b
 alone is a run too: with one client, a GET takes 11.1 us otherwise and 9.7 as a run, with two 8.9
 and 5.8 (compiled, with the system's calls).
 
-At depth 1 with 50 connections, it takes a GET from 4.3 us of CPU to 1.9, the system's calls not
-counted (with the core in Python; FIGURE with the compiled one).
-
 May import: commands.context, commands.spec, core, dialects, dispatch, limits,
 replies, turn.
 """

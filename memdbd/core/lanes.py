@@ -7,9 +7,9 @@ requests that can be run together with those of others are put into the group of
 until the end of the turn. All else is for the connection itself. So is what waits when a lane is
 closed: its group is spoiled by that, and somebody has to go through it.
 
-A turn that reads from 30 sockets, runs what they ask for, and answers, goes four times through
-loops in this module, and through no others that have a step for each of them. At depth 1 that takes
-a GET from 2.0 us of CPU to FIGURE, the system's calls not counted.
+A turn that reads from 30 sockets, runs what they ask for, and answers, goes through three loops in
+this module, and few others that have a step for each of them. At depth 1, with the system's calls,
+which take 2.0 us of it, that takes a GET from 3.8 us of CPU to 3.3, and from 3.2 to 2.1 compiled.
 
 May import: core.python.
 """
