@@ -2,7 +2,7 @@
 members that are named; ranges, what is made of several sets, and taking from the ends have modules
 of their own.
 
-May import: doubles, sampling, scanning, spec, together and what they may import.
+May import: core, doubles, sampling, scanning, spec, together and what they may import.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, Flag, Param, Tail, command
 from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Text, Untext
+from memdbd.core import ahead
 from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
@@ -219,6 +220,7 @@ def zadd_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> li
             zset = values[key] = SortedSet()
         elif zset.__class__ is not SortedSet:
             break
+        ahead(zset.scores, requests, 3)
         effect, done = [b"ZADD", key], len(replies)
         replies += zset.put_many(requests, given[done : done + len(requests)], effect)
         if len(effect) > 2:
