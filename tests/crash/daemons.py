@@ -30,10 +30,11 @@ COUNTER = b"n"
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no start of a daemon tidy all memory up: there are thousands of them."""
-    monkeypatch.setattr("memdbd.storage.gc", SimpleNamespace(collect=_not, freeze=_not))
+    nothing = SimpleNamespace(collect=_not, freeze=_not, set_threshold=_not)
+    monkeypatch.setattr("memdbd.storage.gc", nothing)
 
 
-def _not() -> None:
+def _not(*_: object) -> None:
     pass
 
 
