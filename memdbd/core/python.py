@@ -482,32 +482,35 @@ _REPLACEABLE = frozenset({bytes, type(None)})
 def incr_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:
     """INCR of each: what it comes to, from 0 where there is nothing."""
     replies: list[int] = []
+    get, small, add, answer = values.get, _FOLLOWING.get, effects.append, replies.append
     for request in run:
         key = request[1]
-        value = values.get(key, b"0")
-        if value.__class__ is not bytes or len(value) > _DIGITS_OF_INT64:
+        value = get(key, b"0")
+        try:
+            following = small(value) or _following(value)
+        except TypeError:  # it is a container
             break
-        following = _FOLLOWING.get(value)
-        if following is not None:
-            number, value = following
-        else:
-            if len(value) <= 18 and value.isdigit() and value[0] != _ZERO:
-                number = int(value)  # as nearly all are: half the time
-            else:
-                try:
-                    number = int(value)
-                except ValueError:
-                    break
-                if b"%d" % number != value or not -_TOO_MUCH <= number < _TOO_MUCH:
-                    break  # there is only one way to write it
-            number += 1
-            if number == _TOO_MUCH:
-                break
-            value = b"%d" % number
+        if following is None:
+            break
+        number, value = following
         values[key] = value
-        effects.append((b"SET", key, value))
-        replies.append(number)
+        add((b"SET", key, value))
+        answer(number)
     return replies
+
+
+def _following(value: bytes) -> tuple[int, bytes] | None:
+    """What comes behind an integer, and how that is written; None where it is none of 64 bits,
+    written in the only way, or the last."""
+    if value.__class__ is not bytes or len(value) > _DIGITS_OF_INT64:
+        return None
+    try:
+        number = int(value)
+    except ValueError:
+        return None
+    if b"%d" % number != value or not -_TOO_MUCH <= number < _TOO_MUCH - 1:
+        return None
+    return number + 1, b"%d" % (number + 1)
 
 
 # What follows a small number, and how that is written: the same bytes for all keys, as in Redis.
@@ -516,4 +519,3 @@ _WRITTEN = [b"%d" % number for number in range(_SHORT + 1)]
 _FOLLOWING = {_WRITTEN[number]: (number + 1, _WRITTEN[number + 1]) for number in range(_SHORT)}
 _DIGITS_OF_INT64 = 20  # with a sign
 _TOO_MUCH = 2**63
-_ZERO = ord("0")
