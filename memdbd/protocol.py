@@ -169,6 +169,8 @@ class MemDBProtocol(Arrival):
     def _be_idle(self) -> None:
         """There is nothing at hand, if that is so."""
         is_there = self._is_busy or self._ending or self._heard_all
+        # What waits to be sent since the last turn comes first, and what is gathered passes it.
+        is_there |= self._outbox.size > 0
         self.lane.idle = not (is_there or self._is_stranger or self._dialect.has_begun)
 
     @property
@@ -377,6 +379,8 @@ class MemDBProtocol(Arrival):
     # What sending leaves to it
 
     def _sent(self) -> None:
+        if not self.lane.idle:
+            self._be_idle()
         if self._requests is None and self._reading and not self._came_while_held:
             return  # nothing has waited for it
         self._came_while_held = 0

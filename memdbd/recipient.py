@@ -71,6 +71,7 @@ class Recipient(Sender):
         if self._answering:
             self._own.append(line)
             return
+        self.lane.idle = False  # until that is sent
         if self._stream is None:
             self._put(line)
         else:

@@ -32,6 +32,26 @@ class TestRequestsThatComeTogether:
         together(house, *[(peer, resp(b"get", b"k%d" % n)) for n, peer in enumerate(peers)])
         assert [peer.hears() for peer in peers] == [OK + b"$1\r\n%d\r\n" % n for n in range(4)]
 
+    def test_are_answered_behind_what_their_connection_has_asked_before(self) -> None:
+        # The last slice of a pipeline is answered behind a turn's commit, and sent in the next.
+        house, peers = crowd()
+        pipeline = b"".join(resp(b"echo", b"%d" % n) + resp(b"strlen", b"no") for n in range(200))
+        peers[0].protocol.dataReceived(pipeline)
+        house.factory.turn.end()
+        assert b"199" not in bytes(peers[0].wire.taken)
+        sizes = calls_together(house)
+        together(house, *[(peer, resp(b"get", b"nothing")) for peer in peers])
+        assert peers[0].hears().endswith(b"$3\r\n199\r\n:0\r\n" + NULL)
+        assert [peer.hears() for peer in peers[1:]] == [NULL] * 3
+        together(house, *[(peer, resp(b"get", b"nothing")) for peer in peers])
+        assert sizes == [3, 4]  # all of them, as soon as that is sent
+
+    def test_are_answered_behind_what_was_pushed_before(self) -> None:
+        house, peers = crowd()
+        peers[0].protocol.push(Status("pushed"))
+        together(house, *[(peer, resp(b"get", b"nothing")) for peer in peers])
+        assert [peer.hears() for peer in peers] == [b"+pushed\r\n" + NULL] + [NULL] * 3
+
     def test_of_those_who_send_several_keep_their_order(self) -> None:
         house, peers = crowd()
         sizes = calls_together(house)
