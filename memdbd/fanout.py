@@ -127,7 +127,8 @@ Stop = tuple[Run, bytes, bytes | None]
 
 
 class FanOut:
-    """Collects messages, and spreads them. ``carried`` is how many bytes lanes have taken."""
+    """Collects messages, and spreads them. ``carried`` is how many bytes lanes have taken of
+    those."""
 
     __slots__ = ("_epoch", "_number", "_runs", "_size", "carried")
 

@@ -9,8 +9,7 @@ Those that are not usual are answered by their connections, as they would have b
 alone is a run too: with one client, a GET takes 11.1 us otherwise and 9.7 as a run, with two 8.9
 and 5.8 (compiled, with the system's calls).
 
-May import: commands.context, commands.spec, core, dialects, dispatch, limits,
-replies, turn.
+May import: commands.context, commands.spec, core, dialects, dispatch, limits, replies, turn.
 """
 
 from __future__ import annotations
@@ -56,8 +55,11 @@ class Asker(Protocol):
 
 
 class Groups(dict[bytes, Group]):
-    """The groups in which requests of sessions may wait that have these in common, by the first
-    words of those. Only for them it is kept that long."""
+    """The groups in which the requests of some sessions may wait, by the first words of those.
+
+    ``common`` is what these sessions have in common. Nothing asks for it: it is held so that the
+    ids by which :meth:`Gathering.groups` finds these become nobody else's.
+    """
 
     __slots__ = ("__weakref__", "common")
 

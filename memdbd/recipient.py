@@ -4,8 +4,8 @@ Theory of operation. A message that is delivered while a request is answered goe
 reply or behind it, as the dialect wants it; one that comes while a long reply is sent goes behind
 it. Messages for many are collected elsewhere (``fanout.py``) and taken at the end of a turn. If
 that has been committed, they leave at once where nothing is in the way, by the session's lane.
-Whatever comes in its way closes the lane, and it is opened again when, at some later message,
-nothing is.
+Whatever comes in its way closes the lane, and it is opened again when, at some later message or
+request, nothing is.
 
 What waits for a peer that does not read is counted, and bounded: see ``sending.py``.
 

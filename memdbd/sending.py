@@ -267,9 +267,8 @@ class Sender(Protocol):
         to send at once where nothing waits to be sent takes a request at depth 1 from 22.5 to
         16.5 us of CPU.
         """
-        transport = self.transport
+        transport, send = self.transport, self.lane.send
         # What waits there is in these two.
-        send = self.lane.send
         if send is not None and not (transport.dataBuffer or transport._tempDataBuffer):
             try:
                 sent = send(piece)

@@ -11,6 +11,7 @@ from crowds import NULL, OK, PLENTY, WRONG, calls_together, crowd, resp, togethe
 from harness import House
 from twisted.logger import capturedLogs
 
+from memdbd import core
 from memdbd.core.lanes import MOST_OF_ALL
 from memdbd.dialects.interface import RespDialect
 from memdbd.errors import NotCommitted
@@ -297,6 +298,23 @@ class TestWhatOthersDoInTheSameTurn:
         turn.end()
         assert [peer.hears() for peer in peers] == [b":1\r\n", b"", b"", b":2\r\n"]
         assert house.remains() == {}
+
+    def test_the_lane_of_one_who_vanishes_is_closed(self) -> None:
+        # Its descriptor may be that of a file by the time at which the others' replies are sent.
+        house, peers = crowd()
+        turn = house.factory.turn
+        turn.begin()
+        for peer in peers:
+            peer.protocol.dataReceived(resp(b"incr", b"n"))
+        lane, group = peers[1].protocol.lane, peers[1].protocol.lane.group
+        assert lane.is_clear
+        peers[1].vanishes()
+        assert not lane.is_clear
+        assert lane.groups is None
+        assert group is not None
+        assert group.spoiled
+        turn.end()
+        assert core.send_each([lane], [b"line"]) == [(lane, b"line")]
 
     def test_one_who_has_hung_up_meanwhile_gets_his_reply(self) -> None:
         house, peers = crowd()

@@ -55,7 +55,7 @@ ELEMENTS = Param("element", many=True)
 BLOCK = 64
 # Elements up to which the replies to several requests are made together: to add up the bytes of
 # more takes about as long as it saves. And the bytes that each takes beside its own.
-SHORT = 256
+FEW = 256
 HEADER = 8
 
 
@@ -340,7 +340,7 @@ def lrange_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> 
             continue
         # None of them holds the loop: they are near an end, and not many.
         passed = min(first, len(items) - behind)
-        if items.__class__ is not deque or max(passed, behind - first) > SHORT:
+        if items.__class__ is not deque or max(passed, behind - first) > FEW:
             break
         found = _between(items, first, behind)
         room -= sum(map(len, found)) + HEADER * len(found)

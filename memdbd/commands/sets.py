@@ -1,6 +1,6 @@
 """Sets: bytes in no order, each once.
 
-May import: context, sampling, scanning, spec, together, types and what they may import.
+May import: core, context, sampling, scanning, spec, together, types and what they may import.
 """
 
 from __future__ import annotations

@@ -210,8 +210,6 @@ def setnx(ctx: Context, key: bytes, value: bytes) -> int:
     return 1
 
 
-# What may be replaced with nothing to be done but that; nothing, too.
-REPLACEABLE = frozenset({bytes, type(None)})
 PAIRS = (KEY, Param("value"), Tail("[<key> <value>] …"))
 EVERY_OTHER = KeyRange(1, -1, 2)
 
@@ -239,7 +237,7 @@ def _mset_many(
     keys = [key for argv in run for key in argv[1::2]]
     new = [value for argv in run for value in argv[2::2]]
     # A key without a value is one more key.
-    if len(keys) == len(new) and REPLACEABLE.issuperset(map(type, map(values.get, keys))):
+    if len(keys) == len(new) and core.REPLACEABLE.issuperset(map(type, map(values.get, keys))):
         values.update(zip(keys, new, strict=True))
         effects += zip(repeat(b"SET"), keys, new, strict=False)
         return [OK] * len(run)

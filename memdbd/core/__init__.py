@@ -4,9 +4,10 @@ There are two twins with the same functions, which do the same for whatever they
 in Python, complete and to be read first: ``python.py``, ``text.py`` for the text dialect,
 ``order.py`` for sorted sets, and ``lanes.py`` for what is done with many connections at once. Of
 the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``), Cython makes C
-where memdbd is installed with a C compiler; where they are there, they are taken. The environment
-variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an error where it
-is not there. This is the only place where anybody chooses.
+where memdbd is installed with a C compiler; where they are there, they are taken. ``_ahead.py`` is
+only among those: what it does makes a difference to nothing but time. The environment variable
+``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an error where it is not
+there. This is the only place where anybody chooses.
 
 May import: replies, hiredis, orjson; of the process, its environment.
 """
@@ -18,7 +19,7 @@ from sys import platform
 from typing import TYPE_CHECKING
 
 from memdbd.core.lanes import Rest
-from memdbd.core.python import LONG, MOST  # which both go by
+from memdbd.core.python import LONG, MOST, REPLACEABLE  # which both go by
 
 VARIABLE = "MEMDB_CORE"
 
@@ -101,6 +102,7 @@ __all__ = [
     "LONG",
     "MOST",
     "NAME",
+    "REPLACEABLE",
     "Blocks",
     "Group",
     "Lane",

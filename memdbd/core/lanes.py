@@ -62,7 +62,7 @@ class Lane:
     first words of those; None where they may not, as of all that are not clear. ``read`` makes
     requests of bytes, or gives None; where it is None itself, they are canonical RESP. ``waiting``
     are the requests that wait, in the ``group`` which was the last. ``active`` is when something
-    came last.
+    came last. ``receive`` and ``send`` are the socket's, None before it is attached to one.
     """
 
     __slots__ = (
@@ -93,8 +93,8 @@ class Lane:
         self.send: Any = None
 
     def attach(self, socket: Any) -> None:
-        """Lead to a socket, which is read and written without waiting; or there is none that could
-        be, and it is never clear."""
+        """Lead to a socket, which is read and written without waiting. Where there is none that can
+        be, this is not called, and the lane is never clear."""
         self.receive, self.send = socket.recv, socket.send
 
     def close(self) -> None:

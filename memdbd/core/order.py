@@ -1,5 +1,6 @@
 """Where the entries of a sorted set are put and taken out: its order, as far as each change needs
-it. What else is asked of an order is in ``structs/order.py``, which builds on this.
+it; a run of ZADD over them, and the replies of ZPOPMIN and ZPOPMAX. What else is asked of an order
+is in ``structs/order.py``, which builds on this.
 
 Strategy: entries lie in blocks of up to ``most``, the scores of each in an array and the members in
 a list beside it. A place is found by bisection, first of the last scores of all blocks, then of the

@@ -35,6 +35,9 @@ LONG = 64 * 1024
 # A word of an effect that is not worth a copy; the frame with it is written in several pieces.
 CITED = 16 * 1024
 
+# The types of what may be replaced with nothing to be done but that; nothing, too.
+REPLACEABLE = frozenset({bytes, type(None)})
+
 # What a deadline on disk may be, as commands take it, whatever the wall's clock is set to.
 EARLIEST, LATEST = 1, 2**63 - 1
 
@@ -214,7 +217,8 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
     """RESP of replies that are bytes, integers, OK, or None, which is ``null``; one behind the
     other.
 
-    None where there is another among them, or where that would be more than MOST bytes.
+    None where there is another among them, or where that would be more than MOST bytes. (What can
+    be joined with bytes, as a bytearray can, is no reply: there the twins may differ.)
     """
     if len(replies) > _FEW_REPLIES:
         kind = replies[0].__class__
@@ -411,7 +415,8 @@ def ahead(where: object, run: Sequence[Words], word: int) -> int:
 
 def alike(requests: Sequence[object], at: int, most: int) -> int:
     """How many requests from place ``at`` on, ``most`` at most, begin with the same word as the
-    first of them and have as many words: 0 where that is no list of words."""
+    first of them and have as many words: 0 where that is no list of words. All are lists, or
+    errors; of anything else the twins may make what they like."""
     first = requests[at]
     if first.__class__ is not list or not first:
         return 0
@@ -449,7 +454,7 @@ def get_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effec
     """GET of each: a value of bytes, or None. Long ones are for others, and what is beyond MOST."""
     found = _looked_up(values, run)
     kinds = set(map(type, found))
-    if kinds <= _REPLACEABLE and sum(map(len, filter(None, found))) < LONG:  # as mostly
+    if kinds <= REPLACEABLE and sum(map(len, filter(None, found))) < LONG:  # as mostly
         return list(found)
     room = MOST
     for at, value in enumerate(found):
@@ -466,17 +471,14 @@ def get_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effec
 def set_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:
     """SET of each, as long as there are bytes to be replaced, or nothing."""
     found = _looked_up(values, run)
-    if not set(map(type, found)) <= _REPLACEABLE:
-        kinds = [kind in _REPLACEABLE for kind in map(type, found)]
+    if not set(map(type, found)) <= REPLACEABLE:
+        kinds = [kind in REPLACEABLE for kind in map(type, found)]
         run = run[: kinds.index(False)]
     add = effects.append
     for _, key, value in run:
         values[key] = value
         add((b"SET", key, value))
     return [OK] * len(run)
-
-
-_REPLACEABLE = frozenset({bytes, type(None)})
 
 
 def incr_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:

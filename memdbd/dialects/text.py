@@ -58,9 +58,9 @@ _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b'"': b'"', b"\\": b"\\"} | {
 }
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _ONLY_STRINGS = {str}
-# What a telnet client sends for an interrupt, and the options that it wants to talk of: more than
-# there are of these is nonsense, and not to be answered.
-_IAC = 0xFF
+_IAC = 0xFF  # with which all begins that a telnet client sends beside the text
+# What it sends for an interrupt, and the options that it wants to talk of: more than there are of
+# these is nonsense, and not to be answered.
 _TELNET = re.compile(rb"(?:\xff(?:[\xfb-\xfe].|[\xf0-\xfa])){1,64}+", re.DOTALL)
 _WILL, _WONT, _DONT = b"\xfb", b"\xfc", b"\xfe"
 _NEGOTIATION = re.compile(rb"\xff([\xfb\xfd])(.)", re.DOTALL)

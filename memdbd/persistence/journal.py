@@ -109,7 +109,7 @@ class Journal:
             self._fs.truncate(self._file, self.length)
         self._is_clean = False
         try:
-            if size <= TOGETHER:  # as mostly
+            if size <= TOGETHER:  # as mostly; write_all would add it up again, 0.2 us of 0.6
                 self._fs.write_all(self._file, b"".join((head, *payload)))
             else:
                 self._fs.write_all(self._file, head, *payload)

@@ -1,6 +1,6 @@
 """A sorted set: members with scores, in the order of score, then member.
 
-May import: order, pool; math.nextafter.
+May import: core, order, pool; math.
 
 Strategy: a dict knows the score of each member, and an :class:`~memdbd.structs.order.Order` their
 order. Up to PLAIN members that is made when something first asks for it, so that one that is only
@@ -19,7 +19,6 @@ from memdbd.structs.order import Entries, Entry, Order
 from memdbd.structs.pool import Pool
 
 PLAIN = 4000  # to sort so many the first time takes 2 ms
-
 
 # Up to so many members of so many bytes each, Redis keeps a sorted set packed, until there are more
 # or longer ones. There, an integer is kept as one, so that -0.0 becomes 0.

@@ -18,6 +18,7 @@ from harness import House
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from memdbd.commands.access import NO_KEYS
 from memdbd.commands.spec import Command, Many
 from memdbd.commands.table import COMMANDS, TYPES
 from memdbd.core import LONG, MOST
@@ -306,6 +307,16 @@ def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
     run = [[b"lrange", b"a", start, stop]] * 4
     assert answered_at_once(there, run) == done
     compare(both, there, run, RESP2)
+
+
+@pytest.mark.parametrize("command", [*IN_RESP.values(), *IN_TEXT.values()], ids=str)
+def test_a_form_of_a_fixed_number_of_words_has_one_key_behind_the_name_or_none(
+    command: Command,
+) -> None:
+    # The engine asks only that one for its deadline, and looks ahead for it.
+    if command.most_together == command.min_words:
+        words = [b"%d" % at for at in range(command.min_words)]
+        assert command.find_keys is NO_KEYS or command.keys_of(words) == [b"1"]
 
 
 @pytest.mark.parametrize(("size", "done"), [(LONG, 0), (LONG - 1, 4)])

@@ -11,13 +11,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from core.conftest import loaded
 
 import memdbd
 from memdbd import core
-from memdbd.core import python
+from memdbd.core import lanes, order, python, text
 
 HERE = Path(memdbd.__file__).parents[1]  # not where a clone is, if it is an installed one
-FUNCTIONS = ["each", "effects", "get_many", "incr_many", "pieces", "requests", "resp", "set_many"]
+CHOSEN = [name for name in core.__all__ if callable(getattr(core, name)) and name != "Rest"]
+COMPILED = ["_ahead", "_compiled", "_order", "_text", *["_lanes"] * core.HAS_COMPILED_LANES]
 
 
 def started(asked: str | None, program: str) -> subprocess.CompletedProcess[str]:
@@ -32,8 +34,11 @@ def started(asked: str | None, program: str) -> subprocess.CompletedProcess[str]
 
 
 NAME = "import memdbd.core; print(memdbd.core.NAME)"
-# As where it was installed without a compiler.
-WITHOUT = f"import sys; sys.modules['memdbd.core._compiled'] = None; {NAME}"
+
+
+def without(module: str) -> str:
+    """The same where one of the modules could not be compiled, or none, without a compiler."""
+    return f"import sys; sys.modules['memdbd.core.{module}'] = None; {NAME}"
 
 
 def test_python_is_taken_where_it_is_asked_for() -> None:
@@ -51,12 +56,13 @@ def test_the_compiled_one_is_taken_where_it_is_there() -> None:
     assert (started("compiled", NAME).stdout == "compiled\n") is is_there
 
 
-def test_python_is_taken_where_there_is_no_other() -> None:
-    assert started(None, WITHOUT).stdout == "python\n"
+@pytest.mark.parametrize("module", COMPILED)
+def test_python_is_taken_where_there_is_no_other_or_not_all_of_it(module: str) -> None:
+    assert started(None, without(module)).stdout == "python\n"
 
 
 def test_a_compiled_one_that_is_not_there_is_an_error_that_says_what_to_do() -> None:
-    got = started("compiled", WITHOUT)
+    got = started("compiled", without("_compiled"))
     assert got.returncode == 1
     assert got.stdout == ""
     assert got.stderr.startswith("memdbd: MEMDB_CORE is 'compiled', but memdbd was installed with")
@@ -70,18 +76,30 @@ def test_another_name_is_an_error_that_says_which_there_are() -> None:
     assert got.stderr == "memdbd: MEMDB_CORE is 'compiled' or 'python', or not set; not 'rust'\n"
 
 
-def test_the_source_of_the_compiled_one_does_not_run_by_itself() -> None:
+@pytest.mark.parametrize("module", COMPILED)
+def test_the_source_of_the_compiled_one_does_not_run_by_itself(module: str) -> None:
     assert core.__file__ is not None
-    path = os.path.join(os.path.dirname(core.__file__), "_compiled.py")
+    path = os.path.join(os.path.dirname(core.__file__), f"{module}.py")
     spec = importlib.util.spec_from_file_location("source_of_it", path)
     assert spec is not None
     assert spec.loader is not None
-    with pytest.raises(ImportError):
+    with pytest.raises(ImportError, match="is not compiled"):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-def test_the_twins_have_the_same_functions(twin: ModuleType) -> None:
-    for name in FUNCTIONS:
-        assert callable(getattr(twin, name))
-        assert name in core.__all__
-        assert inspect.getdoc(getattr(python, name))
+@pytest.mark.parametrize("name", CHOSEN)
+def test_all_that_is_chosen_is_in_one_module_of_each_twin(name: str) -> None:
+    there = [module for module in (python, text, lanes, order) if is_in(module, name)]
+    assert len(there) == 1
+    assert inspect.getdoc(getattr(there[0], name))  # which is said there, for both
+    if core.NAME == "compiled" and (core.HAS_COMPILED_LANES or there != [lanes]):
+        made = [module for module in map(loaded, COMPILED) if hasattr(module, name)]
+        assert getattr(core, name) in [getattr(module, name) for module in made]
+        assert getattr(core, name) is not getattr(there[0], name)
+    else:
+        assert getattr(core, name) is getattr(there[0], name)
+
+
+def is_in(module: ModuleType, name: str) -> bool:
+    """Whether it is made there, and not taken from another."""
+    return getattr(getattr(module, name, None), "__module__", None) == module.__name__
