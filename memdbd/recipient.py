@@ -57,6 +57,14 @@ class Recipient(Sender):
             self._log.failure("a defect of memdbd: a connection is ended")
             self.fail()
 
+    def take_rest(self, rest: bytes) -> None:
+        try:
+            super().take_rest(rest)
+        except Exception:
+            # Nor the rest of a message that is on its way to others.
+            self._log.failure("a defect of memdbd: a connection is ended")
+            self.fail()
+
     def push(self, push: Push | Status) -> None:
         """Push something else that was not asked for."""
         if not self._ending:

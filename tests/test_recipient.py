@@ -267,6 +267,25 @@ class TestALane:
         publisher.asks(b"publish ch 3\n")
         assert peers[5].hears().count(b"\n") == 3
 
+    def test_that_fails_for_one_keeps_no_rest_from_the_others(self, house: House) -> None:
+        peers = [subscriber(house) for _ in range(MANY + 2)]
+        publisher = house.connect()
+        publisher.asks(b"publish ch 1\n")
+        for peer in peers:
+            peer.hears()
+
+        def fails(piece: bytes) -> None:
+            raise ZeroDivisionError
+
+        peers[3].wire.room = 0
+        peers[3].protocol._hand_over = fails  # type: ignore[method-assign]
+        peers[5].wire.room = 3
+        with capturedLogs() as events:
+            assert publisher.asks(b"publish ch 2\n") == OK
+        assert [event["log_failure"].type for event in events] == [ZeroDivisionError]
+        assert peers[3].closed
+        assert peers[5].hears() == message(b"2")
+
     def test_there_is_none_where_the_socket_is_not_ours_as_with_tls(self, house: House) -> None:
         peer = subscriber(house)
         peer.protocol.lane.send = None
