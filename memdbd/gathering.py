@@ -33,7 +33,7 @@ from memdbd.turn import Turn
 
 # Bytes of one read that are looked at whether they are nothing but whole requests: what is longer
 # ends in the middle of one, as a rule, and would be read twice.
-LONG = 32 * 1024
+MOST_READ = 32 * 1024
 
 ANY = 2**31 - 1  # number of words
 
@@ -117,7 +117,7 @@ class Gathering:
     def _most(self) -> int:
         """Bytes of one read that nobody else has to look at: a limit may be met by more."""
         limits = self._limits
-        return min(LONG, limits.max_value, limits.max_request)
+        return min(MOST_READ, limits.max_value, limits.max_request)
 
     def run(self) -> None:
         """Run what was gathered, and have it answered."""

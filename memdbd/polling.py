@@ -46,7 +46,7 @@ _FAILURES: dict[type, Failure] = {
 }
 
 
-class Gathering(Protocol):
+class Intake(Protocol):
     """What reads from several sockets in a turn: see :mod:`memdbd.gathering`."""
 
     def take_in(self, ready: list[tuple[int, int]], lanes: dict[int, Lane]) -> list[Rest]: ...
@@ -60,7 +60,7 @@ class Poll:
     _log = Logger()
 
     def __init__(
-        self, reactor: Any, turn: Turn, gathering: Gathering, seconds: Callable[[], float]
+        self, reactor: Any, turn: Turn, gathering: Intake, seconds: Callable[[], float]
     ) -> None:
         self._reactor = reactor
         self._turn = turn

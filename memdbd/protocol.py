@@ -29,7 +29,7 @@ from memdbd.dialects.interface import Dialect, Dialects
 from memdbd.dialects.streams import Parts, Stream
 from memdbd.dispatch import Dispatcher, Stop
 from memdbd.engines.interface import IEngine
-from memdbd.gathering import LONG, Gathering
+from memdbd.gathering import MOST_READ, Gathering
 from memdbd.replies import Pending, Reply
 from memdbd.sending import PIECE
 
@@ -126,7 +126,7 @@ class MemDBProtocol(Arrival):
         known."""
         lane = self.lane
         if lane.idle and not self.factory.turn.is_held:  # as of nearly all who send
-            if requests is None and len(data) < LONG:
+            if requests is None and len(data) < MOST_READ:
                 requests = self._dialect.read(data)
             if requests is not None:
                 lane.idle = False
@@ -143,7 +143,7 @@ class MemDBProtocol(Arrival):
         if session.special or session.listens or not self._is_clear():
             return False
         lane.groups = self.factory.gathering.groups(self.context, dialect)
-        lane.read = None if dialect.name == "resp" else dialect.read
+        lane.parse = None if dialect.name == "resp" else dialect.read
         return True
 
     def _received(self, data: bytes) -> None:

@@ -287,10 +287,6 @@ class Command:
             self.most_together = self.max_words
         return many
 
-    def takes_together(self, words: int) -> bool:
-        """Whether requests of so many words can be run together, where any can."""
-        return self.min_words <= words <= self.most_together
-
     @property
     def arity(self) -> int:
         """As Redis gives it: the number of words with the name's; negative where it is a minimum.

@@ -75,7 +75,7 @@ class Lane:
     groups = cython.declare(object, visibility="public")
     idle = cython.declare(cython.bint, visibility="public")
     is_clear = cython.declare(cython.bint, visibility="public")
-    read = cython.declare(object, visibility="public")
+    parse = cython.declare(object, visibility="public")
     receive = cython.declare(object, visibility="public")
     send = cython.declare(object, visibility="public")
     session = cython.declare(object, visibility="public")
@@ -150,13 +150,13 @@ def take(lane: Lane, data: bytes, most: cython.Py_ssize_t, begun: list) -> objec
     found: list
     if size > most:
         return None
-    if lane.read is None:
+    if lane.parse is None:
         both: tuple = _requests(data)
         if cython.cast(cython.Py_ssize_t, both[1]) != size:
             return None
         found = both[0]
     else:
-        found = lane.read(data)
+        found = lane.parse(data)
         if found is None:
             return None
     count: cython.Py_ssize_t = len(found)
@@ -228,7 +228,7 @@ def _send(lane: Lane, line: bytes, rest: list) -> cython.int:
             sent = write(lane.descriptor, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
             if sent < 0:
                 sent = 0
-        elif lane.send is not None:
+        else:
             try:
                 sent = lane.send(line)
             except OSError:

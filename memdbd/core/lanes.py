@@ -59,7 +59,7 @@ class Lane:
 
     It ``is_clear`` as long as nothing is in the way of what is to be sent, and ``idle`` while its
     connection has nothing at hand. ``groups`` are those in which its requests may wait, by the
-    first words of those; None where they may not, as of all that are not clear. ``read`` makes
+    first words of those; None where they may not, as of all that are not clear. ``parse`` makes
     requests of bytes, or gives None; where it is None itself, they are canonical RESP. ``waiting``
     are the requests that wait, in the ``group`` which was the last. ``active`` is when something
     came last. ``receive`` and ``send`` are the socket's, None before it is attached to one.
@@ -72,7 +72,7 @@ class Lane:
         "groups",
         "idle",
         "is_clear",
-        "read",
+        "parse",
         "receive",
         "send",
         "session",
@@ -86,7 +86,7 @@ class Lane:
         self.is_clear = False
         self.idle = False
         self.groups: Any = None  # a mapping, see above
-        self.read: Callable[[bytes], Any] | None = None
+        self.parse: Callable[[bytes], Any] | None = None
         self.group: Group | None = None
         self.waiting: Requests | None = None
         self.receive: Any = None
@@ -159,12 +159,12 @@ def take(lane: Lane, data: bytes, most: int, begun: list[Group]) -> Requests | L
     size = len(data)
     if size > most:
         return None
-    if lane.read is None:
+    if lane.parse is None:
         found, end = requests(data)
         if end != size:
             return None
     else:
-        found = lane.read(data)
+        found = lane.parse(data)
         if found is None:
             return None
     count = len(found)

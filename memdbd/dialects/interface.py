@@ -134,6 +134,9 @@ class TextDialect:
         return self._encoder.push(push)
 
 
+_NULLS = {2: b"$-1\r\n", 3: b"_\r\n"}  # by the version of RESP
+
+
 class RespDialect:
     """RESP in the version of the session: 2 until HELLO asks for 3."""
 
@@ -187,11 +190,11 @@ class RespDialect:
         some: Any = replies  # FoundAll is the text dialect's
         if some[0] is PONG and some.count(PONG) == len(some):
             return b"+PONG\r\n" * len(some)
-        return core.resp(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
+        return core.resp(some, _NULLS[self._session.resp])
 
     def encode_each(self, replies: Replies) -> list[bytes]:
         some: Any = replies
-        encoded = core.each(some, b"$-1\r\n" if self._session.resp == 2 else b"_\r\n")
+        encoded = core.each(some, _NULLS[self._session.resp])
         if encoded is None and some[0].__class__ is list:  # as of ZPOPMIN
             encoded = core.popped(some, self._session.resp)
         if encoded is not None:

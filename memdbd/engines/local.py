@@ -183,7 +183,7 @@ class LocalEngine:
         many, db, changes = command.many, context.db, self.changes
         if many is None or self._guard is not None or self._eviction is not None:
             return ()
-        if len(run[0]) != command.min_words and not command.takes_together(len(run[0])):
+        if not command.min_words <= len(run[0]) <= command.most_together:
             return ()
         if not _are_allowed(context, command, run):
             return ()

@@ -165,11 +165,11 @@ class TestWhatIsTaken:
 
     def test_is_read_as_the_connection_reads(self, town: Town) -> None:
         road = town.opens()
-        road.lane.read = lambda data: [line.split() for line in data.splitlines()] or None
+        road.lane.parse = lambda data: [line.split() for line in data.splitlines()] or None
         assert town.takes(road, b"get k\nget k\n") is True
         assert town.groups[b"get"].run == [ASKED] * 2
         other = town.opens()
-        other.lane.read = lambda data: None
+        other.lane.parse = lambda data: None
         assert town.takes(other, b"get 'k'\n") is None
 
 
@@ -237,7 +237,7 @@ class TestASocketThatIsReady:
         def fails(data: bytes) -> Any:
             raise ZeroDivisionError
 
-        bad.lane.read = fails
+        bad.lane.parse = fails
         for road in (bad, good):
             road.peer.send(GET)
         assert town.takes_in(bad, good) == (2 * len(GET), [(bad.number, bad.lane, GET, None)])
