@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "memdbd/__init__.py").read_text())
@@ -37,6 +38,17 @@ def compiled_core() -> list[Extension]:
     return made
 
 
+class BuildExt(build_ext):
+    """One that could not be compiled is not there, though build/ may have an earlier one."""
+
+    def build_extension(self, ext: Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception:
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+            raise
+
+
 setup(
     name="memdbd",
     version=VERSION[1],
@@ -49,6 +61,7 @@ setup(
     packages=[*find_packages(include=["memdbd", "memdbd.*"]), "twisted.plugins"],
     package_data={"memdbd": ["py.typed", "core/*.pxd"]},
     ext_modules=compiled_core(),
+    cmdclass={"build_ext": BuildExt},
     # The least versions of which no advisory is known (November 2026); docs/security.md says how
     # that is looked after. Beside each, the last one that it has the remedy for.
     install_requires=[
