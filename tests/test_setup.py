@@ -71,11 +71,12 @@ def test_pip_brings_what_makes_c_of_the_core() -> None:
 
 
 def wheel(tmp_path: Path, spoilt: str = "", **environment: str) -> tuple[set[str], str]:
-    """The files of the wheel that pip makes of the clone, and what it says. ``spoilt`` comes at the
-    end of a module that is compiled."""
+    """The files of the wheel that pip makes of the clone, which is the same for a second one, and
+    what it says. ``spoilt`` comes at the end of a module that is compiled."""
     source = tmp_path / "clone"
     ignored = shutil.ignore_patterns(".*", "build", "*.so", "*.pyd", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, source, ignore=ignored)
+    if not source.exists():
+        shutil.copytree(ROOT, source, ignore=ignored)
     with (source / "memdbd/core/_text.py").open("a", encoding="utf-8") as file:
         file.write(spoilt)
     done = subprocess.run(
@@ -104,6 +105,9 @@ def test_a_wheel_that_is_built_with_a_compiler_has_the_compiled_core(tmp_path: P
     files, _ = wheel(tmp_path)
     assert compiled(files) == CORE
     assert "memdbd/core/python.py" in files
+    # An update, which cannot be compiled any more.
+    files, _ = wheel(tmp_path, spoilt="\n# more\n", CC="false")
+    assert compiled(files) == [name for name in CORE if name != "_text"]
 
 
 @pytest.mark.slow
