@@ -117,7 +117,7 @@ class Gathering:
     def _most(self) -> int:
         """Bytes of one read that nobody else has to look at: a limit may be met by more."""
         limits = self._limits
-        return min(MOST_READ, limits.max_value, limits.max_request)
+        return min(MOST_READ, limits.max_value, limits.max_request, limits.max_line)
 
     def run(self) -> None:
         """Run what was gathered, and have it answered."""

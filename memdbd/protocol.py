@@ -143,7 +143,7 @@ class MemDBProtocol(Arrival):
         if session.special or session.listens or not self._is_clear():
             return False
         lane.groups = self.factory.gathering.groups(self.context, dialect)
-        lane.parse = None if dialect.name == "resp" else dialect.read
+        lane.usual = dialect.usual
         return True
 
     def _received(self, data: bytes) -> None:

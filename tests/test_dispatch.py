@@ -106,6 +106,7 @@ class Shown:
     met = ""
     unasked = bytearray()
     has_begun = False
+    usual: dict[bytes, int] | None = None
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:
         table = {name: record.text for name, record in TABLE.items()} if text else TABLE

@@ -6,7 +6,8 @@ calls, into one buffer for all: what a call by way of the socket's methods takes
 us. While the loops run, nothing else does that could close a socket: no descriptor can become
 another's. What is no socket of the system's, is asked by its methods.
 
-It is in Python's syntax, but only runs compiled. May import: core.lanes, core._compiled.
+It is in Python's syntax, but only runs compiled. May import: core.lanes, core._compiled,
+core._text.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ from cython.cimports.posix.unistd import read, write
 
 from memdbd.core import lanes as python
 from memdbd.core._compiled import alike, requests
+from memdbd.core._text import lines
 
 _AMOUNT = cython.declare(cython.Py_ssize_t, python.AMOUNT)
 _MOST_OF_ONE = cython.declare(object, python.MOST_OF_ONE)
 _MOST_OF_ALL = cython.declare(cython.Py_ssize_t, python.MOST_OF_ALL)
 _MOST_GROUPS = cython.declare(cython.Py_ssize_t, python.MOST_GROUPS)
 _alike = cython.declare(object, alike)
+_lines = cython.declare(object, lines)
 _requests = cython.declare(object, requests)
 _buffer = cython.declare(cython.char[65536])
 
@@ -75,10 +78,10 @@ class Lane:
     groups = cython.declare(object, visibility="public")
     idle = cython.declare(cython.bint, visibility="public")
     is_clear = cython.declare(cython.bint, visibility="public")
-    parse = cython.declare(object, visibility="public")
     receive = cython.declare(object, visibility="public")
     send = cython.declare(object, visibility="public")
     session = cython.declare(object, visibility="public")
+    usual = cython.declare(object, visibility="public")
     waiting = cython.declare(list, visibility="public")
 
     def __init__(self, connection: Any, session: Any) -> None:
@@ -150,15 +153,14 @@ def take(lane: Lane, data: bytes, most: cython.Py_ssize_t, begun: list) -> objec
     found: list
     if size > most:
         return None
-    if lane.parse is None:
-        both: tuple = _requests(data)
-        if cython.cast(cython.Py_ssize_t, both[1]) != size:
-            return None
-        found = both[0]
+    both: tuple
+    if lane.usual is None:
+        both = _requests(data)
     else:
-        found = lane.parse(data)
-        if found is None:
-            return None
+        both = _lines(data, lane.usual, _MOST_OF_ONE)
+    if cython.cast(cython.Py_ssize_t, both[1]) != size:
+        return None
+    found = both[0]
     count: cython.Py_ssize_t = len(found)
     if count != 1 and (
         count == 0 or cython.cast(cython.Py_ssize_t, _alike(found, 0, _MOST_OF_ONE)) != count

@@ -36,6 +36,7 @@ class Dialect(Protocol):
     messages_first: bool
     commands: Table
     together: Table  # those of which several requests can be run together
+    usual: dict[bytes, int] | None  # what core.lines goes by; None: it is RESP
     unasked: bytearray  # what it has to say to the peer by itself; whoever sends it, clears it
 
     @property
@@ -84,7 +85,7 @@ class TextDialect:
 
     __slots__ = (
         "_encoder", "_parser", "commands", "encode", "feed", "message", "read", "together",
-        "unasked",
+        "unasked", "usual",
     )  # fmt: skip
 
     name = "text"
@@ -108,6 +109,7 @@ class TextDialect:
         self.encode = encoder.encode
         self.message = encoder.message
         self.unasked = self._parser.refusals
+        self.usual: dict[bytes, int] | None = rules.usual
 
     @property
     def met(self) -> str:
@@ -145,6 +147,7 @@ class RespDialect:
     name = "resp"
     messages_first = True
     unasked = bytearray()  # never anything
+    usual: dict[bytes, int] | None = None
 
     def __init__(self, session: Session, commands: Table, together: Table, limits: Limits) -> None:
         self._session = session

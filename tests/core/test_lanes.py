@@ -163,14 +163,17 @@ class TestWhatIsTaken:
         assert asked == [True] * MOST_GROUPS + [[[names[-1]]]]
         assert len(town.begun) == MOST_GROUPS
 
-    def test_is_read_as_the_connection_reads(self, town: Town) -> None:
-        road = town.opens()
-        road.lane.parse = lambda data: [line.split() for line in data.splitlines()] or None
-        assert town.takes(road, b"get k\nget k\n") is True
+    def test_may_be_lines(self, town: Town) -> None:
+        roads = [town.opens() for _ in range(4)]
+        for road in roads:
+            road.lane.usual = {b"get": 2, b"ping": 1}
+        assert town.takes(roads[0], b"get k\nget k\r\n") is True
         assert town.groups[b"get"].run == [ASKED] * 2
-        other = town.opens()
-        other.lane.parse = lambda data: None
-        assert town.takes(other, b"get 'k'\n") is None
+        assert town.takes(roads[1], b"ping\n") == [[b"ping"]]
+        assert town.takes(roads[2], b"get 'k'\n") is None
+        assert town.takes(roads[3], b"get k\nge") is None
+        assert town.takes(roads[3], b"\n") == []
+        assert town.takes(roads[3], b"get k\n" * (MOST_OF_ONE + 1)) is None
 
 
 class TestASocketThatIsReady:
@@ -234,13 +237,11 @@ class TestASocketThatIsReady:
     def test_takes_nothing_from_the_others_where_to_read_one_fails(self, town: Town) -> None:
         bad, good = town.opens(), town.opens()
 
-        def fails(data: bytes) -> Any:
-            raise ZeroDivisionError
-
-        bad.lane.parse = fails
-        for road in (bad, good):
-            road.peer.send(GET)
-        assert town.takes_in(bad, good) == (2 * len(GET), [(bad.number, bad.lane, GET, None)])
+        bad.lane.usual = 1  # which has nothing to look up in
+        bad.peer.send(b"get k\n")
+        good.peer.send(GET)
+        size = len(b"get k\n") + len(GET)
+        assert town.takes_in(bad, good) == (size, [(bad.number, bad.lane, b"get k\n", None)])
         assert good.lane.waiting == [ASKED]
 
     def test_is_read_by_a_bounded_amount(self, town: Town) -> None:
