@@ -104,10 +104,6 @@ class Storage(MultiService):
         # find nothing (24 ms for Twisted's own objects, 67 ms more for a million of ours).
         gc.collect()
         gc.freeze()
-        # The requests of a turn and their effects are thousands of lists and tuples, none of which
-        # is left behind it. By the default of 700, each turn of deep pipelines would look at its
-        # own: 3 to 10 % of a SET.
-        gc.set_threshold(10_000, 5, 10)
         super().startService()
 
     def _recover(self) -> Recovered:

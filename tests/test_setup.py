@@ -107,7 +107,7 @@ def test_a_wheel_that_is_built_with_a_compiler_has_the_compiled_core(tmp_path: P
     assert "memdbd/core/python.py" in files
     # An update, which cannot be compiled any more.
     files, _ = wheel(tmp_path, spoilt="\n# more\n", CC="false")
-    assert compiled(files) == [name for name in CORE if name != "_text"]
+    assert "_text" not in compiled(files)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ COUNTER = b"n"
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no start of a daemon tidy all memory up: there are thousands of them."""
-    nothing = SimpleNamespace(collect=_not, freeze=_not, set_threshold=_not)
+    nothing = SimpleNamespace(collect=_not, freeze=_not)
     monkeypatch.setattr("memdbd.storage.gc", nothing)
 
 
