@@ -54,6 +54,5 @@ class Clock:
         0 where that is less than a second: such a wall clock is kept in time and was not set, and
         no deadline is to come back from a file a millisecond off.
         """
-        # As wall_ms and ms tell it; each frame of the journal asks, and would take 35 ns more.
-        drift = int(self._wall() * 1000) - int((self._steady() + self._offset) * 1000)
+        drift = self.wall_ms() - self.ms()
         return drift if abs(drift) >= 1000 else 0

@@ -101,7 +101,6 @@ TABLE: dict[bytes, Command] = {
 class Shown:
     """A dialect that says what it was given."""
 
-    name = "shown"
     messages_first = False
     met = ""
     unasked = bytearray()

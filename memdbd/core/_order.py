@@ -127,15 +127,10 @@ def _block(blocks: Blocks, score: cython.double, member: bytes) -> cython.Py_ssi
     while low < high:
         middle = (low + high) // 2
         top = PyFloat_AS_DOUBLE(cython.cast(object, PyList_GET_ITEM(blocks.tops, middle)))
-        if top == score:
-            members = cython.cast(
-                list, cython.cast(object, PyList_GET_ITEM(blocks.members, middle))
-            )
-            if _is_before(members, PyList_GET_SIZE(members) - 1, member):
-                low = middle + 1
-            else:
-                high = middle
-        elif top < score:
+        members = cython.cast(list, cython.cast(object, PyList_GET_ITEM(blocks.members, middle)))
+        if top < score or (
+            top == score and _is_before(members, PyList_GET_SIZE(members) - 1, member)
+        ):
             low = middle + 1
         else:
             high = middle

@@ -32,7 +32,6 @@ class Dialect(Protocol):
     front of the reply, and not behind it.
     """
 
-    name: str
     messages_first: bool
     commands: Table
     together: Table  # those of which several requests can be run together
@@ -88,7 +87,6 @@ class TextDialect:
         "unasked", "usual",
     )  # fmt: skip
 
-    name = "text"
     messages_first = False
 
     def __init__(
@@ -136,15 +134,11 @@ class TextDialect:
         return self._encoder.push(push)
 
 
-_NULLS = {2: b"$-1\r\n", 3: b"_\r\n"}  # by the version of RESP
-
-
 class RespDialect:
     """RESP in the version of the session: 2 until HELLO asks for 3."""
 
     __slots__ = ("_parser", "_session", "commands", "feed", "read", "together")
 
-    name = "resp"
     messages_first = True
     unasked = bytearray()  # never anything
     usual: dict[bytes, int] | None = None
@@ -193,11 +187,11 @@ class RespDialect:
         some: Any = replies  # FoundAll is the text dialect's
         if some[0] is PONG and some.count(PONG) == len(some):
             return b"+PONG\r\n" * len(some)
-        return core.resp(some, _NULLS[self._session.resp])
+        return core.resp(some, ENCODERS[self._session.resp].null)
 
     def encode_each(self, replies: Replies) -> list[bytes]:
         some: Any = replies
-        encoded = core.each(some, _NULLS[self._session.resp])
+        encoded = core.each(some, ENCODERS[self._session.resp].null)
         if encoded is None and some[0].__class__ is list:  # as of ZPOPMIN
             encoded = core.popped(some, self._session.resp)
         if encoded is not None:

@@ -58,23 +58,23 @@ _CONTROL = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
 
 class RespEncoder:
-    """Makes bytes of replies, in one ``version`` of RESP, for all connections.
+    """Makes bytes of replies, in one ``version`` of RESP, for all connections. ``null`` is None.
 
     ``only_small``: raises Large where a reply may be larger than is good to be made at once.
     """
 
-    __slots__ = ("_by_class", "_null", "_null_array", "_only_small", "version")
+    __slots__ = ("_by_class", "_null_array", "_only_small", "null", "version")
 
     def __init__(self, version: int, *, only_small: bool = False) -> None:
         self.version = version
         self._only_small = only_small
         bulk = _small_bulk if only_small else _bulk
-        self._null = b"$-1\r\n" if version == 2 else b"_\r\n"
+        self.null = b"$-1\r\n" if version == 2 else b"_\r\n"
         self._null_array = b"*-1\r\n" if version == 2 else b"_\r\n"
         self._by_class: dict[type, Callable[[Any], bytes]] = {
             bytes: bulk,
             int: lambda reply: b":%d\r\n" % reply,
-            type(None): lambda reply: self._null,
+            type(None): lambda reply: self.null,
             Status: lambda reply: b"+%b\r\n" % reply.text.encode(),
             list: self._array,
             tuple: self._array,
@@ -162,7 +162,7 @@ class RespEncoder:
 
     def _all_of(self, items: Sequence[Reply]) -> bytes:
         # Strings, as mostly: 5 to 70 ns each, 250 one by one.
-        plain = core.resp(items if items.__class__ is list else list(items), self._null)
+        plain = core.resp(items if items.__class__ is list else list(items), self.null)
         if plain is not None:
             return plain
         if not self._only_small or len(items) <= SOME:

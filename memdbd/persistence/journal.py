@@ -24,7 +24,7 @@ from memdbd.persistence.frames import (
     frame_head,
     segment_name,
 )
-from memdbd.persistence.fs import TOGETHER, FileSystem
+from memdbd.persistence.fs import FileSystem
 from memdbd.persistence.snapshot import Following
 
 
@@ -109,10 +109,7 @@ class Journal:
             self._fs.truncate(self._file, self.length)
         self._is_clean = False
         try:
-            if size <= TOGETHER:  # as mostly; write_all would add it up again, 0.2 us of 0.6
-                self._fs.write_all(self._file, b"".join((head, *payload)))
-            else:
-                self._fs.write_all(self._file, head, *payload)
+            self._fs.write_all(self._file, head, *payload)
         except OSError:
             self._cut()  # now, for it may be what fills the disk
             raise
