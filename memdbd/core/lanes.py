@@ -11,7 +11,7 @@ A turn that reads from 30 sockets, runs what they ask for, and answers, goes thr
 this module, and few others that have a step for each of them. At depth 1, with the system's calls,
 which take 2.0 us of it, that takes a GET from 3.8 us of CPU to 3.3, and from 3.2 to 2.1 compiled.
 
-May import: core.python, core.text.
+May import: core.parsing, core.python, core.text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from memdbd.core.python import alike, requests
+from memdbd.core.parsing import requests
+from memdbd.core.python import alike
 from memdbd.core.text import lines
 
 Requests = list[list[bytes]]
