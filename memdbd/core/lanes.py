@@ -38,10 +38,10 @@ MOST_GROUPS = 8
 
 class Group:
     """Requests of one ``command``, of ``least`` to ``most`` words, that wait for the end of the
-    turn: a ``run`` of all, and the ``lanes`` by which they came, in the same order. It is
-    ``spoiled`` if one of those may not be run as it was found."""
+    turn: a ``run`` of all, the ``lanes`` by which they came, in the same order, and the ``counts``
+    of how many did by each. It is ``spoiled`` if one of those may not be run as it was found."""
 
-    __slots__ = ("command", "lanes", "least", "most", "run", "spoiled")
+    __slots__ = ("command", "counts", "lanes", "least", "most", "run", "spoiled")
 
     def __init__(self, command: Any, least: int, most: int) -> None:
         self.command = command
@@ -52,6 +52,7 @@ class Group:
     def clear(self) -> None:
         """Begin anew, with other lists."""
         self.lanes: list[Lane] = []
+        self.counts: list[int] = []
         self.run: Requests = []
         self.spoiled = False
 
@@ -62,9 +63,9 @@ class Lane:
     It ``is_clear`` as long as nothing is in the way of what is to be sent, and ``idle`` while its
     connection has nothing at hand. ``groups`` are those in which its requests may wait, by the
     first words of those; None where they may not, as of all that are not clear. ``usual`` is
-    what :func:`~memdbd.core.text.lines` goes by; where it is None, RESP is spoken. ``waiting``
-    are the requests that wait, in the ``group`` which was the last. ``active`` is when something
-    came last. ``receive`` and ``send`` are the socket's, None before it is attached to one.
+    what :func:`~memdbd.core.text.lines` goes by; where it is None, RESP is spoken. ``group`` is
+    where its requests wait, if any do; it is not idle then. ``active`` is when something came last.
+    ``receive`` and ``send`` are the socket's, None before it is attached to one.
     """
 
     __slots__ = (
@@ -78,7 +79,6 @@ class Lane:
         "send",
         "session",
         "usual",
-        "waiting",
     )
 
     def __init__(self, connection: Any, session: Any) -> None:
@@ -90,7 +90,6 @@ class Lane:
         self.groups: Any = None  # a mapping, see above
         self.usual: dict[bytes, int] | None = None
         self.group: Group | None = None
-        self.waiting: Requests | None = None
         self.receive: Any = None
         self.send: Any = None
 
@@ -107,7 +106,7 @@ class Lane:
 
     def spoil(self) -> None:
         """Have the requests that wait be left to the connection, if there are any."""
-        if self.waiting is not None and self.group is not None:
+        if self.group is not None:
             self.group.spoiled = True
 
 
@@ -179,15 +178,16 @@ def take(lane: Lane, data: bytes, most: int, begun: list[Group]) -> Requests | L
     if count != 1 and len(group.run) + count > MOST_OF_ALL:
         return found
     group.lanes.append(lane)
+    group.counts.append(count)
     group.run += found
-    lane.group, lane.waiting, lane.idle = group, found, False
+    lane.group, lane.idle = group, False
     return True
 
 
 def answered(lanes: Iterable[Lane], command: Any) -> None:
     """All that waited has been run: they are idle again, and know what was asked for last."""
     for lane in lanes:
-        lane.waiting = None
+        lane.group = None
         lane.idle = True
         lane.session.last = command
 

@@ -95,7 +95,7 @@ class TestWhatIsTaken:
         assert group.run == [ASKED, ASKED]
         assert group.lanes == [one.lane, other.lane]
         assert not group.spoiled
-        assert one.lane.waiting == [ASKED]
+        assert group.counts == [1, 1]
         assert one.lane.group is group
         assert not one.lane.idle
         assert town.begun == [group]
@@ -108,7 +108,7 @@ class TestWhatIsTaken:
         assert town.takes(other, GET) is True
         assert town.groups[b"get"].run == [ASKED] * 4
         assert town.groups[b"get"].lanes == [one.lane, other.lane]
-        assert one.lane.waiting == [ASKED] * 3
+        assert town.groups[b"get"].counts == [3, 1]
 
     @pytest.mark.parametrize(
         ("data", "left"),
@@ -131,7 +131,7 @@ class TestWhatIsTaken:
     ) -> None:
         road = town.opens()
         assert town.takes(road, data, MOST) == left
-        assert road.lane.waiting is None
+        assert road.lane.group is None
         assert town.begun == []
         assert town.groups[b"get"].run == []
 
@@ -152,7 +152,7 @@ class TestWhatIsTaken:
             assert town.takes(town.opens(), GET * MOST_OF_ONE) is True
         road = town.opens()
         assert town.takes(road, GET * 2) == [ASKED] * 2
-        assert road.lane.waiting is None
+        assert road.lane.group is None
         assert town.takes(road, GET) is True
         assert len(town.groups[b"get"].run) == MOST_OF_ALL + 1
 
@@ -242,7 +242,8 @@ class TestASocketThatIsReady:
         good.peer.send(GET)
         size = len(b"get k\n") + len(GET)
         assert town.takes_in(bad, good) == (size, [(bad.number, bad.lane, b"get k\n", None)])
-        assert good.lane.waiting == [ASKED]
+        assert good.lane.group is town.groups[b"get"]
+        assert good.lane.group.run == [ASKED]
 
     def test_is_read_by_a_bounded_amount(self, town: Town) -> None:
         road = town.opens(is_tcp=True)
@@ -266,16 +267,16 @@ class TestASocketThatIsReady:
                 left = [entry for entry in rest if entry[0] == road.number]
                 if data in {GET, SET, GET * 3}:
                     assert left == []
-                    assert road.lane.waiting is not None
+                    assert road.lane.group is not None
                 else:
                     assert [entry[2] for entry in left] == [data]
-                    assert road.lane.waiting is None
+                    assert road.lane.group is None
             assert [entry[1] for entry in rest] == [
-                road.lane for road in town.roads if road.lane.waiting is None
+                road.lane for road in town.roads if road.lane.group is None
             ]
             for group in town.groups.values():
-                waiting = [each for lane in group.lanes for each in lane.waiting]
-                assert group.run == waiting
+                assert len(group.lanes) == len(group.counts)
+                assert len(group.run) == sum(group.counts)
         finally:
             for road in town.roads:
                 road.close()
@@ -292,7 +293,7 @@ class TestALaneThatIsClosed:
         assert one.lane.groups is None
         assert not one.lane.is_clear
         group.clear()
-        assert (group.lanes, group.run, group.spoiled) == ([], [], False)
+        assert (group.lanes, group.counts, group.run, group.spoiled) == ([], [], [], False)
 
     def test_spoils_none_where_nothing_waits(self, town: Town) -> None:
         road = town.opens()
@@ -314,7 +315,7 @@ def test_what_was_answered_waits_no_more_and_is_known_as_the_last(town: Town) ->
     road = town.opens()
     town.takes(road, GET)
     town.lanes.answered([road.lane], "the command")
-    assert road.lane.waiting is None
+    assert road.lane.group is None
     assert road.lane.idle
     assert road.session.last == "the command"
 
