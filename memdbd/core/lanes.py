@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from memdbd.core.parsing import requests
+from memdbd.core.parsing import SHORT, Words, of_each, requests
 from memdbd.core.python import alike
 from memdbd.core.text import lines
 
@@ -34,6 +34,9 @@ AMOUNT = 64 * 1024
 MOST_OF_ONE = 256
 MOST_OF_ALL = 2048
 MOST_GROUPS = 8
+
+# So many that have sent something are looked at together, and not one by one.
+FEW = 3
 
 
 class Group:
@@ -127,20 +130,36 @@ def take_in(
     Gives how many bytes have come by lanes, and for whatever is not simply waiting a Rest: what
     :func:`take` gives of what was read, where that is not an error, or nothing at all.
     """
-    size = 0
     rest: list[Rest] = []
+    came: dict[int, bytes] = {}
+    common, kinds = None, 0  # the groups of the last of them, and how often they are not the same
     for descriptor, _ in ready:
         lane = lanes.get(descriptor)
-        if lane is None or lane.groups is None or not lane.idle:
+        if lane is None or not lane.idle or (groups := lane.groups) is None:
             rest.append((descriptor, None, None, None))
             continue
         try:
-            data = lane.receive(AMOUNT)
+            came[descriptor] = lane.receive(AMOUNT)
         except OSError as error:
             rest.append((descriptor, lane, error, None))
             continue
-        size += len(data)
         lane.active = began
+        if groups is not common:
+            common = groups
+            kinds += 1
+    size = sum(map(len, came.values()))
+    if kinds == 1 and len(came) >= FEW and most >= SHORT:
+        read = [*map(lanes.__getitem__, came)]
+        asked = of_each([*came.values()]) if read[0].usual is None else None
+        if asked is not None:
+            found, are_alike = asked
+            if not (are_alike and _wait_together(read, found, begun)):
+                for descriptor, lane, words in zip(came, read, found, strict=True):
+                    if not _wait(lane, [words], begun):
+                        rest.append((descriptor, lane, came[descriptor], [words]))
+            return size, rest
+    for descriptor, data in came.items():
+        lane = lanes[descriptor]
         try:
             left = take(lane, data, most, begun)
         except Exception:  # a defect, which its connection meets again, and nobody else
@@ -164,24 +183,48 @@ def take(lane: Lane, data: bytes, most: int, begun: list[Group]) -> Requests | L
     found, end = requests(data) if usual is None else lines(data, usual, MOST_OF_ONE)
     if end != size:
         return None
+    return _wait(lane, found, begun) or found
+
+
+def _wait(lane: Lane, found: Requests, begun: list[Group]) -> bool:
+    """Have the requests of a lane wait, if they can: gives whether they do."""
     count = len(found)
     if count != 1 and not 0 < count == alike(found, 0, MOST_OF_ONE):
-        return found
-    words = found[0]
-    group = lane.groups.get(words[0])
-    if group is None or not group.least <= len(words) <= group.most:
-        return found
-    if not group.lanes:
-        if len(begun) >= MOST_GROUPS:
-            return found
-        begun.append(group)
-    if count != 1 and len(group.run) + count > MOST_OF_ALL:
-        return found
+        return False
+    group = _group(lane, found[0], begun)
+    if group is None or (count != 1 and len(group.run) + count > MOST_OF_ALL):
+        return False
     group.lanes.append(lane)
     group.counts.append(count)
     group.run += found
     lane.group, lane.idle = group, False
     return True
+
+
+def _wait_together(lanes: list[Lane], found: Requests, begun: list[Group]) -> bool:
+    """Have a request of each of several lanes wait, if they can: the lanes have the same groups,
+    and the requests are alike. Gives whether they do."""
+    group = _group(lanes[0], found[0], begun)
+    if group is None:
+        return False
+    group.lanes += lanes
+    group.counts += [1] * len(lanes)
+    group.run += found
+    for lane in lanes:
+        lane.group, lane.idle = group, False
+    return True
+
+
+def _group(lane: Lane, words: Words, begun: list[Group]) -> Group | None:
+    """The group in which a request may wait, if there is one, and not too many are ``begun``."""
+    group: Group | None = lane.groups.get(words[0])
+    if group is None or not group.least <= len(words) <= group.most:
+        return None
+    if not group.lanes:
+        if len(begun) >= MOST_GROUPS:
+            return None
+        begun.append(group)
+    return group
 
 
 def answered(lanes: Iterable[Lane], command: Any) -> None:
@@ -195,12 +238,12 @@ def answered(lanes: Iterable[Lane], command: Any) -> None:
 def send_each(lanes: Sequence[Lane], lines: Sequence[bytes]) -> list[tuple[Lane, bytes]]:
     """Send a line by each lane, as long as that is clear; gives what is left of them."""
     rest = []
-    for lane, line in zip(lanes, lines, strict=True):
+    for lane, line, size in zip(lanes, lines, map(len, lines), strict=True):
         try:
             sent = lane.send(line) if lane.is_clear else 0
         except OSError:  # there is no room now, or the reactor will find what is the matter
             sent = 0
-        if sent != len(line):
+        if sent != size:
             rest.append((lane, line[sent:]))
     return rest
 

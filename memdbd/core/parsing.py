@@ -13,8 +13,8 @@ May import: hiredis.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from sys import platform
 from typing import Any
 
@@ -37,7 +37,7 @@ def requests(data: bytes) -> tuple[list[list[bytes]], int]:
     """
     count, size = _FEW.get(data[:4]), len(data)
     # Short, or with no other behind it as far as one look tells. (For a byte, that takes 10 ns.)
-    if count is not None and (size < _ALONE or data.find(b"*", 1, _SHORT) < 0):
+    if count is not None and (size < SHORT or data.find(b"*", 1, _SHORT) < 0):
         parts = (data if size <= _SHORT else data[:_SHORT]).split(b"\r\n", 2 * count + 1)
         if len(parts) != 2 * count + 2:
             return _walk(data)  # it is long, or not complete
@@ -64,7 +64,7 @@ def requests(data: bytes) -> tuple[list[list[bytes]], int]:
 
 
 _FEW = {b"*%d\r\n" % count: count for count in range(1, 10)}
-_ALONE = 384  # bytes of a buffer in which it is not worth to look for another one
+SHORT = 384  # bytes of a buffer in which it is not worth to look for another one
 
 # What hiredis must not get. For so many words it would make room at once: 80 KB and more. On
 # Windows it takes a string of 4 GiB for a short one, and reads on behind the buffer
@@ -95,13 +95,9 @@ def _read(data: bytes) -> tuple[list[list[bytes]], int] | None:
     """The same, by means of hiredis; None where there is something in ``data`` that it cannot be
     trusted with."""
     global _reader  # noqa: PLW0603
-    if _HUGE.search(data) is not None:
+    others = _others(data)
+    if others is None:
         return None
-    others = [*filter(data.__contains__, _OTHERS)]
-    for kind in others:
-        bad = _OTHERS[kind]
-        if bad is not None and bad.search(data) is not None:
-            return None
     reader = _reader
     try:
         reader.feed(data)
@@ -115,24 +111,124 @@ def _read(data: bytes) -> tuple[list[list[bytes]], int] | None:
         return None
     if not is_whole:
         _reader = hiredis.Reader(notEnoughData=_NO_MORE)
-    # Each byte of a word is one of the buffer's. Where the buffer has no more of a kind than the
-    # words, none stands for a type: these are arrays and strings, and their lengths are canonical,
-    # for hiredis takes no others.
-    if not are_words:
+    if not are_words or (others and not _are_of_words(others, data, found)):
         return None
-    if others:
-        words = b"".join(chain.from_iterable(found))
-        if any(data.count(kind) != words.count(kind) for kind in others):
-            return None
     return found, len(data) if is_whole else _size(found)
+
+
+def _others(data: bytes) -> list[int] | None:
+    """Which of the OTHERS are in ``data``; None where hiredis must not get it."""
+    if _HUGE.search(data) is not None:
+        return None
+    others = [*filter(data.__contains__, _OTHERS)]
+    for kind in others:
+        bad = _OTHERS[kind]
+        if bad is not None and bad.search(data) is not None:
+            return None
+    return others
+
+
+def _are_of_words(others: Iterable[int], data: bytes, found: Iterable[Words]) -> bool:
+    """Whether these bytes are only in the words that hiredis has found in ``data``.
+
+    Each byte of a word is one of the data's. Where that has no more of a kind than the words, none
+    stands for a type: these are arrays and strings, and their lengths are canonical, for hiredis
+    takes no others.
+    """
+    words = b"".join(chain.from_iterable(found))
+    return all(data.count(kind) == words.count(kind) for kind in others)
+
+
+# Several buffers
+
+
+def of_each(buffers: Sequence[bytes]) -> tuple[list[list[bytes]], bool] | None:
+    """The requests that several buffers are, one each, and whether they are alike: all have the
+    same first word, and as many. None where one of them is anything else, or not short.
+
+    Together they are an array for hiredis, so that it is called once: with all that has to be
+    proven, it takes 0.3 µs for each of 50, and 0.5 one by one.
+    """
+    global _reader_of_each  # noqa: PLW0603
+    sizes = list(map(len, buffers))
+    if max(sizes) >= SHORT or len(sizes) >= _MOST_AT_ONCE:
+        return None
+    data = b"".join(buffers)
+    others = _others(data)
+    if others is None:
+        return None
+    reader = _reader_of_each
+    try:
+        reader.feed(b"*%d\r\n%b" % (len(sizes), data))
+        found: Any = reader.gets()
+        if found is not _NO_MORE and _are_requests(found, data, others):
+            # Where each request is as long as its buffer, the first ends where its buffer does, so
+            # that the second begins where its buffer does, and so on: each buffer is one.
+            are_alike, proven = _sizes(found)
+            if proven == sizes:
+                return found, are_alike
+    except (hiredis.ProtocolError, TypeError, IndexError):
+        pass  # there is something else among them, or longer than any of the buffers
+    _reader_of_each = hiredis.Reader(notEnoughData=_NO_MORE)
+    return None
+
+
+_MOST_AT_ONCE = 10_000  # which is HUGE
+_BYTES = frozenset({bytes})
+_reader_of_each: Any = hiredis.Reader(notEnoughData=_NO_MORE)
+
+
+def _are_requests(found: Sequence[Words], data: bytes, others: Iterable[int]) -> bool:
+    """Whether all of what was found in ``data`` are requests, if they are arrays."""
+    if not all(found):
+        return False
+    # With no more asterisks than arrays, none is a word.
+    if data.count(b"*") != len(found) and set(map(type, chain.from_iterable(found))) != _BYTES:
+        return False
+    return not others or _are_of_words(others, data, found)
+
+
+def _sizes(found: Sequence[Words]) -> tuple[bool, list[int]]:
+    """Whether short requests are alike, and the bytes of each as it was sent.
+
+    Raises TypeError or IndexError where there is anything else among them.
+    """
+    count = len(found[0])
+    if any(map(count.__ne__, map(len, found))):
+        return False, [
+            _count_size(len(it)) + sum(map(_SIZES.__getitem__, map(len, it))) for it in found
+        ]
+    names, *columns = zip(*found, strict=True)  # the first words of all, the second, and so on
+    # What is of the same size in all, as most is; and what is not.
+    size, parts = _count_size(count), []
+    are_alike = names.count(names[0]) == len(names)
+    if are_alike:
+        size += _SIZES[len(names[0])]
+    else:
+        columns.append(names)
+    for words in columns:
+        lengths = list(map(len, words))
+        length = lengths[0]
+        if lengths.count(length) == len(lengths):
+            size += _SIZES[length]
+        else:
+            parts.append(map(_SIZES.__getitem__, lengths))
+    sizes = list(map(sum, zip(repeat(size), *parts))) if parts else [size] * len(found)
+    return are_alike, sizes
+
+
+def _count_size(count: int) -> int:
+    return 3 + _digits(count)  # *…\r\n
+
+
+_SIZES = [len(b"$%d\r\n\r\n" % length) + length for length in range(SHORT)]
 
 
 def _size(found: Sequence[Words]) -> int:
     """The bytes of requests as they were sent: there is only one way to say a length."""
     lengths = list(map(len, chain.from_iterable(found)))
     return (
-        sum(map(_digits, map(len, found)))
-        + 3 * len(found)  # *…\r\n
+        sum(map(_count_size, map(len, found)))
         + sum(lengths)
         + sum(map(_digits, lengths))
         + 5 * len(lengths)  # $…\r\n…\r\n
