@@ -12,12 +12,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memdbd.core.lanes import MOST_GROUPS, MOST_OF_ALL, MOST_OF_ONE
 
 GET, SET = b"*2\r\n$3\r\nget\r\n$1\r\nk\r\n", b"*3\r\n$3\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"
+ODD, PING = b"*2\r\n$3\r\nget\r\n$3\r\n+*=\r\n", b"*1\r\n$4\r\nping\r\n"
 ASKED = [b"get", b"k"]
 MOST = 32 * 1024
 NOW = 7.5
@@ -66,6 +67,10 @@ class Town:
     def opens(self, **how: Any) -> Road:
         self.roads.append(Road(self.lanes, self.groups, **how))
         return self.roads[-1]
+
+    def place(self, lane: Any) -> int:
+        """Whose lane it is."""
+        return [road.lane for road in self.roads].index(lane)
 
     def takes(self, road: Road, data: bytes, most: int = MOST) -> Any:
         return self.lanes.take(road.lane, data, most, self.begun)
@@ -280,6 +285,65 @@ class TestASocketThatIsReady:
         finally:
             for road in town.roads:
                 road.close()
+
+    @given(sent=st.lists(st.sampled_from([GET] * 9 + [ODD, SET, PING, GET * 2]), max_size=8))
+    @example(sent=[GET] * 3)
+    @example(sent=[GET, SET, GET])
+    @example(sent=[ODD, GET, PING])
+    @settings(max_examples=50)
+    def test_has_the_same_wait_as_if_it_were_the_only_one(
+        self, lanes: ModuleType, sent: list[bytes]
+    ) -> None:
+        together, alone = Town(lanes), Town(lanes)
+        try:
+            for town in (together, alone):
+                for data in sent:
+                    town.opens().peer.send(data)
+            _, rest = together.takes_in(*together.roads)
+            rests = [alone.takes_in(road)[1] for road in alone.roads]
+            assert [each[2:] for each in rest] == [each[2:] for some in rests for each in some]
+            for name, group in together.groups.items():
+                other = alone.groups[name]
+                assert (group.run, group.counts) == (other.run, other.counts)
+                assert [together.place(lane) for lane in group.lanes] == [
+                    alone.place(lane) for lane in other.lanes
+                ]
+            waiting = [road.lane.group and road.lane.group.command for road in together.roads]
+            assert waiting == [road.lane.group and road.lane.group.command for road in alone.roads]
+            assert [group.command for group in together.begun] == [
+                group.command for group in alone.begun
+            ]
+        finally:
+            for road in together.roads + alone.roads:
+                road.close()
+
+    def test_has_requests_wait_in_the_groups_of_its_own(self, town: Town) -> None:
+        roads = [town.opens() for _ in range(4)]
+        others = {b"get": town.lanes.Group("another", 2, 2)}
+        roads[2].lane.groups = others
+        for road in roads:
+            road.peer.send(GET)
+        assert town.takes_in(*roads) == (4 * len(GET), [])
+        assert town.groups[b"get"].lanes == [roads[n].lane for n in (0, 1, 3)]
+        assert others[b"get"].lanes == [roads[2].lane]
+
+    def test_has_as_few_bytes_read_together_as_asked_for(self, town: Town) -> None:
+        roads = [town.opens() for _ in range(4)]
+        for road in roads:
+            road.peer.send(GET)
+        by_number = {road.number: road.lane for road in roads}
+        ready = [(road.number, 1) for road in roads]
+        _, rest = town.lanes.take_in(ready, by_number, NOW, len(GET) - 1, town.begun)
+        assert [each[3] for each in rest] == [None] * 4
+
+    def test_has_too_many_groups_left(self, town: Town) -> None:
+        town.begun += [object()] * MOST_GROUPS
+        roads = [town.opens() for _ in range(4)]
+        for road in roads:
+            road.peer.send(GET)
+        _, rest = town.takes_in(*roads)
+        assert [each[3] for each in rest] == [[ASKED]] * 4
+        assert all(road.lane.idle for road in roads)
 
 
 class TestALaneThatIsClosed:
