@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from memdbd.core.parsing import SHORT, Words, of_each, requests
 from memdbd.core.python import alike
-from memdbd.core.text import lines
+from memdbd.core.text import line_of_each, lines
 
 Requests = list[list[bytes]]
 
@@ -169,12 +169,13 @@ def _take_each(
     came: Mapping[int, bytes], lanes: Mapping[int, Lane], begun: list[Group]
 ) -> list[Rest] | None:
     """Have wait what has come by several lanes, which have the same groups, where it is a short
-    request of RESP by each: gives the rest. None where it is anything else."""
-    those = [*map(lanes.__getitem__, came)]
-    if those[0].usual is not None:
+    request by each: gives the rest. None where it is anything else."""
+    those, buffers = [*map(lanes.__getitem__, came)], [*came.values()]
+    if max(map(len, buffers)) >= SHORT:
         return None
+    usual = those[0].usual
     try:
-        asked = of_each([*came.values()])
+        asked = of_each(buffers) if usual is None else line_of_each(buffers, usual)
     except Exception:  # as one by one
         asked = None
     if asked is None:

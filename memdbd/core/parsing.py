@@ -143,14 +143,14 @@ def _are_of_words(others: Iterable[int], data: bytes, found: Iterable[Words]) ->
 
 
 def of_each(buffers: Sequence[bytes]) -> tuple[list[list[bytes]], bool] | None:
-    """The requests that several buffers are, one each, and whether they are alike: all have the
-    same first word, and as many. None where one of them is anything else, or not short.
+    """The requests that several short buffers are, one each, and whether they are alike: all have
+    the same first word, and as many. None where one of them is anything else.
 
     Together they are an array for hiredis, so that it is called once: with all that has to be
     proven, it takes 0.3 µs for each of 50, and 0.5 one by one.
     """
     sizes = list(map(len, buffers))
-    if max(sizes) >= SHORT or len(sizes) >= _MOST_AT_ONCE:
+    if len(sizes) >= _MOST_AT_ONCE:
         return None
     data = b"".join(buffers)
     others = _others(data)
