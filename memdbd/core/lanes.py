@@ -183,11 +183,16 @@ def _take_each(
     found, are_alike = asked
     if are_alike and _wait_together(those, found, begun):
         return []
-    return [
-        (descriptor, lane, came[descriptor], [words])
-        for descriptor, lane, words in zip(came, those, found, strict=True)
-        if not _wait(lane, [words], begun)
-    ]
+    kinds: dict[tuple[bytes, int], list[int]] = {}  # of requests, with their places
+    for place, words in enumerate(found):
+        kinds.setdefault((words[0], len(words)), []).append(place)
+    rest: list[int] = []
+    for places in kinds.values():
+        some = [those[place] for place in places]
+        if not _wait_together(some, [found[place] for place in places], begun):
+            rest += places
+    descriptors = [*came]
+    return [(descriptors[it], those[it], buffers[it], [found[it]]) for it in sorted(rest)]
 
 
 def take(lane: Lane, data: bytes, most: int, begun: list[Group]) -> Requests | Literal[True] | None:

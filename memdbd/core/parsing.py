@@ -195,11 +195,11 @@ def _sizes(found: Sequence[Words]) -> tuple[bool, list[int]]:
     count = len(found[0])
     if any(map(count.__ne__, map(len, found))):
         return False, [
-            _count_size(len(it)) + sum(map(_SIZES.__getitem__, map(len, it))) for it in found
+            _HEADERS[len(it)] + sum(map(_SIZES.__getitem__, map(len, it))) for it in found
         ]
     names, *columns = zip(*found, strict=True)  # the first words of all, the second, and so on
     # What is of the same size in all, as most is; and what is not.
-    size, parts = _count_size(count), []
+    size, parts = _HEADERS[count], []
     are_alike = names.count(names[0]) == len(names)
     if are_alike:
         size += _SIZES[len(names[0])]
@@ -216,10 +216,8 @@ def _sizes(found: Sequence[Words]) -> tuple[bool, list[int]]:
     return are_alike, sizes
 
 
-def _count_size(count: int) -> int:
-    return 3 + _digits(count)  # *…\r\n
-
-
+# Bytes of an array's header by the number of its words, and of a string by its length.
+_HEADERS = [len(b"*%d\r\n" % count) for count in range(SHORT)]
 _SIZES = [len(b"$%d\r\n\r\n" % length) + length for length in range(SHORT)]
 
 
@@ -227,7 +225,8 @@ def _size(found: Sequence[Words]) -> int:
     """The bytes of requests as they were sent: there is only one way to say a length."""
     lengths = list(map(len, chain.from_iterable(found)))
     return (
-        sum(map(_count_size, map(len, found)))
+        sum(map(_digits, map(len, found)))
+        + 3 * len(found)  # *…\r\n
         + sum(lengths)
         + sum(map(_digits, lengths))
         + 5 * len(lengths)  # $…\r\n…\r\n
