@@ -41,6 +41,8 @@ Effect = tuple[bytes | int, ...]
 _OK = cython.declare(object, OK)
 _OK_LINE = cython.declare(bytes, b"+OK\r\n")
 _SET = cython.declare(bytes, b"SET")
+_MSET = cython.declare(bytes, b"MSET")
+_NOTHING = cython.declare(tuple, python.NOTHING)
 _MOST = cython.declare(cython.Py_ssize_t, python.MOST)
 _LONG = cython.declare(cython.Py_ssize_t, python.LONG)
 _EARLIEST = cython.declare(object, python.EARLIEST)
@@ -416,6 +418,7 @@ def set_many(
         return python.set_many(values, run, effects)
     requests: list = run
     done: list = []
+    effect: list = [_MSET]
     words: list
     at: cython.Py_ssize_t
     old: cython.pointer(PyObject)
@@ -428,8 +431,10 @@ def set_many(
         if old is not cython.NULL and not PyBytes_CheckExact(cython.cast(object, old)):
             break
         values[key] = value
-        effects.append((_SET, key, value))
+        effect.append(key)
+        effect.append(value)
         done.append(_OK)
+    _note_set(effects, effect)
     return done
 
 
@@ -441,6 +446,7 @@ def incr_many(
         return python.incr_many(values, run, effects)
     requests: list = run
     done: list = []
+    effect: list = [_MSET]
     words: list
     at: cython.Py_ssize_t
     old: cython.pointer(PyObject)
@@ -461,9 +467,23 @@ def incr_many(
         number += 1
         value = PyBytes_FromStringAndSize(text, _put_number(text, number) - text)
         values[key] = value
-        effects.append((_SET, key, value))
+        effect.append(key)
+        effect.append(value)
         done.append(number)
+    _note_set(effects, effect)
     return done
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def _note_set(effects: list, words: list) -> cython.int:
+    changes: cython.Py_ssize_t = len(words) // 2
+    if changes == 1:
+        words[0] = _SET
+    if changes > 0:
+        effects.append(tuple(words))
+        effects += [_NOTHING] * (changes - 1)
+    return 0
 
 
 @cython.cfunc

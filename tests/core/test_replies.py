@@ -154,6 +154,9 @@ class TestEffects:
     @example(effects=[(b"x" * 2048, b"k", b"v")] * 9, drift=0)
     @example(effects=[(b"SET", b"k", b"v")] * 9, drift=0)
     @example(effects=[(b"SET", b"k", b"v"), (b"DEL", b"k", b"l")] * 9, drift=0)
+    @example(effects=[(b"HSET", b"k", b"%d" % each, b"v") for each in range(12)], drift=0)
+    @example(effects=[(b"SET", b"k", b"v"), (b"MSET", b"k", b"v", b"l", b"w" * 2048)], drift=0)
+    @example(effects=[(b"SET", b"k", b"v", b"PXAT", 5), (b"FLUSHDB",)] * 9, drift=0)
     @example(effects=[(b"PEXPIREAT", b"k", 2**63 - 1), (b"PEXPIREAT", b"k", 0)], drift=1)
     def test_are_arrays_with_deadlines_of_the_wall(
         self, twin: ModuleType, effects: list[Effect], drift: int
