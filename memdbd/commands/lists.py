@@ -51,6 +51,7 @@ LIST: DataType[List] = DataType(
 )
 
 ELEMENTS = Param("element", many=True)
+_NO_ITEMS: List = deque()  # of a key that is not there
 # Of a deque, so many stand side by side: one of these blocks is passed in one step.
 BLOCK = 64
 # Elements up to which the replies to several requests are made together: to add up the bytes of
@@ -330,17 +331,15 @@ def lrange_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> 
     replies: list[list[bytes]] = []
     room = MOST
     for _, key, start, stop in run:
-        items = values.get(key, ())
+        items = values.get(key, _NO_ITEMS)
+        if items.__class__ is not deque:
+            break
         try:
             first, behind = _places(len(items), integer(start), integer(stop))
         except CommandError:
             break
-        if not items:
-            replies.append([])
-            continue
         # None of them holds the loop: they are near an end, and not many.
-        passed = min(first, len(items) - behind)
-        if items.__class__ is not deque or max(passed, behind - first) > FEW:
+        if max(min(first, len(items) - behind), behind - first) > FEW:
             break
         found = _between(items, first, behind)
         room -= sum(map(len, found)) + HEADER * len(found)

@@ -309,6 +309,14 @@ def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
     compare(both, there, run, RESP2)
 
 
+@pytest.mark.parametrize("command", sorted(IN_RESP))
+def test_no_form_takes_an_empty_string_for_nothing(
+    both: tuple[Played, Played], command: str
+) -> None:
+    words = [b"1"] * (IN_RESP[command].min_words - 2)
+    compare(both, [], [[b"set", b"a", b""], *[[command.encode(), b"a", *words]] * 3], RESP2)
+
+
 @pytest.mark.parametrize("command", [*IN_RESP.values(), *IN_TEXT.values()], ids=str)
 def test_a_form_of_a_fixed_number_of_words_has_one_key_behind_the_name_or_none(
     command: Command,
