@@ -238,14 +238,8 @@ def spop_many(ctx: Context, run: Run, effects: list[Effect]) -> list[bytes | Non
             continue
         if there.__class__ is not PooledSet:
             break
-        pool, taken = there.pool, list[bytes]()
-        while there and len(taken) < len(requests):
-            member = pool.next(random)
-            room -= len(member)
-            if len(member) >= LONG or room < 0:
-                break
-            there.take_any(random)
-            taken.append(member)
+        taken = there.take_short(min(len(requests), len(there)), random, LONG, room)
+        room -= sum(map(len, taken))
         if taken:
             replies += taken
             note(effects, (b"SREM", key, *taken), len(taken))
