@@ -25,7 +25,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.together import Run, by_key, note, short
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import MOST
+from memdbd.core import MOST, weight
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
@@ -245,7 +245,7 @@ def _pop_many(
         taken = short(islice(end.seen(items), asked), room)
         if not taken:
             break
-        room -= sum(map(len, taken))
+        room -= weight(taken)
         for _ in taken:
             end.pop(items)
         replies += taken
@@ -342,7 +342,7 @@ def lrange_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> 
         if max(min(first, len(items) - behind), behind - first) > FEW:
             break
         found = _between(items, first, behind)
-        room -= sum(map(len, found)) + HEADER * len(found)
+        room -= weight(found) + HEADER * len(found)
         if room < 0:
             break
         replies.append(found)

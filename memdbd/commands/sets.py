@@ -18,7 +18,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import LONG, MOST, ahead
+from memdbd.core import LONG, MOST, ahead, weight
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
@@ -239,7 +239,7 @@ def spop_many(ctx: Context, run: Run, effects: list[Effect]) -> list[bytes | Non
         if there.__class__ is not PooledSet:
             break
         taken = there.take_short(min(len(requests), len(there)), random, LONG, room)
-        room -= sum(map(len, taken))
+        room -= weight(taken)
         if taken:
             replies += taken
             note(effects, (b"SREM", key, *taken), len(taken))

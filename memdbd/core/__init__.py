@@ -62,6 +62,7 @@ if NAME == "compiled":
     from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
         alike,
+        arrays,
         each,
         effects,
         get_many,
@@ -70,12 +71,14 @@ if NAME == "compiled":
         requests,
         resp,
         set_many,
+        weight,
     )
     from memdbd.core._text import array, json, line, lines
 else:
     from memdbd.core.python import (
         ahead,
         alike,
+        arrays,
         each,
         effects,
         get_many,
@@ -84,6 +87,7 @@ else:
         requests,
         resp,
         set_many,
+        weight,
     )
     from memdbd.core.text import array, json, line, lines
 
@@ -111,6 +115,7 @@ __all__ = [
     "alike",
     "answered",
     "array",
+    "arrays",
     "each",
     "effects",
     "get_many",
@@ -128,4 +133,5 @@ __all__ = [
     "set_many",
     "take",
     "take_in",
+    "weight",
 ]

@@ -267,6 +267,23 @@ def each(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
     return lines
 
 
+def arrays(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
+    """RESP of each of some lists of such replies as ``resp`` takes; None where there is anything
+    else among them."""
+    lines = []
+    for reply in replies:
+        items = resp(reply, null) if reply.__class__ is list else None
+        if items is None:
+            return None
+        lines.append(b"*%d\r\n%b" % (len(reply), items))
+    return lines
+
+
+def weight(strings: Sequence[bytes]) -> int:
+    """The bytes of all together."""
+    return sum(map(len, strings))
+
+
 _FEW_REPLIES = 4  # up to so many, one by one is quicker
 
 _BYTES, _INTEGERS, _STATUSES = frozenset({bytes}), frozenset({int}), frozenset({Status})

@@ -53,6 +53,10 @@ def each_way(twin: ModuleType) -> list[Callable[[], object]]:
         lambda: twin.each([key, None, OK, 5, -(2**63)], null),
         lambda: twin.each([key, value, 2**70], null),
         lambda: twin.each([key, value, "odd"], null),
+        lambda: twin.arrays([[key, None, OK, 5], [], [value]], null),
+        lambda: twin.arrays([[key], [value, 2**70]], null),
+        lambda: twin.arrays([[key], [value, "odd"]], null),
+        lambda: twin.weight([key, value]),
         lambda: twin.effects([(b"SET", key, value), (b"PEXPIREAT", key, deadline)], 10**6),
         mistaken,
         lambda: many("get_many", gets),
@@ -62,7 +66,7 @@ def each_way(twin: ModuleType) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(17))
+@pytest.mark.parametrize("number", range(24))
 def test_no_way_leaves_anything_behind(twin: ModuleType, number: int) -> None:
     way = each_way(twin)[number]
     for _ in range(ROUNDS):
