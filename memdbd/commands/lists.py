@@ -25,7 +25,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.together import Run, by_key, note, short
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import MOST, weight
+from memdbd.core import MOST, WEIGHED, weight
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
@@ -54,10 +54,7 @@ ELEMENTS = Param("element", many=True)
 _NO_ITEMS: List = deque()  # of a key that is not there
 # Of a deque, so many stand side by side: one of these blocks is passed in one step.
 BLOCK = 64
-# Elements up to which the replies to several requests are made together: to add up the bytes of
-# more takes about as long as it saves. And the bytes that each takes beside its own.
-FEW = 256
-HEADER = 8
+HEADER = 8  # bytes that an element takes in a reply beside its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +336,7 @@ def lrange_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> 
         except CommandError:
             break
         # None of them holds the loop: they are near an end, and not many.
-        if max(min(first, len(items) - behind), behind - first) > FEW:
+        if max(min(first, len(items) - behind), behind - first) > WEIGHED:
             break
         found = _between(items, first, behind)
         room -= weight(found) + HEADER * len(found)

@@ -61,6 +61,7 @@ NAME = _chosen()  # "python" or "compiled"
 if NAME == "compiled":
     from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
+        WEIGHED,
         alike,
         arrays,
         each,
@@ -76,6 +77,7 @@ if NAME == "compiled":
     from memdbd.core._text import array, json, line, lines
 else:
     from memdbd.core.python import (
+        WEIGHED,
         ahead,
         alike,
         arrays,
@@ -107,6 +109,7 @@ __all__ = [
     "MOST",
     "NAME",
     "REPLACEABLE",
+    "WEIGHED",
     "Blocks",
     "Group",
     "Lane",

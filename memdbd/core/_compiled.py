@@ -170,6 +170,9 @@ def arrays(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
     return lines
 
 
+WEIGHED = 1024
+
+
 def weight(strings: Sequence[bytes]) -> int:
     if type(strings) is not list:
         return python.weight(strings)

@@ -279,6 +279,12 @@ def arrays(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
     return lines
 
 
+# Strings of one reply up to which the replies to several requests are made together: to weigh more
+# takes about as long as it saves. (LRANGE of 600 takes 28 us by itself and 35 together here,
+# compiled of 300 13 and 7.)
+WEIGHED = 256
+
+
 def weight(strings: Sequence[bytes]) -> int:
     """The bytes of all together."""
     return sum(map(len, strings))
