@@ -443,10 +443,11 @@ def _of_one_name(effects: list[Effect]) -> list[bytes] | None:
 # which they stop. ``values`` is the keyspace's, and what has changed is appended to ``effects``.
 
 
-def ahead(where: object, run: Sequence[Words], word: int) -> int:
+def ahead(where: object, run: Sequence[Words], word: int, step: int = 0) -> int:
     """Have from memory what it takes to look up word number ``word`` of each of some requests in
-    ``where``. Only the other twin can: here there is nothing that could be had earlier than by the
-    look-up itself. Gives how many of them it has found at the first look, for a test."""
+    ``where``, and every ``step``-th behind it where that is not 0. Only the other twin can: here
+    there is nothing that could be had earlier than by the look-up itself. Gives how many of them it
+    has found at the first look, for a test."""
     return 0
 
 
