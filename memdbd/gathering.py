@@ -124,24 +124,27 @@ class Gathering:
         while self._begun:
             begun, self._begun = self._begun, []
             for group in begun:
-                lanes, run, spoiled = group.lanes, group.run, group.spoiled
+                lanes, counts, run = group.lanes, group.counts, group.run
+                others: list[tuple[Lane, Requests]] = []
+                if group.spoiled:
+                    waiting = _by_lane(group)
+                    others = [each for each in waiting if each[0].groups is None]
+                    usual = [each for each in waiting if each[0].groups is not None]
+                    lanes = [lane for lane, _ in usual]
+                    counts = [len(requests) for _, requests in usual]
+                    run = [*chain.from_iterable(requests for _, requests in usual)]
                 group.clear()
-                others: list[Lane] = []
-                if spoiled:
-                    others = [lane for lane in lanes if lane.waiting and lane.groups is None]
-                    lanes = [lane for lane in lanes if lane.waiting and lane.groups is not None]
-                    run = [*chain.from_iterable(lane.waiting or () for lane in lanes)]
                 try:
                     if run:
-                        self._run(group.command, lanes, run)
+                        self._run(group.command, lanes, counts, run)
                 except Exception:  # nobody would wake them
                     for lane in lanes:
                         self._failed(lane.connection)
-                for lane in others:
-                    self._leave(lane, group.command, 0, b"")
+                for lane, requests in others:
+                    self._leave(lane, requests, group.command, 0, b"")
 
-    def _run(self, command: Command, lanes: list[Lane], run: Requests) -> None:
-        """Run requests that came by these lanes."""
+    def _run(self, command: Command, lanes: list[Lane], counts: list[int], run: Requests) -> None:
+        """Run requests of which so many came by each of these lanes."""
         asker: Asker = lanes[0].connection
         dialect = asker.dialect
         replies: Replies = ()
@@ -151,16 +154,20 @@ class Gathering:
             if len(run) == len(lanes):  # one of each, as mostly
                 lines = dialect.encode_each(replies)
             else:
-                lines = [encoded(dialect, some) for some in _shares(lanes, replies)]
+                lines = [encoded(dialect, some) for some in _shares(counts, replies)]
             core.answered(lanes, command)
             self._turn.answer(lanes, lines)
             return
-        for lane, some in zip(lanes, _shares(lanes, replies), strict=True):
-            self._leave(lane, command, len(some), encoded(dialect, some) if some else b"")
+        shares = zip(lanes, _shares(counts, run), _shares(counts, replies), strict=True)
+        for lane, requests, some in shares:
+            line = encoded(dialect, some) if some else b""
+            self._leave(lane, requests, command, len(some), line)
 
-    def _leave(self, lane: Lane, command: Command, done: int, line: bytes) -> None:
+    def _leave(
+        self, lane: Lane, requests: Requests, command: Command, done: int, line: bytes
+    ) -> None:
         """Leave to a connection what was not run of what waited."""
-        requests, lane.waiting = lane.waiting, None
+        lane.group = None
         try:
             lane.connection.left(requests, command, done, line)
         except Exception:
@@ -171,12 +178,17 @@ class Gathering:
         asker.fail()
 
 
-def _shares(lanes: Sequence[Lane], replies: Replies) -> list[Replies]:
-    """The replies to the requests of each lane, as far as there are any."""
+def _shares(counts: Sequence[int], of_all: Replies) -> list[Any]:
+    """Of requests, or of the replies that there are, so many for each."""
     shares = []
     at = 0
-    for lane in lanes:
-        end = at + len(lane.waiting or ())
-        shares.append(replies[at:end])
-        at = end
+    for count in counts:
+        shares.append(of_all[at : at + count])
+        at += count
     return shares
+
+
+def _by_lane(group: Group) -> list[tuple[Lane, Requests]]:
+    """What waits in a group, without that of connections which have ended meanwhile."""
+    each = zip(group.lanes, _shares(group.counts, group.run), strict=True)
+    return [(lane, requests) for lane, requests in each if lane.group is group]

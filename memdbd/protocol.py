@@ -176,7 +176,7 @@ class MemDBProtocol(Arrival):
     @property
     def _is_busy(self) -> bool:
         """Whether what comes now has to wait."""
-        return self._requests is not None or self.lane.waiting is not None
+        return self._requests is not None or self.lane.group is not None
 
     def _begin(self, batch: Batch) -> None:
         """Answer a batch, if the turn has time for it."""
@@ -397,7 +397,7 @@ class MemDBProtocol(Arrival):
         # One of its own requests may have ended it; those behind are not to be run.
         self.session.over = True
         self.session.settle()
-        self._requests = self.lane.waiting = None
+        self._requests = self.lane.group = None
         self.lane.idle = False
         self._stream = None
         pending, self._pending = self._pending, None

@@ -1,13 +1,13 @@
 """The innermost loops: bytes to requests, requests over the keys, replies and effects to bytes.
 
 There are two twins with the same functions, which do the same for whatever they are given. One is
-in Python, complete and to be read first: ``python.py``, ``text.py`` for the text dialect,
-``order.py`` for sorted sets, and ``lanes.py`` for what is done with many connections at once. Of
-the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``), Cython makes C
-where memdbd is installed with a C compiler; where they are there, they are taken. ``_ahead.py`` is
-only among those: what it does makes a difference to nothing but time. The environment variable
-``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an error where it is not
-there. This is the only place where anybody chooses.
+in Python, complete and to be read first: ``parsing.py`` and ``python.py``, ``text.py`` for the text
+dialect, ``order.py`` for sorted sets, and ``lanes.py`` for what is done with many connections at
+once. Of the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``, the
+first two), Cython makes C where memdbd is installed with a C compiler; where they are there, they
+are taken. ``_ahead.py`` is only among those: what it does makes a difference to nothing but time.
+The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an
+error where it is not there. This is the only place where anybody chooses.
 
 May import: replies, hiredis, orjson; of the process, its environment.
 """
@@ -76,6 +76,7 @@ if NAME == "compiled":
     )
     from memdbd.core._text import array, json, line, lines
 else:
+    from memdbd.core.parsing import requests
     from memdbd.core.python import (
         WEIGHED,
         ahead,
@@ -86,7 +87,6 @@ else:
         get_many,
         incr_many,
         pieces,
-        requests,
         resp,
         set_many,
         weight,

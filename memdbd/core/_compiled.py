@@ -1,7 +1,8 @@
 # cython: language_level=3, binding=False, boundscheck=False, wraparound=False, cdivision=True
-"""The compiled core: the functions of ``python.py``, in C that Cython makes of this.
+"""The compiled core: the functions of ``parsing.py`` and ``python.py``, in C that Cython
+makes of this.
 
-Strategy. What each function promises is said in python.py, and what is rare is left to it: a class
+Strategy. What each function promises is said there, and what is rare is left to it: a class
 that is not the usual one, an integer of more than 64 bits. What is written is measured first, in a
 pass over the same objects, so that there is one piece of memory of the right size, and nothing
 grows. Only objects of exactly the usual classes are looked into by C's means, and between two looks

@@ -51,6 +51,7 @@ if python.AMOUNT > 65536:
 @cython.cclass
 class Group:
     command = cython.declare(object, visibility="public")
+    counts = cython.declare(list, visibility="public")
     lanes = cython.declare(list, visibility="public")
     run = cython.declare(list, visibility="public")
     least = cython.declare(cython.Py_ssize_t, visibility="public")
@@ -65,6 +66,7 @@ class Group:
 
     def clear(self) -> None:
         self.lanes = []
+        self.counts = []
         self.run = []
         self.spoiled = False
 
@@ -82,7 +84,6 @@ class Lane:
     send = cython.declare(object, visibility="public")
     session = cython.declare(object, visibility="public")
     usual = cython.declare(object, visibility="public")
-    waiting = cython.declare(list, visibility="public")
 
     def __init__(self, connection: Any, session: Any) -> None:
         self.connection = connection
@@ -100,7 +101,7 @@ class Lane:
         self.spoil()
 
     def spoil(self) -> None:
-        if self.waiting is not None and self.group is not None:
+        if self.group is not None:
             self.group.spoiled = True
 
 
@@ -184,8 +185,8 @@ def take(lane: Lane, data: bytes, most: cython.Py_ssize_t, begun: list) -> objec
             return found
         group.run.extend(found)
     group.lanes.append(lane)
+    group.counts.append(count)
     lane.group = group
-    lane.waiting = found
     lane.idle = False
     return True
 
@@ -193,7 +194,7 @@ def take(lane: Lane, data: bytes, most: cython.Py_ssize_t, begun: list) -> objec
 def answered(lanes: list, command: Any) -> None:
     lane: Lane
     for lane in lanes:
-        lane.waiting = None
+        lane.group = None
         lane.idle = True
         lane.session.last = command
 

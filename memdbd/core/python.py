@@ -1,28 +1,16 @@
 """The core in Python: what the compiled one does too, for whatever they are given.
 
-Requests. What a canonical request is, ``_walk`` says: it is the whole of the rules, and takes 1.5
-µs a request, however long. Short ones go through hiredis, which takes 0.15 µs but knows replies
-only: it would take for a request what is none, it does not say where it has stopped, and it makes
-room for as many words as a header announces. So it gets nothing that may announce much, what it
-gave is proven, and where that fails the buffer is walked. One request alone, by far the most
-frequent buffer, is split at its line ends, in 0.4 µs.
+How requests are read, ``parsing.py`` has. Everything here is done for a whole run at once wherever
+all in it is usual: one comprehension, one look at all classes, one join.
 
-Everything else is done for a whole run at once wherever all in it is usual: one comprehension, one
-look at all classes, one join.
-
-May import: replies, hiredis.
+May import: replies.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from operator import itemgetter
-from sys import platform
 from typing import Any
-
-import hiredis
 
 from memdbd.replies import OK, Status
 
@@ -47,171 +35,7 @@ EARLIEST, LATEST = 1, 2**63 - 1
 # Headers by length: a look into a list takes a fifth of the time to format a number. Many values
 # have 1 KiB: to set one takes 8.8 us where that is longer than this, and 5.7 where it is not.
 _SHORT = 2048
-_HEADS = [b"$%d" % length for length in range(_SHORT)]
 _BULKS = [b"\r\n$%d\r\n" % length for length in range(_SHORT)]
-
-
-# Requests
-
-
-def requests(data: bytes) -> tuple[list[list[bytes]], int]:
-    """The complete canonical requests at the beginning of ``data``, and where they end.
-
-    A canonical request is an array of at least one bulk string, with lengths as Redis writes them.
-    The two bytes behind a string are not looked at, as Redis does not. Empty arrays are skipped.
-    Whatever is odd, or not complete, is for others: ``data[end:]`` begins with it.
-    """
-    count, size = _FEW.get(data[:4]), len(data)
-    # Short, or with no other behind it as far as one look tells. (For a byte, that takes 10 ns.)
-    if count is not None and (size < _ALONE or data.find(b"*", 1, _SHORT) < 0):
-        parts = (data if size <= _SHORT else data[:_SHORT]).split(b"\r\n", 2 * count + 1)
-        if len(parts) != 2 * count + 2:
-            return _walk(data)  # it is long, or not complete
-        if not parts[-1] and size < _SHORT:
-            # One by one where there are 2 or 3, as mostly: half the time of what does for all.
-            if count == 3:
-                _, head, name, head2, key, head3, value, _ = parts
-                if (
-                    head == _HEADS[len(name)]
-                    and head2 == _HEADS[len(key)]
-                    and head3 == _HEADS[len(value)]
-                ):
-                    return [[name, key, value]], size
-            elif count == 2:
-                _, head, name, head2, key, _ = parts
-                if head == _HEADS[len(name)] and head2 == _HEADS[len(key)]:
-                    return [[name, key]], size
-            else:
-                words = parts[2::2]
-                if parts[1:-1:2] == [_HEADS[len(word)] for word in words]:
-                    return [words], size
-    found = _read(data)
-    return _walk(data) if found is None else found
-
-
-_FEW = {b"*%d\r\n" % count: count for count in range(1, 10)}
-_ALONE = 384  # bytes of a buffer in which it is not worth to look for another one
-
-# What hiredis must not get. For so many words it would make room at once: 80 KB and more. On
-# Windows it takes a string of 4 GiB for a short one, and reads on behind the buffer
-# (redis/hiredis#1333). Behind a verbatim string it reads two bytes too far (in hiredis-py).
-_HUGE = re.compile(rb"\*[0-9]{5}|\$[0-9]{10}" if platform == "win32" else rb"\*[0-9]{5}")
-# The types that hiredis makes bytes, lists and dicts of, but for ``*`` and ``$``, and what it must
-# not get of them. (To look for an int takes 20 ns, for a byte 190; and for each of these, a third
-# of the time that it takes for any of them.)
-_OTHERS: dict[int, re.Pattern[bytes] | None] = {
-    ord(kind): re.compile(rb"\%b[0-9]{5}" % kind) for kind in (b"~", b">", b"%", b"|")
-}
-_OTHERS[ord("=")] = re.compile(rb"=[0-9]+\r")
-_OTHERS[ord("+")] = _OTHERS[ord("(")] = None
-
-# Behind a buffer, it comes out of hiredis as what it is where the buffer was complete, and
-# disappears in the request that is not.
-_SENTINEL, _SENTINEL_SEEN = b"+!\r\n", b"!"
-
-# What the reader gives when there is nothing more: not False, which it makes of ``#f``.
-_NO_MORE = object()
-
-# For all connections: it only gets what begins between two requests, and is thrown away where it
-# is in the middle of one.
-_reader: Any = hiredis.Reader(notEnoughData=_NO_MORE)
-
-
-def _read(data: bytes) -> tuple[list[list[bytes]], int] | None:
-    """The same, by means of hiredis; None where there is something in ``data`` that it cannot be
-    trusted with."""
-    global _reader  # noqa: PLW0603
-    if _HUGE.search(data) is not None:
-        return None
-    others = [*filter(data.__contains__, _OTHERS)]
-    for kind in others:
-        bad = _OTHERS[kind]
-        if bad is not None and bad.search(data) is not None:
-            return None
-    reader = _reader
-    try:
-        reader.feed(data)
-        found = list(iter(reader.gets, _NO_MORE))
-        reader.feed(_SENTINEL)
-        is_whole = reader.gets() == _SENTINEL_SEEN
-        # A TypeError where there is anything in it but arrays of strings, or empty things.
-        are_words = all(map(b"".join, found))
-    except (hiredis.ProtocolError, TypeError):
-        _reader = hiredis.Reader(notEnoughData=_NO_MORE)
-        return None
-    if not is_whole:
-        _reader = hiredis.Reader(notEnoughData=_NO_MORE)
-    # Each byte of a word is one of the buffer's. Where the buffer has no more of a kind than the
-    # words, none stands for a type: these are arrays and strings, and their lengths are canonical,
-    # for hiredis takes no others.
-    if not are_words:
-        return None
-    if others:
-        words = b"".join(chain.from_iterable(found))
-        if any(data.count(kind) != words.count(kind) for kind in others):
-            return None
-    return found, len(data) if is_whole else _size(found)
-
-
-def _size(found: Sequence[Words]) -> int:
-    """The bytes of requests as they were sent: there is only one way to say a length."""
-    lengths = list(map(len, chain.from_iterable(found)))
-    return (
-        sum(map(_digits, map(len, found)))
-        + 3 * len(found)  # *…\r\n
-        + sum(lengths)
-        + sum(map(_digits, lengths))
-        + 5 * len(lengths)  # $…\r\n…\r\n
-    )
-
-
-_DIGITS = bytes(len(str(number)) for number in range(10_000))
-
-
-def _digits(number: int) -> int:
-    return _DIGITS[number] if number < 10_000 else len(str(number))
-
-
-def _walk(data: bytes) -> tuple[list[list[bytes]], int]:
-    """The same as ``requests``, word by word."""
-    found: list[list[bytes]] = []
-    find, counts, lengths, size = data.find, _COUNTS.get, _LENGTHS.get, len(data)
-    end = 0
-    while True:
-        at = find(b"\r\n", end, end + _HEADER)
-        count = counts(data[end:at]) if at > end else -1
-        if count is None:
-            count = _number(b"*", data[end:at])
-        if count < 0:
-            return found, end
-        words = []
-        for _ in range(count):
-            at += 2
-            begun = find(b"\r\n", at, at + _HEADER)
-            length = lengths(data[at:begun]) if begun > at else -1
-            if length is None:
-                length = _number(b"$", data[at:begun])
-            begun += 2
-            at = begun + length
-            if length < 0 or at + 2 > size:
-                return found, end
-            words.append(data[begun:at])
-        if words:
-            found.append(words)
-        end = at + 2
-
-
-_HEADER = 21  # bytes of the longest that is read, with its end
-_COUNTS = {b"*%d" % count: count for count in range(_SHORT)}
-_LENGTHS = {head: length for length, head in enumerate(_HEADS)}
-_NUMBER = re.compile(rb"0|[1-9][0-9]{0,17}")
-
-
-def _number(kind: bytes, header: bytes) -> int:
-    """The number in a header of this kind; less than 0 where there is none."""
-    if header[:1] != kind or _NUMBER.fullmatch(header, 1) is None:
-        return -1
-    return int(header[1:])
 
 
 # Replies

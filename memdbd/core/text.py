@@ -55,6 +55,33 @@ def lines(data: bytes, usual: dict[bytes, int], most: int) -> tuple[list[list[by
     return found, end
 
 
+def line_of_each(
+    buffers: Sequence[bytes], usual: dict[bytes, int]
+) -> tuple[list[list[bytes]], bool] | None:
+    """The requests that several buffers are, each a plain line, and whether they are alike: all
+    have the same first word, and as many. None where one of them is anything else.
+
+    It takes 0.2 µs for each of 50, and 0.3 one by one.
+    """
+    data = b"".join(buffers)
+    if b'"' in data or b"'" in data:
+        return None
+    plain = data.split(b"\n")
+    # Where each line is as long as its buffer without the end, each buffer ends with the only one.
+    if plain.pop() or [len(line) + 1 for line in plain] != list(map(len, buffers)):
+        return None
+    found = list(map(bytes.split, plain))
+    if not all(found):
+        return None
+    names = [words[0] for words in found]
+    counts = set(map(len, found))
+    if names.count(names[0]) == len(names):
+        return (found, len(counts) == 1) if max(counts) <= usual.get(names[0], 0) else None
+    if any(len(words) > usual.get(words[0], 0) for words in found):
+        return None
+    return found, False
+
+
 # Replies
 
 _BEGIN = b'{"result": '

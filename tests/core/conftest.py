@@ -37,6 +37,12 @@ def twin(request: pytest.FixtureRequest) -> ModuleType:
     return loaded(request.param)
 
 
+@pytest.fixture(scope="session", params=["parsing", "_compiled"])
+def parser(request: pytest.FixtureRequest) -> ModuleType:
+    """One of the twins of parsing.py."""
+    return loaded(request.param)
+
+
 @pytest.fixture(scope="session", params=["text", "_text"])
 def text_twin(request: pytest.FixtureRequest) -> ModuleType:
     """One of the twins of text.py."""

@@ -15,7 +15,7 @@ from core.conftest import loaded
 
 import memdbd
 from memdbd import core
-from memdbd.core import lanes, order, python, text
+from memdbd.core import lanes, order, parsing, python, text
 
 HERE = Path(memdbd.__file__).parents[1]  # not where a clone is, if it is an installed one
 CHOSEN = [name for name in core.__all__ if callable(getattr(core, name)) and name != "Rest"]
@@ -89,7 +89,7 @@ def test_the_source_of_the_compiled_one_does_not_run_by_itself(module: str) -> N
 
 @pytest.mark.parametrize("name", CHOSEN)
 def test_all_that_is_chosen_is_in_one_module_of_each_twin(name: str) -> None:
-    there = [module for module in (python, text, lanes, order) if is_in(module, name)]
+    there = [module for module in (parsing, python, text, lanes, order) if is_in(module, name)]
     assert len(there) == 1
     assert inspect.getdoc(getattr(there[0], name))  # which is said there, for both
     if core.NAME == "compiled" and (core.HAS_COMPILED_LANES or there != [lanes]):

@@ -12,12 +12,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memdbd.core.lanes import MOST_GROUPS, MOST_OF_ALL, MOST_OF_ONE
 
 GET, SET = b"*2\r\n$3\r\nget\r\n$1\r\nk\r\n", b"*3\r\n$3\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"
+ODD, PING = b"*2\r\n$3\r\nget\r\n$3\r\n+*=\r\n", b"*1\r\n$4\r\nping\r\n"
 ASKED = [b"get", b"k"]
 MOST = 32 * 1024
 NOW = 7.5
@@ -67,6 +68,10 @@ class Town:
         self.roads.append(Road(self.lanes, self.groups, **how))
         return self.roads[-1]
 
+    def place(self, lane: Any) -> int:
+        """Whose lane it is."""
+        return [road.lane for road in self.roads].index(lane)
+
     def takes(self, road: Road, data: bytes, most: int = MOST) -> Any:
         return self.lanes.take(road.lane, data, most, self.begun)
 
@@ -95,7 +100,7 @@ class TestWhatIsTaken:
         assert group.run == [ASKED, ASKED]
         assert group.lanes == [one.lane, other.lane]
         assert not group.spoiled
-        assert one.lane.waiting == [ASKED]
+        assert group.counts == [1, 1]
         assert one.lane.group is group
         assert not one.lane.idle
         assert town.begun == [group]
@@ -108,7 +113,7 @@ class TestWhatIsTaken:
         assert town.takes(other, GET) is True
         assert town.groups[b"get"].run == [ASKED] * 4
         assert town.groups[b"get"].lanes == [one.lane, other.lane]
-        assert one.lane.waiting == [ASKED] * 3
+        assert town.groups[b"get"].counts == [3, 1]
 
     @pytest.mark.parametrize(
         ("data", "left"),
@@ -131,7 +136,7 @@ class TestWhatIsTaken:
     ) -> None:
         road = town.opens()
         assert town.takes(road, data, MOST) == left
-        assert road.lane.waiting is None
+        assert road.lane.group is None
         assert town.begun == []
         assert town.groups[b"get"].run == []
 
@@ -152,7 +157,7 @@ class TestWhatIsTaken:
             assert town.takes(town.opens(), GET * MOST_OF_ONE) is True
         road = town.opens()
         assert town.takes(road, GET * 2) == [ASKED] * 2
-        assert road.lane.waiting is None
+        assert road.lane.group is None
         assert town.takes(road, GET) is True
         assert len(town.groups[b"get"].run) == MOST_OF_ALL + 1
 
@@ -242,7 +247,8 @@ class TestASocketThatIsReady:
         good.peer.send(GET)
         size = len(b"get k\n") + len(GET)
         assert town.takes_in(bad, good) == (size, [(bad.number, bad.lane, b"get k\n", None)])
-        assert good.lane.waiting == [ASKED]
+        assert good.lane.group is town.groups[b"get"]
+        assert good.lane.group.run == [ASKED]
 
     def test_is_read_by_a_bounded_amount(self, town: Town) -> None:
         road = town.opens(is_tcp=True)
@@ -266,19 +272,78 @@ class TestASocketThatIsReady:
                 left = [entry for entry in rest if entry[0] == road.number]
                 if data in {GET, SET, GET * 3}:
                     assert left == []
-                    assert road.lane.waiting is not None
+                    assert road.lane.group is not None
                 else:
                     assert [entry[2] for entry in left] == [data]
-                    assert road.lane.waiting is None
+                    assert road.lane.group is None
             assert [entry[1] for entry in rest] == [
-                road.lane for road in town.roads if road.lane.waiting is None
+                road.lane for road in town.roads if road.lane.group is None
             ]
             for group in town.groups.values():
-                waiting = [each for lane in group.lanes for each in lane.waiting]
-                assert group.run == waiting
+                assert len(group.lanes) == len(group.counts)
+                assert len(group.run) == sum(group.counts)
         finally:
             for road in town.roads:
                 road.close()
+
+    @given(sent=st.lists(st.sampled_from([GET] * 9 + [ODD, SET, PING, GET * 2]), max_size=8))
+    @example(sent=[GET] * 3)
+    @example(sent=[GET, SET, GET])
+    @example(sent=[ODD, GET, PING])
+    @settings(max_examples=50)
+    def test_has_the_same_wait_as_if_it_were_the_only_one(
+        self, lanes: ModuleType, sent: list[bytes]
+    ) -> None:
+        together, alone = Town(lanes), Town(lanes)
+        try:
+            for town in (together, alone):
+                for data in sent:
+                    town.opens().peer.send(data)
+            _, rest = together.takes_in(*together.roads)
+            rests = [alone.takes_in(road)[1] for road in alone.roads]
+            assert [each[2:] for each in rest] == [each[2:] for some in rests for each in some]
+            for name, group in together.groups.items():
+                other = alone.groups[name]
+                assert (group.run, group.counts) == (other.run, other.counts)
+                assert [together.place(lane) for lane in group.lanes] == [
+                    alone.place(lane) for lane in other.lanes
+                ]
+            waiting = [road.lane.group and road.lane.group.command for road in together.roads]
+            assert waiting == [road.lane.group and road.lane.group.command for road in alone.roads]
+            assert [group.command for group in together.begun] == [
+                group.command for group in alone.begun
+            ]
+        finally:
+            for road in together.roads + alone.roads:
+                road.close()
+
+    def test_has_requests_wait_in_the_groups_of_its_own(self, town: Town) -> None:
+        roads = [town.opens() for _ in range(4)]
+        others = {b"get": town.lanes.Group("another", 2, 2)}
+        roads[2].lane.groups = others
+        for road in roads:
+            road.peer.send(GET)
+        assert town.takes_in(*roads) == (4 * len(GET), [])
+        assert town.groups[b"get"].lanes == [roads[n].lane for n in (0, 1, 3)]
+        assert others[b"get"].lanes == [roads[2].lane]
+
+    def test_has_as_few_bytes_read_together_as_asked_for(self, town: Town) -> None:
+        roads = [town.opens() for _ in range(4)]
+        for road in roads:
+            road.peer.send(GET)
+        by_number = {road.number: road.lane for road in roads}
+        ready = [(road.number, 1) for road in roads]
+        _, rest = town.lanes.take_in(ready, by_number, NOW, len(GET) - 1, town.begun)
+        assert [each[3] for each in rest] == [None] * 4
+
+    def test_has_too_many_groups_left(self, town: Town) -> None:
+        town.begun += [object()] * MOST_GROUPS
+        roads = [town.opens() for _ in range(4)]
+        for road in roads:
+            road.peer.send(GET)
+        _, rest = town.takes_in(*roads)
+        assert [each[3] for each in rest] == [[ASKED]] * 4
+        assert all(road.lane.idle for road in roads)
 
 
 class TestALaneThatIsClosed:
@@ -292,7 +357,7 @@ class TestALaneThatIsClosed:
         assert one.lane.groups is None
         assert not one.lane.is_clear
         group.clear()
-        assert (group.lanes, group.run, group.spoiled) == ([], [], False)
+        assert (group.lanes, group.counts, group.run, group.spoiled) == ([], [], [], False)
 
     def test_spoils_none_where_nothing_waits(self, town: Town) -> None:
         road = town.opens()
@@ -314,7 +379,7 @@ def test_what_was_answered_waits_no_more_and_is_known_as_the_last(town: Town) ->
     road = town.opens()
     town.takes(road, GET)
     town.lanes.answered([road.lane], "the command")
-    assert road.lane.waiting is None
+    assert road.lane.group is None
     assert road.lane.idle
     assert road.session.last == "the command"
 

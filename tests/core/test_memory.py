@@ -14,6 +14,7 @@ from memdbd.core.python import LONG, Effect
 from memdbd.replies import OK
 
 ROUNDS = 200
+WAYS = 18
 
 
 def array(*words: bytes) -> bytes:
@@ -24,7 +25,6 @@ def array(*words: bytes) -> bytes:
 def each_way(twin: ModuleType) -> list[Callable[[], object]]:
     """The functions with what makes them go each of their ways."""
     key, value, null = b"the key of %d" % id(twin), b"the value of %d" % id(twin), b"_\r\n"
-    request = array(b"SET", key, value)
     values: dict[bytes, Any] = {key: value, b"n": b"300", b"l": [value], b"x": b"x" * LONG}
     deadline = 10**13
     gets = [[b"GET", key], [b"GET", b"none"], [b"GET", b"x"]]
@@ -39,12 +39,6 @@ def each_way(twin: ModuleType) -> list[Callable[[], object]]:
             twin.effects([(b"SET", key, None)], 0)
 
     return [
-        lambda: twin.requests(request * 5),
-        lambda: twin.requests(request * 5 + request[:-4]),
-        lambda: twin.requests(request + b"*3\r\n$3\r\nSET\r\n+OK\r\n"),
-        lambda: twin.requests(request + b"*3\r\n$3\r\nSET\r\n$99\r\n"),
-        lambda: twin.requests(request + b"*x\r\n"),
-        lambda: twin.requests(b"*0\r\n"),
         lambda: twin.resp([key, None, OK, 5, 10**6, -(2**63)], null),
         lambda: twin.resp([key, value, 2**70], null),
         lambda: twin.resp([key, value, "odd"], null),
@@ -66,9 +60,7 @@ def each_way(twin: ModuleType) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.mark.parametrize("number", range(24))
-def test_no_way_leaves_anything_behind(twin: ModuleType, number: int) -> None:
-    way = each_way(twin)[number]
+def leaves_nothing(way: Callable[[], object]) -> None:
     for _ in range(ROUNDS):
         way()
     gc.collect()
@@ -78,6 +70,24 @@ def test_no_way_leaves_anything_behind(twin: ModuleType, number: int) -> None:
     gc.collect()
     # One block a round would be as many as there are rounds.
     assert abs(sys.getallocatedblocks() - before) < ROUNDS // 2
+
+
+@pytest.mark.parametrize("number", range(WAYS))
+def test_no_way_leaves_anything_behind(twin: ModuleType, number: int) -> None:
+    leaves_nothing(each_way(twin)[number])
+
+
+def test_each_way_is_gone(twin: ModuleType) -> None:
+    assert len(each_way(twin)) == WAYS
+
+
+@pytest.mark.parametrize(
+    "more", [b"", b"*3\r\n$3\r\nSET\r\n+OK\r\n", b"*3\r\n$3\r\nSET\r\n$99\r\n", b"*x\r\n"]
+)
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_no_request_leaves_anything_behind(parser: ModuleType, count: int, more: bytes) -> None:
+    data = array(b"SET", b"the key of %d" % id(parser), b"a value") * count + more
+    leaves_nothing(lambda: parser.requests(data))
 
 
 def test_every_reference_is_counted(twin: ModuleType) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memdbd.core import python
+from memdbd.core import parsing
 from memdbd.dialects.exact import Array
 from memdbd.errors import ProtocolError
 from memdbd.limits import MIB, Limits
@@ -85,56 +85,56 @@ class TestRequests:
     @example(requests=[[b"GET", b"k"]] * 3)
     @example(requests=[[b"PING"], [b"SET", b"a\r\nb", b"=~"]])
     @example(requests=[[b"w"] * 12_000])
-    def test_are_read_whole(self, twin: ModuleType, requests: list[list[bytes]]) -> None:
+    def test_are_read_whole(self, parser: ModuleType, requests: list[list[bytes]]) -> None:
         data = b"".join(array(*words) for words in requests)
-        assert twin.requests(data) == (requests, len(data))
+        assert parser.requests(data) == (requests, len(data))
 
     @given(requests=REQUESTS.filter(bool), data=st.data())
     def test_that_are_cut_off_are_left(
-        self, twin: ModuleType, requests: list[list[bytes]], data: st.DataObject
+        self, parser: ModuleType, requests: list[list[bytes]], data: st.DataObject
     ) -> None:
         *before, last = (array(*words) for words in requests)
         cut = data.draw(st.integers(0, len(last) - 1))
         whole = b"".join(before)
-        assert twin.requests(whole + last[:cut]) == (requests[:-1], len(whole))
+        assert parser.requests(whole + last[:cut]) == (requests[:-1], len(whole))
 
-    def test_are_cut_off_anywhere(self, twin: ModuleType) -> None:
+    def test_are_cut_off_anywhere(self, parser: ModuleType) -> None:
         requests = [[b"SET", b"key", b"v" * 12], [b"PING"], [b"HSET", b"\r\n", b"", b"*1\r\n"]]
         data = b"".join(array(*words) for words in requests)
         for cut in range(len(data)):
-            assert twin.requests(data[:cut]) == exactly(data[:cut])
+            assert parser.requests(data[:cut]) == exactly(data[:cut])
 
     @pytest.mark.parametrize(
         "length", [9, 10, 99, 100, 1023, 1024, 2047, 2048, 9999, 10_000, 99_999, 100_000]
     )
-    def test_may_have_words_of_any_length(self, twin: ModuleType, length: int) -> None:
+    def test_may_have_words_of_any_length(self, parser: ModuleType, length: int) -> None:
         for words in ([b"x" * length], [b"GET", b"x" * length], [b"SET", b"k", b"x" * length]):
             data = array(*words)
-            assert twin.requests(data) == ([words], len(data))
-            assert twin.requests(data[:-1]) == ([], 0)
-            assert twin.requests(data + b"*1\r\n") == ([words], len(data))
+            assert parser.requests(data) == ([words], len(data))
+            assert parser.requests(data[:-1]) == ([], 0)
+            assert parser.requests(data + b"*1\r\n") == ([words], len(data))
 
     @pytest.mark.parametrize("count", [1, 2, 3, 9, 10, 99, 9999, 10_000, 100_000])
-    def test_may_have_any_number_of_words(self, twin: ModuleType, count: int) -> None:
+    def test_may_have_any_number_of_words(self, parser: ModuleType, count: int) -> None:
         words = [b"%d" % number for number in range(count)]
         data = array(*words)
-        assert twin.requests(data) == ([words], len(data))
-        assert twin.requests(data * 2 + data[:-1]) == ([words] * 2, 2 * len(data))
+        assert parser.requests(data) == ([words], len(data))
+        assert parser.requests(data * 2 + data[:-1]) == ([words] * 2, 2 * len(data))
 
-    def test_that_are_empty_are_skipped(self, twin: ModuleType) -> None:
+    def test_that_are_empty_are_skipped(self, parser: ModuleType) -> None:
         data = b"*0\r\n" + array(b"a") + b"*0\r\n*0\r\n"
-        assert twin.requests(data) == ([[b"a"]], len(data))
+        assert parser.requests(data) == ([[b"a"]], len(data))
 
-    def test_are_lists_of_their_own(self, twin: ModuleType) -> None:
+    def test_are_lists_of_their_own(self, parser: ModuleType) -> None:
         data = array(b"PING") * 2
-        (first, second), _ = twin.requests(data)
+        (first, second), _ = parser.requests(data)
         first.append(b"x")
         assert second == [b"PING"]
-        assert twin.requests(data)[0] == [[b"PING"], [b"PING"]]
+        assert parser.requests(data)[0] == [[b"PING"], [b"PING"]]
 
-    def test_that_were_read_before_are_not_seen_again(self, twin: ModuleType) -> None:
+    def test_that_were_read_before_are_not_seen_again(self, parser: ModuleType) -> None:
         for word in (b"get", b"GET", b"gex", b"ge", b"get\0", b"", b"x" * 16, b"x" * 17, b"GET"):
-            assert twin.requests(array(word, b"k")) == ([[word, b"k"]], len(array(word, b"k")))
+            assert parser.requests(array(word, b"k")) == ([[word, b"k"]], len(array(word, b"k")))
 
 
 class TestWhatIsOdd:
@@ -145,22 +145,22 @@ class TestWhatIsOdd:
     @example(data=b"$0\r\n\r\n+\r\n+\r\n")
     @example(data=array(b"a") + b"*123456\r\n$1\r\na\r\n")
     @example(data=array(b"a", b"*123456"))
-    def test_is_where_it_ends(self, twin: ModuleType, data: bytes) -> None:
-        assert twin.requests(data) == exactly(data)
+    def test_is_where_it_ends(self, parser: ModuleType, data: bytes) -> None:
+        assert parser.requests(data) == exactly(data)
 
     @given(requests=REQUESTS, tail=GARBAGE)
     def test_behind_others_is_too(
-        self, twin: ModuleType, requests: list[list[bytes]], tail: bytes
+        self, parser: ModuleType, requests: list[list[bytes]], tail: bytes
     ) -> None:
         data = b"".join(array(*words) for words in requests) + tail
-        assert twin.requests(data) == exactly(data)
+        assert parser.requests(data) == exactly(data)
 
     @given(
         requests=st.lists(st.lists(st.binary(max_size=4), min_size=1, max_size=4), min_size=1),
         data=st.data(),
     )
     def test_by_a_byte_that_is_another(
-        self, twin: ModuleType, requests: list[list[bytes]], data: st.DataObject
+        self, parser: ModuleType, requests: list[list[bytes]], data: st.DataObject
     ) -> None:
         sent = bytearray(b"".join(array(*words) for words in requests))
         for _ in range(data.draw(st.integers(1, 3))):
@@ -176,7 +176,7 @@ class TestWhatIsOdd:
                 case "delete":
                     del sent[at : at + 1]
                     sent += b"*"
-        assert twin.requests(bytes(sent)) == exactly(bytes(sent))
+        assert parser.requests(bytes(sent)) == exactly(bytes(sent))
 
     @pytest.mark.parametrize(
         "header",
@@ -192,37 +192,37 @@ class TestWhatIsOdd:
             b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$999999999\r\n",
         ],
     )
-    def test_makes_no_room_for_what_is_not_there(self, twin: ModuleType, header: bytes) -> None:
-        twin.requests(header)
+    def test_makes_no_room_for_what_is_not_there(self, parser: ModuleType, header: bytes) -> None:
+        parser.requests(header)
         tracemalloc.start()
         try:
-            assert twin.requests(header + b"$1\r\na\r\n") == ([], 0)
+            assert parser.requests(header + b"$1\r\na\r\n") == ([], 0)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert peak < MIB
 
-    def test_leaves_nothing_for_the_next(self, twin: ModuleType) -> None:
+    def test_leaves_nothing_for_the_next(self, parser: ModuleType) -> None:
         good = array(b"SET", b"k", b"v") * 3
         for odd in (*TOKENS, array(b"a")[:-3], array(b"a", b"b" * 2000)[:-3]):
-            twin.requests(good + odd)
-            assert twin.requests(good) == exactly(good)
+            parser.requests(good + odd)
+            assert parser.requests(good) == exactly(good)
 
 
 @pytest.mark.slow
-def test_whatever_tokens_there_are_they_read_the_same(twin: ModuleType) -> None:
+def test_whatever_tokens_there_are_they_read_the_same(parser: ModuleType) -> None:
     chance = random.Random(6)
     for _ in range(200_000):
         data = b"".join(chance.choices(TOKENS, k=chance.randrange(1, 9)))
-        assert twin.requests(data) == exactly(data), data
+        assert parser.requests(data) == exactly(data), data
 
 
 def test_on_windows_no_long_string_comes_to_the_reader_that_takes_it_for_a_short_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
-    assert python.__file__ is not None
-    spec = importlib.util.spec_from_file_location("core_on_windows", python.__file__)
+    assert parsing.__file__ is not None
+    spec = importlib.util.spec_from_file_location("core_on_windows", parsing.__file__)
     assert spec is not None
     assert spec.loader is not None
     there = importlib.util.module_from_spec(spec)
