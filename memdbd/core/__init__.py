@@ -61,7 +61,9 @@ NAME = _chosen()  # "python" or "compiled"
 if NAME == "compiled":
     from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
+        WEIGHED,
         alike,
+        arrays,
         each,
         effects,
         get_many,
@@ -70,13 +72,16 @@ if NAME == "compiled":
         requests,
         resp,
         set_many,
+        weight,
     )
     from memdbd.core._text import array, json, line, lines
 else:
     from memdbd.core.parsing import requests
     from memdbd.core.python import (
+        WEIGHED,
         ahead,
         alike,
+        arrays,
         each,
         effects,
         get_many,
@@ -84,6 +89,7 @@ else:
         pieces,
         resp,
         set_many,
+        weight,
     )
     from memdbd.core.text import array, json, line, lines
 
@@ -103,6 +109,7 @@ __all__ = [
     "MOST",
     "NAME",
     "REPLACEABLE",
+    "WEIGHED",
     "Blocks",
     "Group",
     "Lane",
@@ -111,6 +118,7 @@ __all__ = [
     "alike",
     "answered",
     "array",
+    "arrays",
     "each",
     "effects",
     "get_many",
@@ -128,4 +136,5 @@ __all__ = [
     "set_many",
     "take",
     "take_in",
+    "weight",
 ]

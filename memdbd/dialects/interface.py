@@ -191,9 +191,12 @@ class RespDialect:
 
     def encode_each(self, replies: Replies) -> list[bytes]:
         some: Any = replies
-        encoded = core.each(some, ENCODERS[self._session.resp].null)
-        if encoded is None and some[0].__class__ is list:  # as of ZPOPMIN
-            encoded = core.popped(some, self._session.resp)
+        version = self._session.resp
+        null = ENCODERS[version].null
+        if some[0].__class__ is list:  # as of ZPOPMIN, or of LRANGE
+            encoded = core.popped(some, version) or core.arrays(some, null)
+        else:
+            encoded = core.each(some, null)
         if encoded is not None:
             return encoded
         lines: Iterable[Any] = map(self.encode, some)  # none is a Stream

@@ -190,7 +190,7 @@ class LocalEngine:
         given: Any = context if command.many_in_context else db.values
         if command.find_keys is NO_KEYS:
             return many(given, run, [])
-        ahead(db.values, run, 1)
+        ahead(db.values, run, 1, command.step_together)
         if not command.writes:
             if db.deadlines and _needs_deadlines(context, _keys_of(command, run)):
                 return ()
