@@ -40,6 +40,7 @@ def measure(
         first = requests("set" if command == "get" else command, "RESP")
         load.exchange(sockets[0], b"".join(first), len(first))
         load.run(server, sockets, batches, depth=depth, newlines=newlines, seconds=seconds / 10)
+        server.settle()
         times, cpu = server.times(), server.cpu()
         outcome = load.run(
             server, sockets, batches, depth=depth, newlines=newlines, seconds=seconds

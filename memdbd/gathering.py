@@ -25,15 +25,16 @@ from memdbd import core
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Command
 from memdbd.core import Group, Lane
+from memdbd.core.lanes import AMOUNT, MOST_OF_LINES
 from memdbd.dialects.interface import Dialect, encoded
 from memdbd.dispatch import Dispatcher
 from memdbd.limits import Limits
 from memdbd.replies import Replies
 from memdbd.turn import Turn
 
-# Bytes of one read that are looked at whether they are nothing but whole requests: what is longer
-# ends in the middle of one, as a rule, and would be read twice.
-MOST_READ = 32 * 1024
+# Bytes of one read that are looked at whether they are nothing but whole requests: one that fills
+# all its room ends in the middle of one, as a rule, and would be read twice.
+MOST_READ = AMOUNT - 1
 
 ANY = 2**31 - 1  # number of words
 
@@ -117,7 +118,8 @@ class Gathering:
     def _most(self) -> int:
         """Bytes of one read that nobody else has to look at: a limit may be met by more."""
         limits = self._limits
-        return min(MOST_READ, limits.max_value, limits.max_request, limits.max_line)
+        most = min(MOST_READ, limits.max_value, limits.max_request)
+        return most if limits.max_line >= MOST_OF_LINES else min(most, limits.max_line)
 
     def run(self) -> None:
         """Run what was gathered, and have it answered."""

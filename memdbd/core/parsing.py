@@ -36,8 +36,11 @@ def requests(data: bytes) -> tuple[list[list[bytes]], int]:
     Whatever is odd, or not complete, is for others: ``data[end:]`` begins with it.
     """
     count, size = _FEW.get(data[:4]), len(data)
-    # Short, or with no other behind it as far as one look tells. (For a byte, that takes 10 ns.)
-    if count is not None and (size < SHORT or data.find(b"*", 1, _SHORT) < 0):
+    # Short, or with no other behind it as far as one look tells, which is quick for a byte; or with
+    # none that begins soon.
+    if count is not None and (
+        size < SHORT or data.find(b"*", 1, _SHORT) < 0 or data.find(b"\r\n*", 1, SHORT) < 0
+    ):
         parts = (data if size <= _SHORT else data[:_SHORT]).split(b"\r\n", 2 * count + 1)
         if len(parts) != 2 * count + 2:
             return _walk(data)  # it is long, or not complete
@@ -59,6 +62,10 @@ def requests(data: bytes) -> tuple[list[list[bytes]], int]:
                 words = parts[2::2]
                 if parts[1:-1:2] == [_HEADS[len(word)] for word in words]:
                     return [words], size
+        if size >= SHORT:
+            # For all that is proven of what hiredis gave, each byte is looked at: 6 us for 1 KiB of
+            # text, 13 of anything, 440 for 64 KiB.
+            return _walk(data)
     found = _read(data)
     return _walk(data) if found is None else found
 
