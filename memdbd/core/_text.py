@@ -12,6 +12,7 @@ It is in Python's syntax, but only runs compiled. May import: replies, core.text
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sys import byteorder, maxsize
 from typing import Any
 
 import cython
@@ -34,6 +35,7 @@ from cython.cimports.cpython.long import (
 )
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_INCREF
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
 
 from memdbd.core import text as python
@@ -54,6 +56,9 @@ for _byte in (9, 11, 12, 13, 32):
 for _byte in (10, 34, 39):  # the line's, and quotes
     _KINDS[_byte] = _END
 
+# Bytes from which on they are looked at by eight.
+_EIGHT = cython.declare(cython.Py_ssize_t, 8 if byteorder == "little" else maxsize)
+
 # The first words that have come before, by length and first byte: they are the same few, and one
 # that is there already need not be made (20 ns), nor hashed when it is looked up.
 _names = cython.declare(list, [b""] * (16 * 64))
@@ -69,6 +74,7 @@ def lines(
     end: cython.p_uchar = begun + PyBytes_GET_SIZE(data)
     at: cython.p_uchar = begun
     done: cython.p_uchar = begun
+    begin: cython.p_uchar
     starts = cython.declare(cython.p_uchar[16])
     ends = cython.declare(cython.p_uchar[16])
     count: cython.Py_ssize_t
@@ -83,18 +89,16 @@ def lines(
         most -= 1
         count = 0
         while True:
-            while at < end and _KINDS[at[0]] == _BLANK:
-                at += 1
+            begin = at
+            at = _word_end(at, end)
+            if at > begin:
+                if count < 16:
+                    starts[count] = begin
+                    ends[count] = at
+                count += 1
             if at == end or _KINDS[at[0]] == _END:
                 break
-            if count < 16:
-                starts[count] = at
             at += 1
-            while at < end and _KINDS[at[0]] == _WORD:
-                at += 1
-            if count < 16:
-                ends[count] = at
-            count += 1
         if at == end or at[0] != 10:
             break
         at += 1
@@ -123,6 +127,40 @@ def lines(
             found.append(words)
         done = at
     return found, done - begun
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _word_end(at: cython.p_uchar, end: cython.p_uchar) -> cython.p_uchar:
+    """Where the word at ``at`` ends: a blank, a quote, a line's end, or ``end``.
+
+    Eight bytes at a time, where the first of them is the lowest: 15 ns for 50, byte by byte 30. In
+    ``odd``, the highest bit of each of them is set that is less than 33, or a quote, and less than
+    128. The lowest of those is always right; what is above may have been borrowed from.
+    """
+    eight: uint64_t = 0
+    odd: uint64_t
+    ones: uint64_t = 0x01010101
+    ones |= ones << 32
+    while end - at >= _EIGHT:
+        memcpy(cython.address(eight), at, 8)
+        odd = eight - ones * 33
+        odd |= (eight ^ (ones * 34)) - ones
+        odd |= (eight ^ (ones * 39)) - ones
+        odd &= ~eight & (ones << 7)
+        if odd == 0:
+            at += 8
+            continue
+        # The bytes below the lowest bit: those of ``ones`` which are below, added up.
+        odd = (odd & -odd) >> 7
+        at += (((odd - 1) & ones) * ones) >> 56
+        if _KINDS[at[0]] != _WORD:
+            return at
+        at += 1  # another of those less than 33
+    while at < end and _KINDS[at[0]] == _WORD:
+        at += 1
+    return at
 
 
 @cython.cfunc

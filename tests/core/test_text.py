@@ -25,6 +25,9 @@ TOKENS = st.sampled_from(
         *(b"get", b"set", b"ping", b"GET", b"a_name_of_many_letters", b"k", b"v", b"two words"),
         *(b" ", b"  ", b"\t", b"\r", b"\v", b"\f", b"\n", b"\n\n", b"\r\n", b"set k v\n"),
         *(b'"', b"'", b"[", b"\x00", b"\xff", b"\x85", b"\xc2\xa0", b" ".join([b"w"] * 20)),
+        # Next to a blank or a quote, or with one bit more.
+        *(b"\x08", b"\x0e", b"\x1f", b"!", b"#", b"&", b"(", b"\x7f", b"\x8a", b"\xa2", b"\xa7"),
+        *(b"a_word_of_24_bytes_in_all", b"\xe2\x80\xa8", b"\x00" * 9),
     ]
 )
 DATA = st.lists(TOKENS | st.binary(max_size=3), max_size=20).map(b"".join)
@@ -77,6 +80,19 @@ class TestLines:
         self, twin: ModuleType, data: bytes, most: int
     ) -> None:
         assert twin.lines(data, USUAL, most) == plain(data, most)
+
+    def test_may_have_any_byte_in_any_place(self, twin: ModuleType) -> None:
+        for byte in range(256):
+            for at in range(26):
+                word = bytearray(b"a_word_of_24_bytes_in_all_")
+                word[at] = byte
+                data = b"get " + word + b"\nget " + word[at:] + word[:at] + b" k\n"
+                assert twin.lines(data, USUAL, 256) == plain(data, 256), data
+
+    def test_are_read_when_they_are_complete(self, twin: ModuleType) -> None:
+        data = b"get a_word_of_24_bytes_in_all\r\n\n set key_of_9 value \x00\xff\xe2\x80\xa8\nping"
+        for size in range(len(data) + 1):
+            assert twin.lines(data[:size], USUAL, 256) == plain(data[:size], 256)
 
     @pytest.mark.parametrize("words", [15, 16, 17, 1000])
     def test_may_have_any_number_of_words(self, twin: ModuleType, words: int) -> None:
