@@ -71,7 +71,7 @@ if NAME == "compiled":
         resp,
         set_many,
     )
-    from memdbd.core._text import array, json, line, lines
+    from memdbd.core._text import array, json, json_each, line, lines
 else:
     from memdbd.core.parsing import requests
     from memdbd.core.python import (
@@ -85,7 +85,7 @@ else:
         resp,
         set_many,
     )
-    from memdbd.core.text import array, json, line, lines
+    from memdbd.core.text import array, json, json_each, line, lines
 
 # To a checker of types, the classes of the twins are not the same.
 if TYPE_CHECKING or NAME == "python":
@@ -116,6 +116,7 @@ __all__ = [
     "get_many",
     "incr_many",
     "json",
+    "json_each",
     "line",
     "lines",
     "pieces",

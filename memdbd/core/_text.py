@@ -195,21 +195,53 @@ def line(value: bytes, end: bytes) -> bytes | None:
 def json(replies: Sequence[Any], end: bytes, longest: cython.Py_ssize_t) -> bytes | None:
     if type(replies) is not list:
         return python.json(replies, end, longest)
-    items: list = replies
-    size: cython.Py_ssize_t = 0
+    return _json(replies, 0, len(replies), end, longest)
+
+
+def json_each(
+    replies: Sequence[Any], counts: Sequence[int], end: bytes, longest: cython.Py_ssize_t
+) -> list[bytes] | None:
+    if type(replies) is not list or type(counts) is not list:
+        return python.json_each(replies, counts, end, longest)
+    all_of_them: list = replies
+    lines: list = []
+    begin: cython.Py_ssize_t = 0
+    stop: cython.Py_ssize_t
+    for count in counts:
+        stop = begin + PyLong_AsSsize_t(count)
+        if not begin < stop <= len(all_of_them):
+            raise ValueError("the counts are not those of the replies")
+        line = _json(all_of_them, begin, stop, end, longest)
+        if line is None or (all_of_them[begin] is _OK) != (all_of_them[0] is _OK):
+            return None
+        lines.append(line)
+        begin = stop
+    return lines
+
+
+@cython.cfunc
+def _json(
+    items: list,
+    begin: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    end: bytes,
+    longest: cython.Py_ssize_t,
+) -> object:
+    """The lines of some of the replies, from ``begin`` up to ``stop``."""
+    size: cython.Py_ssize_t = (stop - begin) * (11 + PyBytes_GET_SIZE(end))
     oks: cython.Py_ssize_t = 0
     length: cython.Py_ssize_t
     number: cython.longlong
     overflow: cython.int = 0
     at: cython.Py_ssize_t
-    for at in range(len(items)):
+    for at in range(begin, stop):
         item = items[at]
         if PyBytes_CheckExact(item):
             length = PyBytes_GET_SIZE(item)
             if length >= longest:
                 return None
             if not _is_plain(cython.cast(cython.p_uchar, PyBytes_AS_STRING(item)), length):
-                return python.json(replies, end, longest)
+                return python.json(items[begin:stop], end, longest)
             size += length + 2
         elif item is _OK:
             oks += 1
@@ -219,16 +251,15 @@ def json(replies: Sequence[Any], end: bytes, longest: cython.Py_ssize_t) -> byte
         elif PyLong_CheckExact(item):
             number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
             if overflow:
-                return python.json(replies, end, longest)
+                return python.json(items[begin:stop], end, longest)
             size += _digits(number)
         else:
             return None
-    if 0 < oks < len(items):
+    if 0 < oks < stop - begin:
         return None
-    size += len(items) * (11 + PyBytes_GET_SIZE(end))
     encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
     out: cython.p_char = PyBytes_AS_STRING(encoded)
-    for at in range(len(items)):
+    for at in range(begin, stop):
         item = items[at]
         memcpy(out, cython.cast(cython.p_char, b'{"result": '), 11)
         out += 11

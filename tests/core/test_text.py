@@ -209,3 +209,42 @@ class TestJson:
         for replies in ([b"12345"], [b"", b"12345"], [None, b"12345"], [1, b"12345"]):
             assert twin.json(replies, END, 5) is None
             assert twin.json(replies, END, 6) is not None
+
+
+COUNTS = st.lists(st.integers(1, 4), min_size=1, max_size=8) | st.integers(1, 40).map([1].__mul__)
+ANY = TEXTS | ODD | INTEGERS | st.none() | st.sampled_from([OK, b"\xff", b"12345" * 9, 2**63])
+
+
+class TestJsonOfEach:
+    @settings(max_examples=400, deadline=None)
+    @given(data=st.data(), counts=COUNTS)
+    def test_is_what_json_gives_for_so_many(
+        self, twin: ModuleType, data: st.DataObject, counts: list[int]
+    ) -> None:
+        size = sum(counts)
+        plain, replies = (st.lists(one, min_size=size, max_size=size) for one in (TEXTS, ANY))
+        some = data.draw(plain | replies)
+        made = []
+        at = 0
+        for count in counts:
+            made.append(twin.json(some[at : at + count], END, 40))
+            at += count
+        expected = None if twin.json(some, END, 40) is None else made
+        assert twin.json_each(some, counts, END, 40) == expected
+        assert twin.json_each(tuple(some), counts, END, 40) == expected
+
+    def test_is_not_made_where_some_are_long(self, twin: ModuleType) -> None:
+        for replies in ([b"12345", b"1", b"1"], [b"1", b"1", b"12345"]):
+            for counts in ([1, 1, 1], [1, 2], [2, 1], [3]):
+                assert twin.json_each(replies, counts, END, 5) is None
+                assert twin.json_each(replies, counts, END, 6) is not None
+
+    def test_is_not_made_where_some_are_ok(self, twin: ModuleType) -> None:
+        for counts in ([1, 1, 1], [1, 2], [2, 1]):
+            for replies in ([OK, 1, 1], [1, OK, OK], [1, 1, OK]):
+                assert twin.json_each(replies, counts, END, 100) is None
+
+    @pytest.mark.parametrize("counts", [[4], [1, 3], [3, 1], [1, 2**40], [-1, 4]])
+    def test_is_not_made_of_more_than_there_are(self, twin: ModuleType, counts: list[int]) -> None:
+        with pytest.raises(ValueError, match="the counts are not those of the replies"):
+            twin.json_each([1, 2, 3], counts, END, 100)
