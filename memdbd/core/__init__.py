@@ -74,7 +74,7 @@ if NAME == "compiled":
         set_many,
         weight,
     )
-    from memdbd.core._text import array, json, line, lines
+    from memdbd.core._text import array, json, json_each, line, lines
 else:
     from memdbd.core.parsing import requests
     from memdbd.core.python import (
@@ -91,7 +91,7 @@ else:
         set_many,
         weight,
     )
-    from memdbd.core.text import array, json, line, lines
+    from memdbd.core.text import array, json, json_each, line, lines
 
 # To a checker of types, the classes of the twins are not the same.
 if TYPE_CHECKING or NAME == "python":
@@ -124,6 +124,7 @@ __all__ = [
     "get_many",
     "incr_many",
     "json",
+    "json_each",
     "line",
     "lines",
     "pieces",

@@ -32,7 +32,7 @@ from memdbd.keyspace import Contents, Keyspace
 from memdbd.permissions import STRANGER, Denied
 from memdbd.persistence.snapshot import Entry, entries
 from memdbd.pubsub import Registry
-from memdbd.replies import Replies, Reply
+from memdbd.replies import Replies, Reply, count_missing
 from memdbd.session import Session
 from memdbd.structs.graveyard import Graveyard
 from memdbd.waiting import Place, Waiting
@@ -198,7 +198,7 @@ class LocalEngine:
             if not command.counts_uses:
                 return replies
             if command.tells_missing:
-                missed = replies.count(None)
+                missed = count_missing(replies)
             else:
                 keys = map(_KEY, run[: len(replies)])
                 missed = len(replies) - sum(map(db.values.__contains__, keys))
