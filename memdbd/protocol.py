@@ -366,6 +366,7 @@ class MemDBProtocol(Arrival):
             return
         if self._is_stranger:
             self.factory.admission.goes_on(self)
+        self.factory.dispatcher.replied_later(self.session, reply)
         try:
             encoded = self._dialect.encode(reply)
         except Exception:  # not to be raised through whoever gave the reply

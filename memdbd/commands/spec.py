@@ -343,7 +343,7 @@ class Command:
         command is run, and so not when it is queued.
         """
         if len(argv) < self.min_words or (len(argv) > self.min_words == self.max_words):
-            raise self.wrong_number(argv)
+            raise self.wrong_number(argv).rejecting()
 
     def wrong_number(self, argv: Sequence[bytes] = ()) -> CommandError:
         """The error for a request with more or fewer words than there can be."""
@@ -365,6 +365,7 @@ class Command:
         Raises CommandError where their number is wrong or one cannot be converted.
         """
         if not self.min_words <= len(argv) <= self.max_words:
+            self.check(argv)
             raise self.wrong_number(argv)
         raw = argv[self.words :]
         return self._converted(raw) if self.converts else raw
