@@ -199,7 +199,7 @@ class Sender(Protocol):
 
     def take_rest(self, rest: bytes) -> None:
         """Send what was too much for the lane of a line that is committed."""
-        if self.session.lane is None:  # something has come in its way before any of it was sent
+        if not self.lane.is_clear:  # something has come in its way before any of it was sent
             self.collect(rest)
             return
         self.factory.bytes_out += len(rest)
