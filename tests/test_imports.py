@@ -135,6 +135,7 @@ ROOMS = [
     "memdbd.sockets",
     "memdbd.certificates",
     "memdbd.tls",
+    "memdbd.outlet",
     "memdbd.sending",
     "memdbd.recipient",
     "memdbd.arrival",

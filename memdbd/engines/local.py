@@ -163,6 +163,10 @@ class LocalEngine:
             self._guard(context, command, argv)
         if not command.writes:
             return command.handler(context, *arguments)
+        if command.looks_up:
+            if self._eviction is None:
+                return command.handler(context, *arguments)
+            return self._run_bounded(self._eviction, context, command, argv, arguments)
         if command.blocks:
             context.waits_in = command, argv
         keyspace = context.db
@@ -172,7 +176,7 @@ class LocalEngine:
                 return command.handler(context, *arguments)
             return self._run_bounded(self._eviction, context, command, argv, arguments)
         finally:
-            # As in Redis, what is looked up to be changed is neither a hit nor a miss.
+            # As in Redis, what is looked up only to be changed is neither a hit nor a miss.
             keyspace.hits, keyspace.misses = hits, misses
 
     def execute_many(
