@@ -73,6 +73,7 @@ if NAME == "compiled":
         pieces,
         requests,
         resp,
+        resp_each,
         set_many,
         weight,
     )
@@ -90,6 +91,7 @@ else:
         incr_many,
         pieces,
         resp,
+        resp_each,
         set_many,
         weight,
     )
@@ -135,6 +137,7 @@ __all__ = [
     "put_many",
     "requests",
     "resp",
+    "resp_each",
     "send_all",
     "send_each",
     "set_many",

@@ -29,7 +29,11 @@ from cython.cimports.cpython.bytes import (
 )
 from cython.cimports.cpython.dict import PyDict_GetItemWithError
 from cython.cimports.cpython.list import PyList_GET_ITEM, PyList_New, PyList_SET_ITEM
-from cython.cimports.cpython.long import PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cython.cimports.cpython.long import (
+    PyLong_AsLongLongAndOverflow,
+    PyLong_AsSsize_t,
+    PyLong_CheckExact,
+)
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_INCREF
 from cython.cimports.libc.string import memcmp, memcpy
@@ -142,12 +146,36 @@ def _name(at: cython.p_char, length: cython.Py_ssize_t) -> bytes:
 def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
     if type(replies) is not list:
         return python.resp(replies, null)
-    items: list = replies
-    size: cython.Py_ssize_t = _measured(items, null)
+    return _resp(replies, 0, len(replies), null)
+
+
+def resp_each(replies: Sequence[Any], counts: Sequence[int], null: bytes) -> list[bytes] | None:
+    if type(replies) is not list or type(counts) is not list:
+        return python.resp_each(replies, counts, null)
+    all_of_them: list = replies
+    lines: list = []
+    begin: cython.Py_ssize_t = 0
+    stop: cython.Py_ssize_t
+    for count in counts:
+        stop = begin + PyLong_AsSsize_t(count)
+        if not begin < stop <= len(all_of_them):
+            raise ValueError("the counts are not those of the replies")
+        line = _resp(all_of_them, begin, stop, null)
+        if line is None:
+            return None
+        lines.append(line)
+        begin = stop
+    return lines
+
+
+@cython.cfunc
+def _resp(items: list, begin: cython.Py_ssize_t, stop: cython.Py_ssize_t, null: bytes) -> object:
+    """The bytes of some of the replies, from ``begin`` up to ``stop``."""
+    size: cython.Py_ssize_t = _measured(items, begin, stop, null)
     if size < 0:
-        return None if size == _OTHER else python.resp(replies, null)
+        return None if size == _OTHER else python.resp(items[begin:stop], null)
     encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
-    _put_all(PyBytes_AS_STRING(encoded), items, null)
+    _put_all(PyBytes_AS_STRING(encoded), items, begin, stop, null)
     return encoded
 
 
@@ -160,13 +188,13 @@ def arrays(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
         if type(reply) is not list:
             return None
         items: list = reply
-        size: cython.Py_ssize_t = _measured(items, null)
+        size: cython.Py_ssize_t = _measured(items, 0, len(items), null)
         if size < 0:
             return None if size == _OTHER else python.arrays(replies, null)
         line: bytes = PyBytes_FromStringAndSize(cython.NULL, size + _digits(len(items)) + 3)
         out = PyBytes_AS_STRING(line)
         out[0] = b"*"
-        _put_all(_put_line(out + 1, len(items)), items, null)
+        _put_all(_put_line(out + 1, len(items)), items, 0, len(items), null)
         lines.append(line)
     return lines
 
@@ -190,7 +218,9 @@ def weight(strings: Sequence[bytes]) -> int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _measured(items: list, null: bytes) -> cython.Py_ssize_t:
+def _measured(
+    items: list, begin: cython.Py_ssize_t, stop: cython.Py_ssize_t, null: bytes
+) -> cython.Py_ssize_t:
     """The bytes of some replies; _OTHER where that is more than _MOST, or one is of another kind,
     and _LARGE where there is an integer that does not fit."""
     size: cython.Py_ssize_t = 0
@@ -198,7 +228,7 @@ def _measured(items: list, null: bytes) -> cython.Py_ssize_t:
     number: cython.longlong
     overflow: cython.int = 0
     at: cython.Py_ssize_t
-    for at in range(len(items)):
+    for at in range(begin, stop):
         item = items[at]
         if PyBytes_CheckExact(item):
             length = PyBytes_GET_SIZE(item)
@@ -221,10 +251,16 @@ def _measured(items: list, null: bytes) -> cython.Py_ssize_t:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _put_all(out: cython.p_char, items: list, null: bytes) -> cython.p_char:
+def _put_all(
+    out: cython.p_char,
+    items: list,
+    begin: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    null: bytes,
+) -> cython.p_char:
     overflow: cython.int = 0
     at: cython.Py_ssize_t
-    for at in range(len(items)):
+    for at in range(begin, stop):
         item = items[at]
         if PyBytes_CheckExact(item):
             out = _put_string(out, item)

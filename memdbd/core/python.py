@@ -66,6 +66,26 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
     return _mixed(replies, null)
 
 
+def resp_each(replies: Sequence[Any], counts: Sequence[int], null: bytes) -> list[bytes] | None:
+    """What ``resp`` gives for so many of one or more replies, then for so many: the counts are one
+    or more each, and come to all. None where it gives that for some of them.
+
+    Raises ValueError where there are more counts than replies for them.
+    """
+    lines = []
+    begin = 0
+    for count in counts:
+        stop = begin + count
+        if not begin < stop <= len(replies):
+            raise ValueError("the counts are not those of the replies")
+        line = resp(replies[begin:stop], null)
+        if line is None:
+            return None
+        lines.append(line)
+        begin = stop
+    return lines
+
+
 def each(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
     """RESP of each of such replies; None where there is another among them."""
     kinds = set(map(type, replies))

@@ -222,7 +222,11 @@ class RespDialect:
     def encode_shares(self, replies: Replies, counts: Sequence[int]) -> list[bytes]:
         if len(counts) == len(replies):  # one each, as mostly
             return self.encode_each(replies)
-        return [encoded(self, share) for share in shares(replies, counts)]
+        some: Any = replies
+        lines = core.resp_each(some, counts, ENCODERS[self._session.resp].null)
+        if lines is None:
+            lines = [encoded(self, share) for share in shares(replies, counts)]
+        return lines
 
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)

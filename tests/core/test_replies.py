@@ -150,6 +150,29 @@ class TestReplies:
         assert twin.each([7, 10**4000], NULL) == [b":7\r\n", encoded([10**4000], NULL)]
 
 
+class TestShares:
+    @given(
+        replies=PLAIN | st.lists(STRINGS | st.sampled_from([OK, PONG, 1, 10**30]), min_size=1),
+        count=st.integers(1, 4),
+    )
+    @example(replies=[b"x" * 2048] * 300, count=100)
+    @example(replies=[b"x" * 2048] * 300, count=300)
+    def test_are_what_resp_says_of_so_many(
+        self, twin: ModuleType, replies: list[Any], count: int
+    ) -> None:
+        shares = [replies[at : at + count] for at in range(0, len(replies), count)]
+        counts = [len(share) for share in shares]
+        lines = [twin.resp(share, NULL) for share in shares]
+        expected = None if None in lines else lines
+        assert twin.resp_each(replies, counts, NULL) == expected
+        assert twin.resp_each(tuple(replies), counts, NULL) == expected
+
+    @pytest.mark.parametrize("counts", [[4], [1, 3], [3, 1], [1, 2**40], [-1, 4]])
+    def test_of_more_than_there_are_are_not_made(self, twin: ModuleType, counts: list[int]) -> None:
+        with pytest.raises(ValueError, match="the counts are not those of the replies"):
+            twin.resp_each([1, 2, 3], counts, NULL)
+
+
 WORDS = st.binary(max_size=30) | st.sampled_from([b"SET", b"k", b"", b"x" * 1023, b"x" * 5000])
 DEADLINES = st.integers(-(2**40), 2**63 - 1) | st.integers(-(2**70), 2**70)
 DRIFTS = st.integers(-(2**66), 2**66) | st.just(0)
