@@ -41,6 +41,7 @@ class Figures(NamedTuple):
 
 
 def measure(server: Server, depth: int, requests: int) -> Figures:
+    server.settle()
     before = server.cpu()
     done = subprocess.run(
         [
