@@ -61,7 +61,6 @@ NAME = _chosen()  # "python" or "compiled"
 if NAME == "compiled":
     from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
-        WEIGHED,
         alike,
         arrays,
         each,
@@ -78,7 +77,6 @@ if NAME == "compiled":
 else:
     from memdbd.core.parsing import requests
     from memdbd.core.python import (
-        WEIGHED,
         ahead,
         alike,
         arrays,
@@ -109,7 +107,6 @@ __all__ = [
     "MOST",
     "NAME",
     "REPLACEABLE",
-    "WEIGHED",
     "Blocks",
     "Group",
     "Lane",

@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memdbd.commands.access import NO_KEYS
+from memdbd.commands.lists import FEW
 from memdbd.commands.spec import Command, Many
 from memdbd.commands.table import COMMANDS, TYPES
-from memdbd.core import LONG, MOST, WEIGHED
+from memdbd.core import LONG, MOST
 from memdbd.dialects.batch import Batch
 from memdbd.dispatch import Stop
 from memdbd.effects import Damaged, Effect, decode, encode
@@ -299,9 +300,9 @@ def test_a_run_ends_before_a_reply_that_is_long(
 @pytest.mark.parametrize(
     ("start", "stop", "done"),
     [
-        (b"0", b"%d" % (WEIGHED - 1), 4),
-        (b"%d" % -WEIGHED, b"-1", 4),
-        (b"0", b"%d" % WEIGHED, 0),
+        (b"0", b"%d" % (FEW - 1), 4),
+        (b"%d" % -FEW, b"-1", 4),
+        (b"0", b"%d" % FEW, 0),
         (b"1900", b"1909", 0),
     ],
 )
