@@ -315,6 +315,18 @@ def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
     compare(both, there, run, RESP2)
 
 
+@pytest.mark.parametrize("resp", [TEXT, RESP2, RESP3])
+@pytest.mark.parametrize(
+    "other", [(b"a", b"1", b"2"), (b"a", b"0", b"3"), (b"b", b"0", b"2"), (b"c", b"0", b"2")]
+)
+def test_what_is_asked_for_twice_is_no_answer_to_anything_else(
+    both: tuple[Played, Played], other: tuple[bytes, ...], resp: int
+) -> None:
+    one = [b"lrange", b"a", b"0", b"2"]
+    there = [(key, ("rpush {} 1 2 3 " + key.decode(),)) for key in (b"a", b"b")]
+    compare(both, there, [one, one, [b"lrange", *other], one], resp)
+
+
 @pytest.mark.parametrize("command", sorted(IN_RESP))
 def test_no_form_takes_an_empty_string_for_nothing(
     both: tuple[Played, Played], command: str
