@@ -33,11 +33,12 @@ from memdbd.admission import Admission
 from memdbd.clients import Clients
 from memdbd.core import Lane
 from memdbd.gate import Gate
+from memdbd.outlet import Office
 from memdbd.permissions import STRANGER, not_logged_in
 from memdbd.polling import Poll
 from memdbd.pubsub import Registry
 from memdbd.recipient import Recipient
-from memdbd.sending import FAREWELL, Office
+from memdbd.sending import FAREWELL
 from memdbd.session import Session
 from memdbd.sockets import below, prepare
 from memdbd.tls import HANDSHAKE, common_name, reason_of

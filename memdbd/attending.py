@@ -111,6 +111,7 @@ class Attending(Ledger):
                     return reply
             return None
         except CommandError as error:
+            self._tallies[command].rejected += 1
             raise _spoilt(session, command, error) from None
 
     def _run_or_queue(self, context: Context, command: Command, request: Sequence[bytes]) -> Reply:
@@ -118,6 +119,7 @@ class Attending(Ledger):
         if session.queue is not None and not command.at_once:
             session.queued += sum(map(len, request))
             if session.queued > self._limits.max_request:
+                self._tallies[command].rejected += 1
                 raise _spoilt(session, command, _too_long(self._limits.max_request))
             session.queue.append((command, request))
             return QUEUED
@@ -144,22 +146,24 @@ class Attending(Ledger):
         nested: bool,
     ) -> Reply:
         """Run a request, count it and tell the attendants."""
-        before = self._seconds()
+        before, tally = self._seconds(), self._tallies[command]
         was_run = True
         try:
             return run(context, command, request)
-        except NotPermitted:
-            was_run = False  # it is nobody's business what it would have been
-            raise
-        except CommandError:
+        except CommandError as error:
+            # Of one that was not, it is nobody's business what it would have been.
+            was_run = tally.went_wrong(error)
+            if nested:
+                self._counted(error)
             raise
         except Exception:
+            tally.failed += 1
             if not nested:
                 raise
             return self._failed(request)  # of this one alone: what is run beside it goes on
         finally:
-            self._tally(context.session, command, request, self._seconds() - before)
             if was_run:
+                self._tally(context.session, command, request, self._seconds() - before)
                 for attendant in self.attendants.members:
                     attendant.saw(context.session, command, request, nested=nested)
 

@@ -3,7 +3,8 @@
 Strategy: a connection registers itself here, as something that tells about its socket; all else is
 known to its session. Nothing is kept up to date for the sake of being told: whoever asks has it
 worked out. The fields are those of CLIENT LIST in Redis 7.0 (``catClientInfoString`` in
-networking.c), and three of ours behind them.
+networking.c), and three of ours behind them; of what is not known here, Redis's constant where
+there is none of it. What that is, is said with CLIENT LIST, for docs/commands.md.
 
 May import: session.
 """

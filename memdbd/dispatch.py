@@ -24,7 +24,7 @@ from memdbd.dialects.batch import Batch
 from memdbd.dialects.interface import Dialect, encoded
 from memdbd.dialects.streams import Parts, Stream
 from memdbd.engines.interface import IEngine
-from memdbd.errors import CommandError, ProtocolError
+from memdbd.errors import CommandError, MemDBError, ProtocolError
 from memdbd.ledger import Tally
 from memdbd.limits import Alarms, Limits
 from memdbd.permissions import STRANGER, not_logged_in
@@ -149,7 +149,7 @@ class Dispatcher(Attending):
                 batch.at = at + 1
                 command: Command | None = None
                 tally: Tally | None = None
-                if isinstance(request, Exception):
+                if isinstance(request, MemDBError):
                     # Not raised to be caught below: its traceback would know this frame, which
                     # knows it, and only the collector would find it.
                     line = encode(self._counted(request))
@@ -182,12 +182,16 @@ class Dispatcher(Attending):
                     except CommandError as error:
                         if command is not None and not session.resp:
                             command.explain(error)
+                        if tally is not None and not tally.went_wrong(error):
+                            tally = None  # it was no call
                         line = encode(self._refusal(context, error))
                     except ProtocolError as error:
                         line = encode(self._counted(error))
                         stop = Stop.BROKEN
                     except Exception:
                         line = encode(self._failed(request))
+                        if tally is not None:
+                            tally.failed += 1
                 before, now = now, seconds()
                 if tally is not None:  # else it was done where it was run, if it was
                     tally.calls += 1
@@ -221,7 +225,7 @@ class Dispatcher(Attending):
         where they are too few for it, or are to be looked at one by one."""
         requests, at = batch.requests, batch.at
         request, following = requests[at], requests[at + 1]
-        if isinstance(request, Exception) or isinstance(following, Exception):
+        if isinstance(request, MemDBError) or isinstance(following, MemDBError):
             return ()
         # First what nearly all mixed requests differ in.
         if request[0] != following[0] or context.session.special or not self.is_unattended:
@@ -238,13 +242,14 @@ class Dispatcher(Attending):
         """Run the first requests of several of one command, as far as they are usual, and count
         them; gives their replies. Only where it :attr:`is_unattended`."""
         before = self._seconds()
+        tally = self._tallies[command]
         replies: Replies
         try:
             replies = self._engine.execute_many(context, command, run)
         except Exception:  # nobody knows how many of them are done, so that none is tried again
             replies = [self._failed(run[0])] * len(run)
+            tally.failed += len(run)
         took = self._seconds() - before
-        tally = self._tallies[command]
         tally.calls += len(replies)
         tally.seconds += took
         if took >= self.observed_from:  # of which of them, nobody knows

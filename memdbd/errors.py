@@ -19,7 +19,9 @@ def shown(raw: bytes) -> str:
 
 
 class MemDBError(Exception):
-    """What all errors of memdbd have in common."""
+    """What all errors of memdbd have in common. ``is_counted``: as an error that was replied."""
+
+    is_counted = False
 
 
 class CommandError(MemDBError):
@@ -27,17 +29,24 @@ class CommandError(MemDBError):
 
     ``str(error)`` is the sentence for the client, in Redis's words where Redis has the same error;
     ``error.code`` its RESP code; ``error.hint`` what would be right, which the text dialect adds;
-    ``error.limit`` the limit that the request has met, if it was one.
+    ``error.limit`` the limit that the request has met, if it was one. ``error.is_rejection``: the
+    request was not run at all, which is not the same as to fail.
     """
 
     code = "ERR"
     limit = ""
+    is_rejection = False
 
     def __init__(self, message: str, hint: str = "", *, code: str = "") -> None:
         super().__init__(message)
         self.hint = hint
         if code:
             self.code = code
+
+    def rejecting(self) -> Self:
+        """This error, of a request that is not run."""
+        self.is_rejection = True
+        return self
 
     def bare(self) -> Self:
         """This error as a reply that is kept: without the frames that it came through. Where one of
@@ -77,6 +86,7 @@ class OutOfMemory(CommandError):
     """A bound of keys or bytes is reached and nothing may be evicted."""
 
     code = "OOM"
+    is_rejection = True
 
 
 class NotCommitted(CommandError):

@@ -119,6 +119,12 @@ class BoundedKeyspace(Keyspace):
             self._used_last.get(key)
         return value
 
+    def use(self, key: bytes) -> Value | None:
+        value = super().use(key)
+        if value is not None:
+            self._used_last.get(key)
+        return value
+
     def set(
         self,
         key: bytes,

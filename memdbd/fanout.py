@@ -69,7 +69,7 @@ class Subscriber(Protocol):
 
     @property
     def lane(self) -> Lane | None:
-        """By which a line may leave at once; None where something is in the way."""
+        """By which a line may leave at once, where it is clear; None where it never was."""
 
     @property
     def resp(self) -> int:
@@ -114,7 +114,7 @@ class Lanes:
         self.straight: dict[int, tuple[Subscriber, list[Lane]]] = {}
         for member in audience:
             lane = member.lane
-            if lane is None:
+            if lane is None or not lane.is_clear:
                 self.others.append(member)
             elif member.resp not in self.straight:
                 self.straight[member.resp] = member, []

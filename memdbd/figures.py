@@ -63,6 +63,7 @@ class Figures:
         # others watch them too.
         self._before: Mapping[str, int] = {}
         self._counts_before: Mapping[str, tuple[int, int]] = {}
+        self._mishaps_before: Mapping[str, tuple[int, int]] = {}
         self._errors_before: Mapping[str, int] = {}
         self.sections: dict[str, Callable[[], Fields]] = {
             "server": self._server,
@@ -132,6 +133,7 @@ class Figures:
         """Count from zero again."""
         self._before = self._counted()
         self._counts_before = self._dispatcher.counts()
+        self._mishaps_before = self._dispatcher.mishaps()
         self._errors_before = dict(self._dispatcher.errors)
         self._seen = (self._clock.ms(), 0)
 
@@ -281,11 +283,16 @@ class Figures:
         return {"used_cpu_sys": f"{system:.6f}", "used_cpu_user": f"{user:.6f}"}
 
     def _commandstats(self) -> Fields:
-        return {
-            f"cmdstat_{name}": f"calls={calls},usec={micros},usec_per_call={micros / calls:.2f}"
-            for name, calls, micros in self.command_counts()
-            if calls
-        }
+        mishaps, fields = self._dispatcher.mishaps(), {}
+        for name, calls, micros in self.command_counts():
+            before = self._mishaps_before.get(name, (0, 0))
+            rejected, failed = (n - m for n, m in zip(mishaps[name], before, strict=True))
+            if calls or rejected:
+                fields[f"cmdstat_{name}"] = (
+                    f"calls={calls},usec={micros},usec_per_call={micros / max(calls, 1):.2f},"
+                    f"rejected_calls={rejected},failed_calls={failed}"
+                )
+        return fields
 
     def _errorstats(self) -> Fields:
         return {

@@ -85,10 +85,11 @@ class Health:
     def _look_at(self, context: Context, command: Command, argv: Sequence[bytes]) -> None:
         """Raise for a request that would change something, or show what is hidden."""
         if command.writes:
-            raise self.refusal()
+            raise self.refusal().rejecting()
         if command.name == "exec" and any(each.writes for each, _ in context.session.queue or ()):
             why = self.refusal()
-            raise Discarded(f"Transaction discarded because of: {why.code} {why}", why.hint)
+            discarded = f"Transaction discarded because of: {why.code} {why}"
+            raise Discarded(discarded, why.hint).rejecting()
         if self._hidden and command.flags & Flag.READ:
             # What SORT_RO looks up by a pattern is not among its keys.
             hidden = self._hidden.get(context.session.database)
@@ -97,4 +98,4 @@ class Health:
                 raise NotCommitted(
                     f"the last change of this could not be written to disk: {self.reason}",
                     "it can be read again when it is known what becomes of that change",
-                )
+                ).rejecting()

@@ -89,7 +89,7 @@ class Keyspace:
         self._due = SortedList()
         self._pool: Pool[bytes] | None = None  # of the keys, once somebody scans them
         self.expired = 0
-        self.hits = 0  # uses of keys that were there, and of others
+        self.hits = 0  # look-ups of keys that were there, and of others
         self.misses = 0
         self.evicted = 0
 
@@ -108,9 +108,21 @@ class Keyspace:
             return False
         return key in self.values
 
+    def look_up(self, key: bytes) -> Value | None:
+        """The same as ``peek``, and counted as a hit or a miss."""
+        value = self.peek(key)
+        if value is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return value
+
+    def use(self, key: bytes) -> Value | None:
+        """The same as ``peek``, but a use of the key, of which eviction takes note."""
+        return self.peek(key)
+
     def get(self, key: bytes) -> Value | None:
-        """The same as ``peek``, but a use of the key: it counts as a hit or a miss, and for
-        eviction."""
+        """Both: a use of the key, counted as a hit or a miss."""
         if key in self.deadlines and self.deadlines[key] <= self.clock():
             self._expire(key)
             self.misses += 1
@@ -261,7 +273,7 @@ class Keyspace:
 
     def delete(self, key: bytes) -> bool:
         """Take ``key`` out; False where it was not there."""
-        if self.get(key) is None:
+        if self.peek(key) is None:
             return False
         self._remove(key)
         self.changed("delete", key, (b"DEL", key))
@@ -269,7 +281,7 @@ class Keyspace:
 
     def expire_at(self, key: bytes, deadline: int) -> bool:
         """Give ``key`` a deadline; False where it is not there. One that has passed deletes it."""
-        if self.get(key) is None:
+        if self.use(key) is None:
             return False
         if deadline <= self.clock():
             return self.delete(key)
@@ -279,7 +291,7 @@ class Keyspace:
 
     def persist(self, key: bytes) -> bool:
         """Take the deadline off ``key``; False where it is not there or has none."""
-        if self.get(key) is None or key not in self.deadlines:
+        if self.use(key) is None or key not in self.deadlines:
             return False
         self._set_deadline(key, None)
         self.changed("persist", key, (b"PERSIST", key))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from twisted.logger import Logger
 
 from memdbd.commands.spec import Command
-from memdbd.errors import CommandError
+from memdbd.errors import CommandError, MemDBError
 from memdbd.session import Session
 
 # Requests that take longer are told of, at the least, where requests are run together: of those,
@@ -19,13 +19,24 @@ LEAST_OBSERVED = 0.001  # seconds
 
 
 class Tally:
-    """What is counted of one command."""
+    """What is counted of one command: ``calls``, of which some have ``failed``, and the requests
+    that were ``rejected``, which are none."""
 
-    __slots__ = ("calls", "seconds")
+    __slots__ = ("calls", "failed", "rejected", "seconds")
 
     def __init__(self) -> None:
         self.calls = 0
+        self.failed = 0
+        self.rejected = 0
         self.seconds = 0.0
+
+    def went_wrong(self, error: CommandError) -> bool:
+        """Count a request by the error that answers it; gives whether it was a call."""
+        if error.is_rejection:
+            self.rejected += 1
+            return False
+        self.failed += 1
+        return True
 
 
 # Hears of a request that is done: who, what, and the seconds that it took.
@@ -62,10 +73,18 @@ class Ledger:
         if self.observer is not None and command is not None:
             self.observer(session, command, request, seconds)
 
-    def _counted(self, error: Exception) -> Exception:
+    def _counted(self, error: MemDBError) -> MemDBError:
         code = getattr(error, "code", "ERR")
         self.errors[code] = self.errors.get(code, 0) + 1
+        error.is_counted = True
         return error
+
+    def replied_later(self, session: Session, reply: object) -> None:
+        """Count what a session has waited for, if it is an error."""
+        if isinstance(reply, CommandError) and not reply.is_counted:
+            self._counted(reply)
+            if isinstance(session.last, Command):
+                self._tallies[session.last].failed += 1
 
     def failed_later(self, session: Session) -> CommandError:
         """The reply for which a session waited, where a defect kept it from being made."""
@@ -82,6 +101,13 @@ class Ledger:
         """The calls of each command, by its full name, and the microseconds that they took."""
         return {
             command.full_name: (tally.calls, int(tally.seconds * 1_000_000))
+            for command, tally in self.tallies.items()
+        }
+
+    def mishaps(self) -> dict[str, tuple[int, int]]:
+        """The requests of each command, by its full name, that were rejected, and that failed."""
+        return {
+            command.full_name: (tally.rejected, tally.failed)
             for command, tally in self.tallies.items()
         }
 

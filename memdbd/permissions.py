@@ -31,6 +31,7 @@ class NotPermitted(CommandError):
     """A request that its user may not make."""
 
     code = "NOPERM"
+    is_rejection = True
 
 
 class Denied(NotPermitted):
@@ -294,7 +295,7 @@ def not_logged_in() -> CommandError:
     """The error for a client that has to say first who it is."""
     return CommandError(
         "Authentication required.", "log in first: auth <user> <password>", code="NOAUTH"
-    )
+    ).rejecting()
 
 
 def _refuse_stranger(argv: Sequence[bytes]) -> NoReturn:

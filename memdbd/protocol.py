@@ -140,7 +140,7 @@ class MemDBProtocol(Arrival):
         """Have what comes gathered, if there is nothing unusual about this connection."""
         lane, session, dialect = self.lane, self.session, self._dialect
         # Of subscribers, messages and replies are to stay in order.
-        if session.special or session.listens or not self._is_clear():
+        if session.special or session.listens or not self._opens_lane():
             return False
         lane.groups = self.factory.gathering.groups(self.context, dialect)
         lane.usual = dialect.usual
@@ -229,10 +229,11 @@ class MemDBProtocol(Arrival):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         # The session knows us by this; what is left then goes without the collector.
-        self.session.deliver = self.session.push = self.session.take = _nowhere
-        self.session.identified = _nobody_asks
+        session = self.session
+        session.deliver = session.push = session.take = _nowhere
+        session.identified = _nobody_asks
         # And our lane: whoever holds that still may tell us what is left of a line.
-        self.lane = Lane(None, self.session)
+        self.lane, session.lane = Lane(None, session), None
         self.factory.connection_lost(self)
 
     def _read_or_not(self) -> None:
@@ -366,6 +367,7 @@ class MemDBProtocol(Arrival):
             return
         if self._is_stranger:
             self.factory.admission.goes_on(self)
+        self.factory.dispatcher.replied_later(self.session, reply)
         try:
             encoded = self._dialect.encode(reply)
         except Exception:  # not to be raised through whoever gave the reply

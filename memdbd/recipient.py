@@ -45,7 +45,7 @@ class Recipient(Sender):
             line = run.line(self.session.resp, self._dialect.message)
             if self._answering:
                 self._outbox.lines.append(line)  # in front of whatever is not answered yet
-            elif at_once and self._is_clear():
+            elif at_once and self._opens_lane():
                 self.factory.bytes_out += len(line)
                 self._hand_over(line)
             else:
@@ -92,10 +92,10 @@ class Recipient(Sender):
             else:
                 self._mind()
 
-    def _is_clear(self) -> bool:
-        """Whether nothing is in the way of what may leave at once. What was collected before it is
-        sent by then, unless the peer does not read."""
-        if self.session.lane is not None:
+    def _opens_lane(self) -> bool:
+        """Open the lane, if nothing is in the way of what may leave at once; gives whether it is
+        clear. What was collected before it is sent by then, unless the peer does not read."""
+        if self.lane.is_clear:
             return True
         if self.lane.send is None or self._full or self._ending or self._stream is not None:
             return False

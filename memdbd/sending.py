@@ -16,39 +16,35 @@ once, over ``subscriber_soft`` after ``subscriber_seconds``.
 What is read and answered is the other half's: ``arrival.py`` and ``protocol.py`` are that, and
 nothing else uses its transport.
 
-May import: core, dialects, errors, limits, outbox, session, turn.
+How a piece gets to the transport is below: ``outlet.py``.
+
+May import: dialects, errors, outbox, outlet, session and what is above.
 """
 
 from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
-from typing import Any
 
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableDescriptor,
     IPushProducer,
-    IReactorTime,
     ISSLTransport,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from memdbd.core import Lane
 from memdbd.dialects.interface import Dialect
 from memdbd.dialects.streams import Stream
 from memdbd.errors import CommandError
-from memdbd.limits import Alarms, Limits
 from memdbd.outbox import Outbox
+from memdbd.outlet import SCATTERED, Outlet
 from memdbd.session import Session
-from memdbd.turn import Turn
 
 # Handed to the transport at once; the rest waits with us, where it can be counted.
 PIECE = 256 * 1024  # bytes
-SCATTERED = 32 * 1024  # bytes from which lines are not copied together, up to so many of them
-MOST_LINES = 512
 LAST_PIECE = 32 * 1024  # of a connection that ends: the transport tells of a piece that is taken
 
 # Seconds in which a peer takes no piece, after which its connection is aborted if it ends, and cut
@@ -64,34 +60,13 @@ def exceeds(size: int, limit: int) -> bool:
     return 0 < limit < size
 
 
-class Office(typing.Protocol):
-    """What sending needs of the factory that made the connection."""
-
-    @property
-    def reactor(self) -> IReactorTime: ...
-    @property
-    def turn(self) -> Turn: ...
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def alarms(self) -> Alarms: ...
-
-    # Counted by the connections.
-    cut: int
-    bytes_out: int
-
-
 @implementer(IPushProducer)
-class Sender(Protocol):
+class Sender(Outlet):
     """A connection as far as it sends; the whole of it is a
     :class:`~memdbd.protocol.MemDBProtocol`."""
 
-    factory: Office
-    transport: Any  # ITransport is less than what every transport of Twisted's can do
     session: Session
-    lane: Lane
     _dialect: Dialect
-    _socket: Any  # the transport below, which has the socket
     _stream_size = 0  # bytes of values that the reply holds which is sent
     _patience: IDelayedCall | None = None  # cuts a peer that does not read, and is owed much
 
@@ -131,10 +106,6 @@ class Sender(Protocol):
 
     def turn_away(self, limit: str, why: str) -> None:
         """End the connection at once: it has met a limit."""
-        raise NotImplementedError
-
-    def _obstructed(self) -> None:
-        """Something has come in the way of what is sent."""
         raise NotImplementedError
 
     @property
@@ -199,7 +170,7 @@ class Sender(Protocol):
 
     def take_rest(self, rest: bytes) -> None:
         """Send what was too much for the lane of a line that is committed."""
-        if self.session.lane is None:  # something has come in its way before any of it was sent
+        if not self.lane.is_clear:  # something has come in its way before any of it was sent
             self.collect(rest)
             return
         self.factory.bytes_out += len(rest)
@@ -243,52 +214,6 @@ class Sender(Protocol):
         if self._ending:
             self._lose_if_done()
         self._sent()
-
-    def _scatter(self, lines: list[bytes], size: int) -> bool:
-        """Send lines of so many bytes as they lie in memory; False where that cannot be. To copy
-        values of 64 KiB first takes a GET from 32 us of CPU to 61."""
-        transport = self.transport
-        if self.lane.send is None or transport.dataBuffer or transport._tempDataBuffer:
-            return False
-        if len(lines) > MOST_LINES or not hasattr(transport.socket, "sendmsg"):
-            return False
-        try:
-            sent = transport.socket.sendmsg(lines)
-        except OSError:
-            return False
-        if sent < size:
-            self._hand_over(b"".join(lines)[sent:])
-        return True
-
-    def _hand_over(self, piece: bytes) -> None:
-        """Give a piece to the transport.
-
-        ``write`` would have the reactor ask for room first, of which there nearly always is enough;
-        to send at once where nothing waits to be sent takes a request at depth 1 from 22.5 to
-        16.5 us of CPU.
-        """
-        transport, send = self.transport, self.lane.send
-        # What waits there is in these two.
-        if send is not None and not (transport.dataBuffer or transport._tempDataBuffer):
-            try:
-                sent = send(piece)
-            except OSError:  # there is no room now, or the reactor will find what is the matter
-                sent = 0
-            if sent == len(piece):
-                return
-            if sent:
-                piece = piece[sent:]
-        self._obstructed()
-        # How much may wait there is also by how much it reads at once, which is another matter.
-        below = self._socket
-        read_by, below.bufferSize = below.bufferSize, self._pause_from
-        transport.write(piece)
-        below.bufferSize = read_by
-
-    @property
-    def _pause_from(self) -> int:
-        """Bytes above which what the transport has to send is too much."""
-        return self.factory.limits.pause_output
 
     # What the transport says
 

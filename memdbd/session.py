@@ -109,7 +109,7 @@ class Session:
         self.deliver = deliver
         self.take = take or partial(_deliver_each, deliver)
         self.push = push
-        self.lane: Lane | None = None
+        self.lane: Lane | None = None  # its connection's, from when it is first open
         # Who it is: None for a client that has not said so and has to. What it may do: None for
         # everything. The gate sets both, and again when a user changes.
         self.user: Somebody | None = None
@@ -181,7 +181,7 @@ class Session:
             self._registry.spread()
 
     def open_lane(self, lane: Lane) -> None:
-        """Take what may leave at once by a lane, as long as nothing is in its way."""
+        """Take what may leave at once by its lane, as long as nothing is in its way."""
         self.lane = lane
         lane.is_clear = True
         if self.is_subscriber:  # who becomes one, changes them by that
@@ -189,9 +189,8 @@ class Session:
 
     def close_lane(self) -> None:
         """Something is in its way, or the session may do something else from now on."""
-        if self.lane is not None:
+        if self.lane is not None and self.lane.is_clear:
             self.lane.close()
-            self.lane = None
             if self.is_subscriber:
                 self._registry.fanout.lanes_change()
 

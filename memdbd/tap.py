@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import random
 import signal
 import sys
@@ -30,7 +31,7 @@ from twisted.python.components import Componentized
 from twisted.python.logfile import LogFile
 from twisted.python.threadpool import ThreadPool
 
-from memdbd import __version__, config
+from memdbd import __version__, config, core
 from memdbd.assembly import assemble
 from memdbd.auth import is_taken
 from memdbd.clock import Clock
@@ -155,11 +156,21 @@ class Options(usage.Options, AuthOptionMixin):
 
 
 class Root(Stack):
-    """The daemon as twistd sees it: a stack of services that brings its own log observer."""
+    """The daemon as twistd sees it: a stack of services that brings its own log observer.
 
-    def __init__(self, log_observer: ILogObserver | None) -> None:
+    ``about`` is what the log begins with: what the daemon is made of.
+    """
+
+    _log = Logger()
+
+    def __init__(self, log_observer: ILogObserver | None, about: str) -> None:
         super().__init__()
         self._observer = log_observer
+        self._about = about
+
+    def startService(self) -> None:
+        self._log.info("{about}", about=self._about)
+        super().startService()
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)
@@ -170,6 +181,8 @@ class Root(Stack):
 
 def makeService(options: Options) -> IService:
     """Make the daemon of this process. Raises SystemExit where a setting cannot be followed."""
+    if core.FAULT:
+        raise SystemExit(f"memdbd: {core.FAULT}")
     from twisted.internet import reactor as installed
 
     reactor: Any = installed  # which interfaces it has, Twisted's annotations do not say
@@ -229,7 +242,11 @@ def makeService(options: Options) -> IService:
     reloader.began, reloader.ended = systemd.reloading, systemd.reloaded
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda number, frame: reactor.callFromThread(reloader.reload))
-    root = Root(observer)
+    root = Root(
+        observer,
+        f"memdbd {__version__} starts, with the {core.NAME} core, Python "
+        f"{platform.python_version()} and {type(reactor).__name__}",
+    )
     # From the bottom up; stopped from the top down: the last snapshot has what the last client
     # did, and the manager hears first that we stop and last that we are ready.
     for service in (

@@ -12,7 +12,10 @@ from memdbd import core
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have each test that is skipped told at the end, with its reason."""
+    """Have each test that is skipped told at the end, with its reason; and none run with another
+    core than was asked for."""
+    if core.FAULT:
+        raise pytest.UsageError(core.FAULT)
     config.option.reportchars += "s"
 
 

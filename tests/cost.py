@@ -121,6 +121,8 @@ def main() -> int:
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
+        if core.FAULT:
+            raise SystemExit(f"memdbd: {core.FAULT}")
         assert os.environ["MEMDB_CORE"] == core.NAME
         json.dump(measure(), sys.stdout)
         return 0

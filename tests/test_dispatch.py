@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import pytest
@@ -117,6 +117,9 @@ class Shown:
         return None
 
     def encode_each(self, replies: Replies) -> list[bytes]:
+        raise NotImplementedError
+
+    def encode_shares(self, replies: Replies, counts: Sequence[int]) -> list[bytes]:
         raise NotImplementedError
 
     def read(self, data: bytes) -> list[Request] | None:
@@ -321,9 +324,11 @@ def test_a_message_to_oneself_comes_behind_an_error_too(talk: Conversation) -> N
 
 def test_stats_count_what_was_run_and_what_was_refused(talk: Conversation) -> None:
     talk.asks([b"say", b"a"], [b"SAY", b"b"], [b"refuse"], [b"gte"], [b"say"])
-    assert talk.dispatcher.stats() == {"commands": 4, "errors": 3, "internal_errors": 0}
+    assert talk.dispatcher.stats() == {"commands": 3, "errors": 3, "internal_errors": 0}
     calls = {record.name: tally.calls for record, tally in talk.dispatcher.tallies.items()}
-    assert {name: count for name, count in calls.items() if count} == {"say": 3, "refuse": 1}
+    assert {name: count for name, count in calls.items() if count} == {"say": 2, "refuse": 1}
+    mishaps = {name: counts for name, counts in talk.dispatcher.mishaps().items() if any(counts)}
+    assert mishaps == {"say": (1, 0), "refuse": (0, 1)}
 
 
 def calls(talk: Conversation) -> dict[str, int]:

@@ -208,10 +208,13 @@ class TestALargeAudience:
     def test_lanes_are_looked_for_again_when_one_has_changed(self) -> None:
         fanout, listeners = FanOut(), many()
         those = audience(listeners)
-        listeners[5].lane, lane = None, listeners[5].lane
+        five, four = listeners[5].lane, listeners[4].lane
+        assert five is not None
+        assert four is not None
+        five.close()
         publish(fanout, those, b"1")
         fanout.spread(at_once=True)
-        listeners[4].lane, listeners[5].lane = None, lane
+        four.is_clear, five.is_clear = False, True
         listeners[6].resp = 3
         fanout.lanes_change()
         publish(fanout, those, b"2")

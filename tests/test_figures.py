@@ -178,7 +178,8 @@ class TestFields:
     def test_tell_of_each_command_that_was_called(self, house: House, peer: Peer) -> None:
         peer.asks(b"get k\nget k\nconfig get hz\n")
         stats = told(house, "commandstats")
-        assert stats["cmdstat_get"] == "calls=2,usec=0,usec_per_call=0.00"
+        told_of_get = "calls=2,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0"
+        assert stats["cmdstat_get"] == told_of_get
         assert set(stats) == {"# Commandstats", "cmdstat_get", "cmdstat_config|get", ""}
 
     def test_tell_of_each_database_that_has_keys(self, house: House, peer: Peer) -> None:
@@ -191,7 +192,7 @@ class TestFields:
 
 class TestReset:
     def test_counts_from_zero_again(self, house: House, peer: Peer) -> None:
-        peer.asks(b"get k\n", b"nosuch\n")
+        peer.asks(b"get k\n", b"get\n", b"nosuch\n")
         house.server.figures.reset()
         stats = told(house, "stats", "commandstats", "errorstats")
         assert stats["total_commands_processed"] == stats["total_error_replies"] == "0"
@@ -201,6 +202,7 @@ class TestReset:
         stats = told(house, "stats", "commandstats", "errorstats")
         assert stats["total_commands_processed"] == "1"
         assert stats["cmdstat_get"].startswith("calls=1,")
+        assert stats["cmdstat_get"].endswith(",rejected_calls=0,failed_calls=0")
         assert stats["errorstat_ERR"] == "count=1"
 
     def test_leaves_what_others_watch(self, house: House, peer: Peer) -> None:

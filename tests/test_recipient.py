@@ -197,9 +197,9 @@ class TestASubscriberThatDoesSomethingItself:
 class TestALane:
     def test_is_open_from_the_first_message_on(self, house: House) -> None:
         peer = subscriber(house)
-        assert peer.protocol.session.lane is None
+        assert not peer.protocol.lane.is_clear
         house.connect().asks(b"publish ch 1\n")
-        assert peer.protocol.session.lane is not None
+        assert peer.protocol.lane.is_clear
         assert peer.hears() == message(b"1")
 
     def test_is_closed_for_one_that_does_not_read_and_opened_when_it_does(
@@ -211,12 +211,12 @@ class TestALane:
         peer.wire.room, peer.reads = 10, False
         for number in (2, 3):
             publisher.asks(b"publish ch %d\n" % number)
-            assert peer.protocol.session.lane is None
+            assert not peer.protocol.lane.is_clear
         peer.reads = True
         assert peer.hears() == message(b"1") + message(b"2") + message(b"3")
         peer.wire.room = ROOM
         publisher.asks(b"publish ch 4\n")
-        assert peer.protocol.session.lane is not None
+        assert peer.protocol.lane.is_clear
         assert peer.hears() == message(b"4")
 
     def test_is_closed_while_a_long_reply_is_sent(self, house: House) -> None:
@@ -226,7 +226,7 @@ class TestALane:
         publisher.asks(b"publish ch 1\n")
         peer.wire.room, peer.reads = 0, False
         peer.asks(b"lrange list 0 -1\n")
-        assert peer.protocol.session.lane is None
+        assert not peer.protocol.lane.is_clear
         publisher.asks(b"publish ch 2\n")
         peer.reads = True
         lines = peer.hears().splitlines(keepends=True)
@@ -238,8 +238,8 @@ class TestALane:
         peers = [subscriber(house) for _ in range(MANY + 2)]
         peer, publisher = peers[4], house.connect()
         publisher.asks(b"publish ch 1\npublish ch 2\n")
-        session = peer.protocol.session
-        assert session.lane is not None
+        lane = peer.protocol.lane
+        assert lane.is_clear
         match goes:
             case "ends":
                 peer.ends()
@@ -248,7 +248,7 @@ class TestALane:
                 peer.vanishes()
             case _:
                 peer.protocol.fail()
-        assert session.lane is None
+        assert not lane.is_clear
         house.settle()
         assert peer.wire.closed in (ConnectionDone, ConnectionAborted)
         publisher.asks(b"publish ch 3\n")
@@ -290,7 +290,7 @@ class TestALane:
         peer = subscriber(house)
         peer.protocol.lane.send = None
         house.connect().asks(b"publish ch 1\n")
-        assert peer.protocol.session.lane is None
+        assert not peer.protocol.lane.is_clear
         assert peer.hears() == message(b"1")
 
 

@@ -180,7 +180,7 @@ def _access(argv: Sequence[bytes]) -> Accesses:
     summary="Read and write numbers of 1 to 64 bits anywhere in a value",
     complexity="O(1) an operation; O(n) for all that write, n being the new length in bytes",
     differs=f"{LESS_GROWTH} A key that comes to be is announced, whether or not anything could be "
-    "written to it.",
+    "written to it. What only reads is no hit or miss in INFO, as BITFIELD_RO is.",
 )
 def bitfield(ctx: Context, key: bytes, *words: bytes) -> list[int | None]:
     operations = _operations(words)

@@ -15,7 +15,7 @@ from operator import and_, or_, xor
 from memdbd.commands.access import MADE
 from memdbd.commands.arguments import integer
 from memdbd.commands.context import Context
-from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
+from memdbd.commands.spec import DESTINATION, KEY, STORES, Flag, Param, Tail, command
 from memdbd.commands.strings import STRING
 from memdbd.commands.substrings import (
     LESS_GROWTH,
@@ -202,7 +202,7 @@ OPERATIONS: dict[bytes, Callable[[int, int], int]] = {b"AND": and_, b"OR": or_, 
     Param("operation"),
     DESTINATION,
     Param("key", is_key=True, many=True),
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=STORES,
     access=MADE,
     summary="Keep the AND, OR, XOR or NOT of values bit by bit; gives the length in bytes",
     complexity="O(n), n being the longest value's bytes",

@@ -54,6 +54,13 @@ SWITCH = Param("ON|OFF", on_or_off)
 
 # Who there is
 
+_DIFFERS = (
+    "What is told in bytes is what waits: qbuf of requests, multi-mem of a transaction, omem of "
+    "replies and messages, and tot-mem, all three. No buffer is there in advance, so that "
+    "qbuf-free, rbs and rbp are always 0, and so are argv-mem and obl; oll is 1 where something is "
+    "to be sent. Behind Redis's fields there are auth, failures (log-ins that failed) and tls."
+)
+
 
 @command(
     "client id",
@@ -86,6 +93,7 @@ def _own(ctx: Context) -> list[Fields]:
     flags=Flag.CONNECTION,
     summary="What is known of this connection",
     complexity="O(1)",
+    differs=_DIFFERS,
 )
 def client_info(ctx: Context) -> Verbatim:
     return Verbatim("".join(map(line, _own(ctx))))
@@ -127,6 +135,7 @@ def _number(raw: bytes) -> int:
     flags=ADMIN | Flag.CONNECTION,
     summary="What is known of all connections, or of some",
     complexity="O(n), n being the connections",
+    differs=_DIFFERS,
 )
 def client_list(ctx: Context, *words: bytes) -> Verbatim:
     return Verbatim("".join(map(line, _selected(ctx, words))))

@@ -183,7 +183,12 @@ class Context:
             # What it was allowed when it came, it may not be any more.
             if waits_in is not None:
                 self.permit(self, *waits_in)
-            return attempt(key)
+            # As of all that changes keys (see LocalEngine), its look-ups are not counted.
+            hits, misses = self.db.hits, self.db.misses
+            try:
+                return attempt(key)
+            finally:
+                self.db.hits, self.db.misses = hits, misses
 
         return self.databases.waiting.wait(
             self.session, self.db.index, keys, permitted, seconds, otherwise, self.server.call_later

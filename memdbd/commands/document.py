@@ -30,8 +30,9 @@ of no command to differ is as in Redis 7.0. Each word that several commands begi
 Of the flags, *grows* says that a command may be refused or evict others where a bound is reached,
 *replaces* that what its keys held is gone and so makes room for it, *alone* that it cannot be part
 of a transaction, *at_once* that inside of one it is not queued, *listener* that it may also be sent
-by a RESP2 client that is subscribed, *secret* that its arguments are shown to nobody, and *no_auth*
-that a client may send it that has not logged in.
+by a RESP2 client that is subscribed, *secret* that its arguments are shown to nobody, *no_auth*
+that a client may send it that has not logged in, and *looks_up* that what it reads is a hit or a
+miss in INFO, though it writes.
 """
 
 TABLE_HEAD = "| command | what it does | cost | flags |\n|---|---|---|---|\n"

@@ -145,7 +145,7 @@ def _ttl_many(ctx: Context, run: Run, effects: list[Effect]) -> list[int]:
     return [each if each < 0 else whole_seconds(each) for each in left]
 
 
-ttl.together_in_context(_ttl_many, counts_uses=False)
+ttl.together_in_context(_ttl_many)
 
 
 @command(
@@ -163,7 +163,7 @@ def _pttl_many(ctx: Context, run: Run, effects: list[Effect]) -> list[int]:
     return _left_many(ctx, run)
 
 
-pttl.together_in_context(_pttl_many, counts_uses=False)
+pttl.together_in_context(_pttl_many)
 
 
 @command(
@@ -211,7 +211,7 @@ def _left_many(ctx: Context, run: Run) -> list[int]:
 
 
 def _deadline(ctx: Context, key: bytes) -> int:
-    if ctx.db.peek(key) is None:
+    if ctx.db.look_up(key) is None:
         return NO_KEY
     return ctx.db.deadlines.get(key, NO_DEADLINE)
 

@@ -19,7 +19,7 @@ from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import double
 from memdbd.commands.geo import coordinates, metres_of, position, shown_distance
-from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
+from memdbd.commands.spec import DESTINATION, KEY, STORES, Flag, Param, Tail, command
 from memdbd.commands.zsets import MEMBER, ZSET, store_result
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Record, Reply
@@ -222,7 +222,7 @@ def geosearch(ctx: Context, key: bytes, *words: bytes) -> Reply:
     DESTINATION,
     Param("source", is_key=True),
     Tail(f"{_SEARCHES} [STOREDIST]", least=5),
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=STORES,
     access=MADE,
     summary="Make a sorted set of the places in a circle or a box, or of how far they are",
     complexity=O_SEARCH,
@@ -302,7 +302,7 @@ def _around_member(ctx: Context, key: bytes, words: Sequence[bytes], *, stores: 
     RADIUS,
     UNIT,
     SHOWS_OR_STORES,
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=STORES,
     access=STORED,
     summary="The places around a position",
     complexity=O_SEARCH,
@@ -336,7 +336,7 @@ def georadius_ro(ctx: Context, key: bytes, *words: bytes) -> Reply:
     RADIUS,
     UNIT,
     SHOWS_OR_STORES,
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=STORES,
     access=STORED,
     summary="The places around a place of the same set",
     complexity=O_SEARCH,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from memdbd.commands.access import WRITTEN, Access
 from memdbd.commands.context import Context
-from memdbd.commands.spec import KEY, KEYS, Flag, Param, command
+from memdbd.commands.spec import KEY, KEYS, STORES, Flag, Param, command
 from memdbd.commands.strings import STRING
 from memdbd.errors import CommandError
 from memdbd.replies import OK, Status
@@ -95,7 +95,7 @@ def _count_one(ctx: Context, key: bytes, value: bytes) -> int:
     "pfmerge",
     KEY,
     Param("source", is_key=True, optional=True, many=True),
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=STORES,
     access=(Access.BOTH, Access.READ),
     summary="Add to a HyperLogLog all that was added to others",
     complexity="O(n), n being the HyperLogLogs",

@@ -10,11 +10,11 @@ from memdbd.commands.arguments import Words
 from memdbd.commands.context import Context
 from memdbd.commands.databases import database, read_index
 from memdbd.commands.scanning import CURSOR, scan_options
-from memdbd.commands.spec import DESTINATION, KEY, KEYS, Flag, Param, Tail, command
+from memdbd.commands.spec import DESTINATION, KEY, KEYS, STORES, Flag, Param, Tail, command
 from memdbd.commands.together import Run
 from memdbd.effects import Effect
 from memdbd.errors import CommandError, SyntaxFault
-from memdbd.keyspace import Keyspace, Value
+from memdbd.keyspace import Keyspace
 from memdbd.replies import OK, Page, Status
 
 NEW = Param("new", is_key=True)
@@ -88,15 +88,19 @@ def delete_in_text(ctx: Context, key: bytes) -> Status:
     complexity="O(n) with n keys to look for",
 )
 def exists(ctx: Context, *keys: bytes) -> int:
-    return sum(ctx.db.peek(key) is not None for key in keys)
+    return sum(ctx.db.look_up(key) is not None for key in keys)
 
 
-def _exists_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[int]:
-    is_there = values.__contains__
-    return [sum(map(is_there, argv[1:])) for argv in run]
+def _exists_many(ctx: Context, run: Run, effects: list[Effect]) -> list[int]:
+    is_there = ctx.db.values.__contains__
+    replies = [sum(map(is_there, argv[1:])) for argv in run]
+    found = sum(replies)
+    ctx.db.hits += found
+    ctx.db.misses += sum(map(len, run)) - len(run) - found
+    return replies
 
 
-exists.together(_exists_many, counts_uses=False, any_number=True)
+exists.together_in_context(_exists_many, counts_uses=False, any_number=True)
 
 
 @command(
@@ -143,7 +147,11 @@ def scan(ctx: Context, cursor: int, *words: bytes) -> Page:
     cursor, page = ctx.db.scan(cursor, options.count)
     found = options.matching(page)
     if options.type is not None:
-        found = [key for key in found if _type_of(ctx, key) == options.type]
+        found = [
+            key
+            for key in found
+            if ctx.db.look_up(key) is not None and _type_of(ctx, key) == options.type
+        ]
     return Page(b"%d" % cursor, found)
 
 
@@ -164,7 +172,7 @@ def randomkey(ctx: Context) -> bytes | None:
     complexity="O(1)",
 )
 def type_(ctx: Context, key: bytes) -> Status:
-    return NONE if ctx.db.peek(key) is None else Status(_type_of(ctx, key))
+    return NONE if ctx.db.look_up(key) is None else Status(_type_of(ctx, key))
 
 
 def _type_of(ctx: Context, key: bytes) -> str:
@@ -181,7 +189,7 @@ def _type_of(ctx: Context, key: bytes) -> str:
     differs="Told from the value as it is; Redis also considers what it was before.",
 )
 def object_encoding(ctx: Context, key: bytes) -> bytes | None:
-    value = ctx.db.peek(key)
+    value = ctx.db.look_up(key)
     return None if value is None else ctx.server.type_of(value).encoding(value).encode()
 
 
@@ -195,7 +203,7 @@ def object_encoding(ctx: Context, key: bytes) -> bytes | None:
     differs="Always 1; Redis shares small numbers.",
 )
 def object_refcount(ctx: Context, key: bytes) -> int | None:
-    return None if ctx.db.peek(key) is None else 1
+    return None if ctx.db.look_up(key) is None else 1
 
 
 @command(
@@ -208,7 +216,7 @@ def object_refcount(ctx: Context, key: bytes) -> int | None:
     differs="Always 0: of uses only the order is kept.",
 )
 def object_idletime(ctx: Context, key: bytes) -> int | None:
-    return None if ctx.db.peek(key) is None else 0
+    return None if ctx.db.look_up(key) is None else 0
 
 
 @command(
@@ -220,7 +228,7 @@ def object_idletime(ctx: Context, key: bytes) -> int | None:
     complexity="O(1)",
 )
 def object_freq(ctx: Context, key: bytes) -> None:
-    if ctx.db.peek(key) is not None:
+    if ctx.db.look_up(key) is not None:
         raise CommandError(
             "An LFU maxmemory policy is not selected, access frequency not tracked. Please note "
             "that when switching between policies at runtime LRU and LFU data will take some "
@@ -268,7 +276,7 @@ def renamenx(ctx: Context, key: bytes, new: bytes) -> int:
     KEY,
     DESTINATION,
     Tail("[DB <index>] [REPLACE]"),
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=STORES,
     access=STORED,
     summary="Copy a key's value and deadline: 1, or 0 if there is none or it is there already",
     complexity="O(n) with n items in the value",

@@ -211,6 +211,7 @@ def scard(ctx: Context, key: bytes) -> int:
     flags=Flag.WRITE | Flag.FAST,
     summary="Remove a member, or several, at random, and give them",
     complexity="O(1) a member; once for a set, when it is first chosen from, O(n) of its members",
+    differs="Never a hit in INFO, as it is in Redis where all members are taken by their number.",
 )
 def spop(ctx: Context, key: bytes, *words: bytes) -> bytes | Members | None:
     if len(words) > 1:

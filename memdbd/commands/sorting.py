@@ -20,7 +20,7 @@ from memdbd.commands.doubles import double
 from memdbd.commands.hashes import HASH
 from memdbd.commands.lists import LIST
 from memdbd.commands.sets import SET
-from memdbd.commands.spec import KEY, Command, Flag, Tail, command
+from memdbd.commands.spec import KEY, STORES, Command, Flag, Tail, command
 from memdbd.commands.zsets import ZSET
 from memdbd.errors import CommandError, SyntaxFault, WrongType
 from memdbd.keyspace import Value
@@ -101,7 +101,7 @@ def _keys(argv: Sequence[bytes]) -> Sequence[bytes]:
     "sort",
     KEY,
     Tail(f"{_USAGE} [STORE <destination>]"),
-    flags=Flag.WRITE | Flag.GROWS | Flag.DANGEROUS,
+    flags=STORES | Flag.DANGEROUS,
     access=STORED,
     summary="Sort a list, set or sorted set; gives the elements, or how many were stored",
     complexity=_COMPLEXITY,

@@ -65,10 +65,11 @@ class Flag(enum.Flag):
     LISTENER = enum.auto()  # also for those who can do nothing but subscribe
     SECRET = enum.auto()  # its arguments are shown to nobody
     NO_AUTH = enum.auto()  # may be run by a client that has not logged in
+    LOOKS_UP = enum.auto()  # of one that writes: what it gets is a hit or a miss all the same
 
 
 # What makes a new value of those of other keys; what an administrator does.
-STORES = Flag.WRITE | Flag.GROWS
+STORES = Flag.WRITE | Flag.GROWS | Flag.LOOKS_UP
 ADMIN = Flag.ADMIN | Flag.DANGEROUS
 
 # The words of a request, its command's name first; or the error that answers what cannot be read.
@@ -169,6 +170,7 @@ class Command:
         "grows",
         "handler",
         "kinds",
+        "looks_up",
         "many",
         "many_in_context",
         "max_words",
@@ -223,6 +225,7 @@ class Command:
         self.ends = bool(flags & Flag.ENDS)
         self.at_once = bool(flags & Flag.AT_ONCE)
         self.blocks = bool(flags & Flag.BLOCKING)
+        self.looks_up = bool(flags & Flag.LOOKS_UP)
         self.min_words = self.words + sum(param.least for param in params)
         self.max_words: float = self.words + len(params)
         if params and params[-1].many:
@@ -269,7 +272,8 @@ class Command:
         any_number: bool = False,
     ) -> Many:
         """Decorate the form that runs several requests. ``tells_missing``: a reply is None where
-        there is no such key, and only there. ``counts_uses``: to read is a use of the key.
+        there is no such key, and only there. ``counts_uses``: each request is a hit or a miss of
+        its key; else the form counts by itself.
         ``any_number``: it takes requests of any number of words."""
         self.many = many
         self.tells_missing = tells_missing
@@ -343,7 +347,7 @@ class Command:
         command is run, and so not when it is queued.
         """
         if len(argv) < self.min_words or (len(argv) > self.min_words == self.max_words):
-            raise self.wrong_number(argv)
+            raise self.wrong_number(argv).rejecting()
 
     def wrong_number(self, argv: Sequence[bytes] = ()) -> CommandError:
         """The error for a request with more or fewer words than there can be."""
@@ -365,6 +369,7 @@ class Command:
         Raises CommandError where their number is wrong or one cannot be converted.
         """
         if not self.min_words <= len(argv) <= self.max_words:
+            self.check(argv)
             raise self.wrong_number(argv)
         raw = argv[self.words :]
         return self._converted(raw) if self.converts else raw

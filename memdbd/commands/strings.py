@@ -108,7 +108,7 @@ def _access_of_set(argv: Sequence[bytes]) -> Accesses:
     KEY,
     VALUE,
     Tail(f"[NX|XX] [GET] [{TIMES}|KEEPTTL]"),
-    flags=REPLACE,
+    flags=REPLACE | Flag.LOOKS_UP,
     access=_access_of_set,
     summary="Set a key, whatever it held; it expires only if that is said",
     complexity="O(1)",
@@ -282,7 +282,7 @@ def _set_all(ctx: Context, pairs: Sequence[bytes]) -> None:
     "getset",
     KEY,
     VALUE,
-    flags=REPLACE | Flag.FAST,
+    flags=REPLACE | Flag.FAST | Flag.LOOKS_UP,
     summary="Set a key; gives the value that it had",
     complexity="O(1)",
 )
@@ -295,7 +295,7 @@ def getset(ctx: Context, key: bytes, value: bytes) -> bytes | None:
 @command(
     "getdel",
     KEY,
-    flags=Flag.WRITE | Flag.FAST,
+    flags=Flag.WRITE | Flag.FAST | Flag.LOOKS_UP,
     summary="Delete a key; gives the value that it had",
     complexity="O(1)",
 )
@@ -313,7 +313,7 @@ GETEX_PLAIN = frozenset({b"PERSIST"})
     "getex",
     KEY,
     Tail(f"[{TIMES}|PERSIST]"),
-    flags=Flag.WRITE | Flag.FAST,
+    flags=Flag.WRITE | Flag.FAST | Flag.LOOKS_UP,
     summary="The value of a key, whose deadline is set, or taken off",
     complexity="O(1)",
 )

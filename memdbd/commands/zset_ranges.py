@@ -14,7 +14,7 @@ from memdbd.commands.access import MADE, WRITTEN
 from memdbd.commands.arguments import Words, integer
 from memdbd.commands.context import Context
 from memdbd.commands.doubles import c_double
-from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
+from memdbd.commands.spec import DESTINATION, KEY, STORES, Flag, Param, Tail, command
 from memdbd.commands.zsets import READS_FAST, ZSET, scored, store_result
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.replies import Reply, Scored
@@ -274,7 +274,7 @@ def zrange(ctx: Context, key: bytes, start: bytes, stop: bytes, *words: bytes) -
     START,
     STOP,
     Tail("[BYSCORE|BYLEX] [REV] [LIMIT <offset> <count>]"),
-    flags=Flag.WRITE | Flag.GROWS,
+    flags=STORES,
     access=MADE,
     summary="Make a sorted set of a range of another",
     complexity=O_RANGE.replace("returned", "stored"),

@@ -6,8 +6,9 @@ dialect, ``order.py`` for sorted sets, and ``lanes.py`` for what is done with ma
 once. Of the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``, the
 first two), Cython makes C where memdbd is installed with a C compiler; where they are there, they
 are taken. ``_ahead.py`` is only among those: what it does makes a difference to nothing but time.
-The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``, which is an
-error where it is not there. This is the only place where anybody chooses.
+The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``; where that
+cannot be followed, the daemon refuses to start (:data:`FAULT`). This is the only place where
+anybody chooses.
 
 May import: replies, hiredis, orjson; of the process, its environment.
 """
@@ -27,17 +28,15 @@ VARIABLE = "MEMDB_CORE"
 HAS_COMPILED_LANES = platform != "win32"
 
 
-def _chosen() -> str:
-    """The name of the twin to take.
-
-    Raises SystemExit where that cannot be, with a line for whoever has set the variable: it is read
-    when memdbd is imported, before there is anybody who could say it.
-    """
+def _chosen() -> tuple[str, str]:
+    """The name of the twin to take, and what is wrong with the one that was asked for, if it is
+    another."""
     asked = environ.get(VARIABLE, "")
-    if asked not in ("", "python", "compiled"):
-        raise SystemExit(f"memdbd: {VARIABLE} is 'compiled' or 'python', or not set; not {asked!r}")
     if asked == "python":
-        return asked
+        return asked, ""
+    fault = ""
+    if asked not in ("", "compiled"):
+        fault = f"{VARIABLE} is 'compiled' or 'python', or not set; not {asked!r}"
     try:
         import memdbd.core._ahead
         import memdbd.core._compiled
@@ -47,16 +46,19 @@ def _chosen() -> str:
         if HAS_COMPILED_LANES:
             import memdbd.core._lanes  # noqa: F401
     except ImportError:
-        if asked:
-            raise SystemExit(
-                f"memdbd: {VARIABLE} is 'compiled', but memdbd was installed without its compiled "
-                f"core: install it again where there is a C compiler, or unset {VARIABLE}"
-            ) from None
-        return "python"
-    return "compiled"
+        if asked == "compiled":
+            fault = (
+                f"{VARIABLE} is 'compiled', but memdbd was installed without its compiled core: "
+                f"install it again where there is a C compiler, or unset {VARIABLE}"
+            )
+        return "python", fault
+    return "compiled", fault
 
 
-NAME = _chosen()  # "python" or "compiled"
+# The twin that is taken, "python" or "compiled"; and why it is not what the variable asks for, in a
+# sentence, or "". That is the daemon's business, which refuses to start: whatever else imports the
+# table of commands, such as the client, does with either.
+NAME, FAULT = _chosen()
 
 if NAME == "compiled":
     from memdbd.core._ahead import ahead
@@ -73,7 +75,7 @@ if NAME == "compiled":
         set_many,
         weight,
     )
-    from memdbd.core._text import array, json, line, lines
+    from memdbd.core._text import array, json, json_each, line, lines
 else:
     from memdbd.core.parsing import requests
     from memdbd.core.python import (
@@ -89,7 +91,7 @@ else:
         set_many,
         weight,
     )
-    from memdbd.core.text import array, json, line, lines
+    from memdbd.core.text import array, json, json_each, line, lines
 
 # To a checker of types, the classes of the twins are not the same.
 if TYPE_CHECKING or NAME == "python":
@@ -103,6 +105,7 @@ else:
     from memdbd.core._lanes import Group, Lane, answered, send_all, send_each, take, take_in
 
 __all__ = [
+    "FAULT",
     "LONG",
     "MOST",
     "NAME",
@@ -121,6 +124,7 @@ __all__ = [
     "get_many",
     "incr_many",
     "json",
+    "json_each",
     "line",
     "lines",
     "pieces",

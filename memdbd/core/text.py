@@ -131,6 +131,32 @@ def json(replies: Sequence[Any], end: bytes, longest: int) -> bytes | None:
     return None
 
 
+def json_each(
+    replies: Sequence[Any], counts: Sequence[int], end: bytes, longest: int
+) -> list[bytes] | None:
+    """What ``json`` gives for so many of one or more replies, then for so many: the counts are one
+    or more each, and come to all. None where it gives that for all of them.
+
+    ``end`` has a line end at its end, and no other. Raises ValueError where there are more counts
+    than replies for them.
+    """
+    if len(counts) == len(replies):  # one for each, as mostly
+        made = json(replies, end, longest)
+        return None if made is None else made.splitlines(keepends=True)
+    lines = []
+    begin = 0
+    for count in counts:
+        stop = begin + count
+        if not begin < stop <= len(replies):
+            raise ValueError("the counts are not those of the replies")
+        line = json(replies[begin:stop], end, longest)
+        if line is None or (replies[begin] is OK) != (replies[0] is OK):
+            return None
+        lines.append(line)
+        begin = stop
+    return lines
+
+
 def array(items: Sequence[Any], most: int) -> bytes | None:
     """The JSON of a list, with a blank behind each comma.
 

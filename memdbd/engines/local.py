@@ -32,7 +32,7 @@ from memdbd.keyspace import Contents, Keyspace
 from memdbd.permissions import STRANGER, Denied
 from memdbd.persistence.snapshot import Entry, entries
 from memdbd.pubsub import Registry
-from memdbd.replies import Replies, Reply
+from memdbd.replies import Replies, Reply, count_missing
 from memdbd.session import Session
 from memdbd.structs.graveyard import Graveyard
 from memdbd.waiting import Place, Waiting
@@ -163,6 +163,10 @@ class LocalEngine:
             self._guard(context, command, argv)
         if not command.writes:
             return command.handler(context, *arguments)
+        if command.looks_up:
+            if self._eviction is None:
+                return command.handler(context, *arguments)
+            return self._run_bounded(self._eviction, context, command, argv, arguments)
         if command.blocks:
             context.waits_in = command, argv
         keyspace = context.db
@@ -172,7 +176,7 @@ class LocalEngine:
                 return command.handler(context, *arguments)
             return self._run_bounded(self._eviction, context, command, argv, arguments)
         finally:
-            # As in Redis, what is looked up to be changed is neither a hit nor a miss.
+            # As in Redis, what is looked up only to be changed is neither a hit nor a miss.
             keyspace.hits, keyspace.misses = hits, misses
 
     def execute_many(
@@ -198,7 +202,7 @@ class LocalEngine:
             if not command.counts_uses:
                 return replies
             if command.tells_missing:
-                missed = replies.count(None)
+                missed = count_missing(replies)
             else:
                 keys = map(_KEY, run[: len(replies)])
                 missed = len(replies) - sum(map(db.values.__contains__, keys))

@@ -75,6 +75,18 @@ class TestInfo:
         assert d["flags"] == "e"
         assert e["cmd"] == "NULL"
 
+    def test_counts_all_that_waits_and_nothing_that_is_there_in_advance(self, party: Party) -> None:
+        for line in ("MULTI", "SET k value"):
+            party.says("a", line)
+        party.says("b", "BLPOP list 0")
+        party.sends("b", "PING")
+        a, b, c = listed(party, "c")
+        assert (a["qbuf"], a["multi-mem"], a["omem"], a["tot-mem"]) == ("0", "9", "0", "9")
+        unread = str(len(request(b"PING")))
+        assert (b["qbuf"], b["multi-mem"], b["omem"], b["tot-mem"]) == (unread, "0", "0", unread)
+        constant = ("qbuf-free", "argv-mem", "rbs", "rbp", "obl")
+        assert {each[name] for each in (a, b, c) for name in constant} == {"0"}
+
 
 class TestList:
     def test_has_all_clients_in_the_order_in_which_they_came(self, party: Party) -> None:

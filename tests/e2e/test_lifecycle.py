@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from harness import Daemon, run
 
+from memdbd import __version__, core
+
 OK = b'{"result": "OK"}\n'
 
 
@@ -124,6 +126,17 @@ class TestTheData:
         assert (data / "persistence.json").stat().st_mode & 0o077 == 0
 
 
+class TestTheLog:
+    def test_begins_with_what_the_daemon_is_made_of(self, data: Path) -> None:
+        with Daemon(data, "--log-format=json") as daemon:
+            about = next(
+                told["message"]
+                for told in map(json.loads, daemon.log)
+                if "memdbd" in told["message"]
+            )
+            assert about.startswith(f"memdbd {__version__} starts, with the {core.NAME} core, Pyth")
+
+
 class TestAcknowledgedWrites:
     CLIENTS = 4
 
@@ -174,8 +187,8 @@ class TestAcknowledgedWrites:
 class TestARefusalToStart:
     """Exit status 1, one line on standard error that says why, and no traceback."""
 
-    def refused(self, directory: Path, *flags: str) -> str:
-        ended = run(directory, *flags)
+    def refused(self, directory: Path, *flags: str, **env: str) -> str:
+        ended = run(directory, *flags, env=env)
         assert ended.returncode == 1
         assert "Traceback" not in ended.stdout + ended.stderr
         assert ended.stderr.startswith("memdbd: ")
@@ -231,6 +244,11 @@ class TestARefusalToStart:
         said = self.refused(tmp_path, "--snapshot-interval=soon")
         assert said.startswith("--snapshot-interval must be a number ")
         assert said.endswith(", not 'soon'")
+
+    def test_with_a_core_that_there_is_none_of_names_those_that_there_are(self, data: Path) -> None:
+        said = self.refused(data.parent, "--port=0", f"--data-dir={data}", MEMDB_CORE="rust")
+        assert said == "MEMDB_CORE is 'compiled' or 'python', or not set; not 'rust'"
+        assert not data.exists()
 
     def test_with_a_certificate_that_is_none_names_the_file(self, data: Path) -> None:
         (data.parent / "cert.pem").write_text("nonsense")
