@@ -12,7 +12,7 @@ May import: core, context, sizes, spec, together, types and what they may import
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from sys import getsizeof
@@ -25,7 +25,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.together import Run, by_key, note, short
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import MOST, WEIGHED, weight
+from memdbd.core import MOST, weight
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
@@ -54,7 +54,10 @@ ELEMENTS = Param("element", many=True)
 _NO_ITEMS: List = deque()  # of a key that is not there
 # Of a deque, so many stand side by side: one of these blocks is passed in one step.
 BLOCK = 64
-HEADER = 8  # bytes that an element takes in a reply beside its own
+# Elements up to which the replies to several requests are made together, so that none holds the
+# loop; and the bytes that each takes beside its own.
+FEW = 1024
+HEADER = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,20 +329,26 @@ def lrange(ctx: Context, key: bytes, start: int, stop: int) -> list[bytes]:
 @lrange.together
 def lrange_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> list[list[bytes]]:
     replies: list[list[bytes]] = []
-    room = MOST
-    for _, key, start, stop in run:
-        items = values.get(key, _NO_ITEMS)
-        if items.__class__ is not deque:
-            break
-        try:
-            first, behind = _places(len(items), integer(start), integer(stop))
-        except CommandError:
-            break
-        # None of them holds the loop: they are near an end, and not many.
-        if max(min(first, len(items) - behind), behind - first) > WEIGHED:
-            break
-        found = _between(items, first, behind)
-        room -= weight(found) + HEADER * len(found)
+    room, size = MOST, 0
+    found: list[bytes] = []
+    last: Sequence[bytes] = ()
+    for request in run:
+        if request != last:  # mostly many ask for the same part of one list: that is made once
+            last = request
+            _, key, start, stop = request
+            items = values.get(key, _NO_ITEMS)
+            if items.__class__ is not deque:
+                break
+            try:
+                first, behind = _places(len(items), integer(start), integer(stop))
+            except CommandError:
+                break
+            # None of them holds the loop: they are near an end, and not many.
+            if max(min(first, len(items) - behind), behind - first) > FEW:
+                break
+            found = _between(items, first, behind)
+            size = weight(found) + HEADER * len(found)
+        room -= size
         if room < 0:
             break
         replies.append(found)

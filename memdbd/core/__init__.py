@@ -63,7 +63,6 @@ NAME, FAULT = _chosen()
 if NAME == "compiled":
     from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
-        WEIGHED,
         alike,
         arrays,
         each,
@@ -81,7 +80,6 @@ if NAME == "compiled":
 else:
     from memdbd.core.parsing import requests
     from memdbd.core.python import (
-        WEIGHED,
         ahead,
         alike,
         arrays,
@@ -114,7 +112,6 @@ __all__ = [
     "MOST",
     "NAME",
     "REPLACEABLE",
-    "WEIGHED",
     "Blocks",
     "Group",
     "Lane",

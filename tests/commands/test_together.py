@@ -19,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memdbd.commands.access import NO_KEYS
+from memdbd.commands.lists import FEW
 from memdbd.commands.spec import Command, Many
 from memdbd.commands.table import COMMANDS, TYPES
-from memdbd.core import LONG, MOST, WEIGHED
+from memdbd.core import LONG, MOST
 from memdbd.dialects.batch import Batch
 from memdbd.dispatch import Stop
 from memdbd.effects import Damaged, Effect, decode, encode
@@ -299,9 +300,9 @@ def test_a_run_ends_before_a_reply_that_is_long(
 @pytest.mark.parametrize(
     ("start", "stop", "done"),
     [
-        (b"0", b"%d" % (WEIGHED - 1), 4),
-        (b"%d" % -WEIGHED, b"-1", 4),
-        (b"0", b"%d" % WEIGHED, 0),
+        (b"0", b"%d" % (FEW - 1), 4),
+        (b"%d" % -FEW, b"-1", 4),
+        (b"0", b"%d" % FEW, 0),
         (b"1900", b"1909", 0),
     ],
 )
@@ -312,6 +313,18 @@ def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
     run = [[b"lrange", b"a", start, stop]] * 4
     assert answered_at_once(there, run) == done
     compare(both, there, run, RESP2)
+
+
+@pytest.mark.parametrize("resp", [TEXT, RESP2, RESP3])
+@pytest.mark.parametrize(
+    "other", [(b"a", b"1", b"2"), (b"a", b"0", b"3"), (b"b", b"0", b"2"), (b"c", b"0", b"2")]
+)
+def test_what_is_asked_for_twice_is_no_answer_to_anything_else(
+    both: tuple[Played, Played], other: tuple[bytes, ...], resp: int
+) -> None:
+    one = [b"lrange", b"a", b"0", b"2"]
+    there = [(key, ("rpush {} 1 2 3 " + key.decode(),)) for key in (b"a", b"b")]
+    compare(both, there, [one, one, [b"lrange", *other], one], resp)
 
 
 @pytest.mark.parametrize("command", sorted(IN_RESP))

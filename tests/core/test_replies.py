@@ -69,6 +69,10 @@ def encoded(replies: list[Any], null: bytes) -> bytes:
     )
 
 
+def encoded_array(replies: list[Any], null: bytes = NULL) -> bytes:
+    return b"*%d\r\n" % len(replies) + encoded(replies, null)
+
+
 class TestReplies:
     @given(replies=PLAIN, null=st.sampled_from([NULL, b"_\r\n"]))
     @example(replies=[], null=NULL)
@@ -130,8 +134,14 @@ class TestReplies:
     @given(replies=st.lists(PLAIN, max_size=4), null=st.sampled_from([NULL, b"_\r\n"]))
     @example(replies=[[b"xxx"] * 300, [], [b"x"] * 10, [EDGES[-1]]], null=NULL)
     def test_are_arrays_too(self, twin: ModuleType, replies: list[list[Any]], null: bytes) -> None:
-        expected = [b"*%d\r\n" % len(each) + encoded(each, null) for each in replies]
+        expected = [encoded_array(each, null) for each in replies]
         assert twin.arrays(replies, null) == twin.arrays(tuple(replies), null) == expected
+
+    def test_that_are_the_same_array_several_times_are_made_once(self, twin: ModuleType) -> None:
+        one, other = [b"a", b"b"], [b"a", b"c"]
+        lines = twin.arrays([one, one, other, one, [*one]], NULL)
+        assert lines == [encoded_array(each) for each in (one, one, other, one, one)]
+        assert lines[0] is lines[1]
 
     @pytest.mark.parametrize("odd", [b"a", None, (b"a",), [1.5], [[b"a"]], [b"x" * MOST]], ids=repr)
     def test_that_are_no_arrays_of_such_are_for_others(self, twin: ModuleType, odd: Any) -> None:
