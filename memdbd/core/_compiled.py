@@ -191,27 +191,16 @@ def arrays(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
     for reply in cython.cast(list, replies):
         if type(reply) is not list:
             return None
-<<<<<<< HEAD
-        items: list = reply
-        size: cython.Py_ssize_t = _measured(items, 0, len(items), null)
-        if size < 0:
-            return None if size == _OTHER else python.arrays(replies, null)
-        line: bytes = PyBytes_FromStringAndSize(cython.NULL, size + _digits(len(items)) + 3)
-        out = PyBytes_AS_STRING(line)
-        out[0] = b"*"
-        _put_all(_put_line(out + 1, len(items)), items, 0, len(items), null)
-=======
         if reply is not last:
             last = reply
             items = reply
-            size = _measured(items, null)
+            size = _measured(items, 0, len(items), null)
             if size < 0:
                 return None if size == _OTHER else python.arrays(replies, null)
             line = PyBytes_FromStringAndSize(cython.NULL, size + _digits(len(items)) + 3)
             out = PyBytes_AS_STRING(line)
             out[0] = b"*"
-            _put_all(_put_line(out + 1, len(items)), items, null)
->>>>>>> 4ad0de792797b38939bf29ab7502003ca6bd1c40
+            _put_all(_put_line(out + 1, len(items)), items, 0, len(items), null)
         lines.append(line)
     return lines
 
