@@ -81,6 +81,8 @@ setup(
         "sortedcontainers>=2.4.0",  # none known
     ],
     extras_require={
+        # The journal's checksums by the processor's means: for values of many KiB.
+        "fast": ["isal>=1.7"],
         # Redis's RDB files for memdb import: reading them, and their checksum.
         "rdb": ["rdb-py>=0.4,<0.5", "anycrc>=2.1"],
         "test": ["pytest>=8", "hypothesis>=6.100", "rdb-py>=0.4,<0.5", "anycrc>=2.1"],

@@ -76,20 +76,46 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="some minutes, to try")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float, help="of each measurement")
-    parser.add_argument("--core", choices=("python", "compiled", "both"), default="both")
-    parser.add_argument("--test", nargs="+", type=str.upper, default=(), help="of commands")
-    parser.add_argument("--depth", nargs="+", type=int, default=(), help="of commands")
-    parser.add_argument("--no-fake", action="store_true", help="leave fakeredis out")
-    parser.add_argument("--tree", type=Path, default=ROOT, help="whose memdbd is measured")
-    parser.add_argument("--report", action="store_true", help="measure nothing")
-    parser.add_argument("--add", action="store_true", help="to the rounds that there are")
-    parser.add_argument("--write", action="store_true", help="with --quick: keep it nevertheless")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--document", type=Path, default=DOCUMENT)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="some minutes, to try: it is printed, and not kept")
+    add(
+        "--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), metavar="SECTION",
+        help=f"measure these sections (all): {', '.join(SECTIONS)}",
+    )  # fmt: skip
+    add(
+        "--rounds", type=int, metavar="N",
+        help=f"of each measurement ({ROUNDS}; 3 of starting, keys, connections, channels; "
+        "with --quick 1, of commands 2; 1 of memory and idle in any case)",
+    )  # fmt: skip
+    add(
+        "--seconds", type=float, metavar="S",
+        help=f"of each measurement ({SECONDS}, with --quick {QUICK_SECONDS})",
+    )  # fmt: skip
+    add(
+        "--core", choices=("python", "compiled", "both"), default="both",
+        help="memdbd's, which is measured (%(default)s)",
+    )  # fmt: skip
+    add(
+        "--test", nargs="+", type=str.upper, default=(), metavar="NAME",
+        help="of the section commands, such as SET (all); what is measured is not kept",
+    )  # fmt: skip
+    add(
+        "--depth", nargs="+", type=int, default=(), metavar="N",
+        help="of the section commands (1, 16 and 100); what is measured is not kept",
+    )  # fmt: skip
+    add("--no-fake", action="store_true", help="leave fakeredis out")
+    add("--tree", type=Path, default=ROOT, help="whose memdbd is measured (%(default)s)")
+    add("--report", action="store_true", help="measure nothing: make the tables and plots again")
+    add("--add", action="store_true", help="add to the rounds that there are, not in place of them")
+    add("--write", action="store_true", help="keep what is measured with --quick, --test, --depth")
+    add(
+        "--results", type=Path, default=RESULTS, metavar="FILE",
+        help="where what was measured is kept (%(default)s)",
+    )  # fmt: skip
+    add(
+        "--document", type=Path, default=DOCUMENT, metavar="FILE",
+        help="in which the tables are; its plots go to plots/ beside it (%(default)s)",
+    )  # fmt: skip
     return parser.parse_args()
 
 

@@ -57,7 +57,7 @@ class Load:
 
 
 def run(server: Server, load: Load, requests: int) -> dict[str, float]:
-    """The figures of so many requests.
+    """The figures of so many requests, once the server is settled.
 
     Raises ValueError, CalledProcessError or TimeoutExpired where it fails, or answers were errors.
     """
@@ -66,6 +66,7 @@ def run(server: Server, load: Load, requests: int) -> dict[str, float]:
         "-P", str(load.depth), "-c", str(load.clients), "-r", str(load.keys),
         "-d", str(load.size), *load.what,
     ]  # fmt: skip
+    server.settle()
     times, cpu, used = server.times(), server.cpu(), _children()
     done = subprocess.run(
         command,

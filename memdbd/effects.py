@@ -30,14 +30,14 @@ in_pieces = core.pieces  # the same, of which long words are pieces by themselve
 EARLIEST, LATEST = python.EARLIEST, python.LATEST  # what a deadline may be there
 
 # Of a change whose effect another one brings, or that is one in name only.
-NOTHING: Effect = ()
+NOTHING = python.NOTHING
 
 # By what they name: one key, behind the name; the keys of all else are in ``touched``.
 OF_ONE_KEY = frozenset(
     b"APPEND DEL HDEL HSET LINSERT LPOP LPUSH LREM LSET LTRIM PERSIST PEXPIREAT PFADD RESTORE RPOP "
     b"RPUSH SADD SET SETRANGE SREM ZADD ZREM".split()
 )
-OF_OTHERS = frozenset(b"CLOSE COPY FLUSHDB MOVE RENAME SELECT SWAPDB".split())
+OF_OTHERS = frozenset(b"CLOSE COPY FLUSHDB MOVE MSET RENAME SELECT SWAPDB".split())
 NAMES = OF_ONE_KEY | OF_OTHERS
 
 # Changes nothing: the frame that has it says up to where all was synced when no other did.
@@ -85,6 +85,9 @@ def touched(effects: Iterable[Sequence[bytes | int]]) -> Iterator[Place]:
         name = effect[0]
         if name in OF_ONE_KEY:
             yield database, effect[1]  # type: ignore[misc] # a key is no deadline
+        elif name == b"MSET":
+            for key in effect[1::2]:
+                yield database, key  # type: ignore[misc]
         elif name == b"SELECT":
             database = int(effect[1])
         elif name == b"RENAME":

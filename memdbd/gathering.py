@@ -14,7 +14,6 @@ May import: commands.context, commands.spec, core, dialects, dispatch, limits, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
@@ -25,15 +24,16 @@ from memdbd import core
 from memdbd.commands.context import Context
 from memdbd.commands.spec import Command
 from memdbd.core import Group, Lane
-from memdbd.dialects.interface import Dialect, encoded
+from memdbd.core.lanes import AMOUNT, MOST_OF_LINES
+from memdbd.dialects.interface import Dialect, encoded, shares
 from memdbd.dispatch import Dispatcher
 from memdbd.limits import Limits
 from memdbd.replies import Replies
 from memdbd.turn import Turn
 
-# Bytes of one read that are looked at whether they are nothing but whole requests: what is longer
-# ends in the middle of one, as a rule, and would be read twice.
-MOST_READ = 32 * 1024
+# Bytes of one read that are looked at whether they are nothing but whole requests: one that fills
+# all its room ends in the middle of one, as a rule, and would be read twice.
+MOST_READ = AMOUNT - 1
 
 ANY = 2**31 - 1  # number of words
 
@@ -117,7 +117,8 @@ class Gathering:
     def _most(self) -> int:
         """Bytes of one read that nobody else has to look at: a limit may be met by more."""
         limits = self._limits
-        return min(MOST_READ, limits.max_value, limits.max_request, limits.max_line)
+        most = min(MOST_READ, limits.max_value, limits.max_request)
+        return most if limits.max_line >= MOST_OF_LINES else min(most, limits.max_line)
 
     def run(self) -> None:
         """Run what was gathered, and have it answered."""
@@ -151,15 +152,12 @@ class Gathering:
         if self._dispatcher.is_unattended:
             replies = self._dispatcher.run_together(asker.context, command, run)
         if len(replies) == len(run):
-            if len(run) == len(lanes):  # one of each, as mostly
-                lines = dialect.encode_each(replies)
-            else:
-                lines = [encoded(dialect, some) for some in _shares(counts, replies)]
+            lines = dialect.encode_shares(replies, counts)
             core.answered(lanes, command)
             self._turn.answer(lanes, lines)
             return
-        shares = zip(lanes, _shares(counts, run), _shares(counts, replies), strict=True)
-        for lane, requests, some in shares:
+        each = zip(lanes, shares(run, counts), shares(replies, counts), strict=True)
+        for lane, requests, some in each:
             line = encoded(dialect, some) if some else b""
             self._leave(lane, requests, command, len(some), line)
 
@@ -178,17 +176,7 @@ class Gathering:
         asker.fail()
 
 
-def _shares(counts: Sequence[int], of_all: Replies) -> list[Any]:
-    """Of requests, or of the replies that there are, so many for each."""
-    shares = []
-    at = 0
-    for count in counts:
-        shares.append(of_all[at : at + count])
-        at += count
-    return shares
-
-
 def _by_lane(group: Group) -> list[tuple[Lane, Requests]]:
     """What waits in a group, without that of connections which have ended meanwhile."""
-    each = zip(group.lanes, _shares(group.counts, group.run), strict=True)
+    each = zip(group.lanes, shares(group.run, group.counts), strict=True)
     return [(lane, requests) for lane, requests in each if lane.group is group]

@@ -192,16 +192,19 @@ class FoundAll:
     def __getitem__(self, part: slice) -> FoundAll:
         return FoundAll(self.run[part], self.values[part])
 
-    def count(self, value: None) -> int:
-        """How many were not there."""
-        return self.values.count(value)
-
     def __iter__(self) -> Iterator[Found]:
         return map(Found, map(_KEY, self.run), self.values, repeat(None))
 
 
 # The replies to several requests.
 Replies = Sequence[Reply] | FoundAll
+
+
+def count_missing(replies: Replies) -> int:
+    """How many of them are None. Mostly all are there, which ``all`` says in 5 ns for each, where
+    counting takes 15."""
+    values = replies.values if isinstance(replies, FoundAll) else replies
+    return 0 if all(values) else values.count(None)
 
 
 class Message:

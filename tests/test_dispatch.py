@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import pytest
@@ -117,6 +117,9 @@ class Shown:
         return None
 
     def encode_each(self, replies: Replies) -> list[bytes]:
+        raise NotImplementedError
+
+    def encode_shares(self, replies: Replies, counts: Sequence[int]) -> list[bytes]:
         raise NotImplementedError
 
     def read(self, data: bytes) -> list[Request] | None:

@@ -176,6 +176,7 @@ class TestTouched:
             ((b"SELECT", b"3"), []),
             ((b"FLUSHDB",), [(0, None)]),
             ((b"MOVE", b"k", b"3"), [(0, b"k"), (3, b"k")]),
+            ((b"MSET", b"k", b"v", b"l", b"w"), [(0, b"k"), (0, b"l")]),
             ((b"COPY", b"k", b"l", b"DB", b"3", b"REPLACE"), [(0, b"k"), (3, b"l")]),
             ((b"RENAME", b"k", b"l"), [(0, b"k"), (0, b"l")]),
             ((b"SWAPDB", b"3", b"15"), [(3, None), (15, None)]),

@@ -197,7 +197,10 @@ PURE_LIBRARIES = {
 MORE_LIBRARIES = {
     "memdbd.clock": {"time"},
     "memdbd.passwords": {"hashlib", "hmac", "binascii"},
-    "memdbd.core": {"os.environ", "os.strerror", "socket", "sys.platform", "cython"},
+    "memdbd.core": {
+        *("os.environ", "os.strerror", "socket", "cython"),
+        *("sys.byteorder", "sys.maxsize", "sys.platform"),
+    },
 }
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "__import__"}
 REACTOR = "twisted.internet.reactor"

@@ -25,7 +25,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import KEY, VALUE, Flag, Param, command
 from memdbd.commands.together import Run, by_key, note, short
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import MOST
+from memdbd.core import MOST, WEIGHED, weight
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError
 from memdbd.keyspace import Value
@@ -51,12 +51,10 @@ LIST: DataType[List] = DataType(
 )
 
 ELEMENTS = Param("element", many=True)
+_NO_ITEMS: List = deque()  # of a key that is not there
 # Of a deque, so many stand side by side: one of these blocks is passed in one step.
 BLOCK = 64
-# Elements up to which the replies to several requests are made together: to add up the bytes of
-# more takes about as long as it saves. And the bytes that each takes beside its own.
-FEW = 256
-HEADER = 8
+HEADER = 8  # bytes that an element takes in a reply beside its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +242,7 @@ def _pop_many(
         taken = short(islice(end.seen(items), asked), room)
         if not taken:
             break
-        room -= sum(map(len, taken))
+        room -= weight(taken)
         for _ in taken:
             end.pop(items)
         replies += taken
@@ -330,20 +328,18 @@ def lrange_many(values: dict[bytes, Value], run: Run, effects: list[Effect]) -> 
     replies: list[list[bytes]] = []
     room = MOST
     for _, key, start, stop in run:
-        items = values.get(key, ())
+        items = values.get(key, _NO_ITEMS)
+        if items.__class__ is not deque:
+            break
         try:
             first, behind = _places(len(items), integer(start), integer(stop))
         except CommandError:
             break
-        if not items:
-            replies.append([])
-            continue
         # None of them holds the loop: they are near an end, and not many.
-        passed = min(first, len(items) - behind)
-        if items.__class__ is not deque or max(passed, behind - first) > FEW:
+        if max(min(first, len(items) - behind), behind - first) > WEIGHED:
             break
         found = _between(items, first, behind)
-        room -= sum(map(len, found)) + HEADER * len(found)
+        room -= weight(found) + HEADER * len(found)
         if room < 0:
             break
         replies.append(found)

@@ -18,7 +18,7 @@ from memdbd.commands.sizes import sampled
 from memdbd.commands.spec import DESTINATION, KEY, Flag, Param, Tail, command
 from memdbd.commands.together import Run, by_key, note
 from memdbd.commands.types import DataType, Untext
-from memdbd.core import LONG, MOST, ahead
+from memdbd.core import LONG, MOST, ahead, weight
 from memdbd.effects import NOTHING, Effect
 from memdbd.errors import CommandError, SyntaxFault
 from memdbd.keyspace import Value
@@ -239,14 +239,8 @@ def spop_many(ctx: Context, run: Run, effects: list[Effect]) -> list[bytes | Non
             continue
         if there.__class__ is not PooledSet:
             break
-        pool, taken = there.pool, list[bytes]()
-        while there and len(taken) < len(requests):
-            member = pool.next(random)
-            room -= len(member)
-            if len(member) >= LONG or room < 0:
-                break
-            there.take_any(random)
-            taken.append(member)
+        taken = there.take_short(min(len(requests), len(there)), random, LONG, room)
+        room -= weight(taken)
         if taken:
             replies += taken
             note(effects, (b"SREM", key, *taken), len(taken))

@@ -180,6 +180,7 @@ class Command:
         "params",
         "reads",
         "replaces",
+        "step_together",
         "summary",
         "takes_rest",
         "tells_missing",
@@ -231,6 +232,7 @@ class Command:
             self.max_words = float("inf")
         # Words of requests that are run together: from min_words on.
         self.most_together: float = self.min_words
+        self.step_together = 0  # words between their keys; 0 where each has only one
         self.takes_rest = any(param.rest for param in params)
         self.converts = any(param.convert for param in params)
         self.find_keys = keys or self._range_of_keys()
@@ -278,6 +280,7 @@ class Command:
         self.counts_uses = counts_uses
         if any_number:
             self.most_together = self.max_words
+            self.step_together = self.key_range.step
         return many
 
     def together_in_context(
@@ -289,6 +292,7 @@ class Command:
         self.counts_uses = counts_uses
         if any_number:
             self.most_together = self.max_words
+            self.step_together = self.key_range.step
         return many
 
     @property

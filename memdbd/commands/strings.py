@@ -1,13 +1,13 @@
 """Strings: values that are bytes, as a whole. Their parts are substrings', their bits bits', and
 numbers counters'.
 
-May import: core, context, expiry, spec, types and what they may import.
+May import: core, context, expiry, spec, together, types and what they may import.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import repeat, takewhile
+from itertools import takewhile
 from sys import getsizeof
 
 from memdbd import core
@@ -25,6 +25,7 @@ from memdbd.commands.expiry import (
     whole_seconds,
 )
 from memdbd.commands.spec import KEY, KEYS, VALUE, Flag, Param, Tail, command
+from memdbd.commands.together import note
 from memdbd.commands.types import DataType
 from memdbd.effects import Effect
 from memdbd.errors import CommandError
@@ -239,7 +240,8 @@ def _mset_many(
     # A key without a value is one more key.
     if len(keys) == len(new) and core.REPLACEABLE.issuperset(map(type, map(values.get, keys))):
         values.update(zip(keys, new, strict=True))
-        effects += zip(repeat(b"SET"), keys, new, strict=False)
+        words = [word for argv in run for word in argv[1:]]
+        note(effects, (b"MSET", *words), len(keys))
         return [OK] * len(run)
     if len(run) == 1:
         return []

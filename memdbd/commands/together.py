@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from memdbd.core import LONG
+from memdbd.core import LONG, weight
 from memdbd.effects import NOTHING, Effect
 
 Run = Sequence[Sequence[bytes]]
@@ -39,7 +39,7 @@ def short(replies: Iterable[bytes], room: int) -> list[bytes]:
     """The first of some replies, up to one that is long, or for which there is no more room: what a
     run answers is all there before any of it is sent."""
     found = list(replies)
-    size = sum(map(len, found))
+    size = weight(found)
     if size < LONG and size <= room:  # as mostly
         return found
     for at, reply in enumerate(found):

@@ -66,7 +66,9 @@ NAME, FAULT = _chosen()
 if NAME == "compiled":
     from memdbd.core._ahead import ahead
     from memdbd.core._compiled import (
+        WEIGHED,
         alike,
+        arrays,
         each,
         effects,
         get_many,
@@ -75,13 +77,16 @@ if NAME == "compiled":
         requests,
         resp,
         set_many,
+        weight,
     )
-    from memdbd.core._text import array, json, line, lines
+    from memdbd.core._text import array, json, json_each, line, lines
 else:
     from memdbd.core.parsing import requests
     from memdbd.core.python import (
+        WEIGHED,
         ahead,
         alike,
+        arrays,
         each,
         effects,
         get_many,
@@ -89,8 +94,9 @@ else:
         pieces,
         resp,
         set_many,
+        weight,
     )
-    from memdbd.core.text import array, json, line, lines
+    from memdbd.core.text import array, json, json_each, line, lines
 
 # To a checker of types, the classes of the twins are not the same.
 if TYPE_CHECKING or NAME == "python":
@@ -109,6 +115,7 @@ __all__ = [
     "MOST",
     "NAME",
     "REPLACEABLE",
+    "WEIGHED",
     "Blocks",
     "Group",
     "Lane",
@@ -117,11 +124,13 @@ __all__ = [
     "alike",
     "answered",
     "array",
+    "arrays",
     "each",
     "effects",
     "get_many",
     "incr_many",
     "json",
+    "json_each",
     "line",
     "lines",
     "members",
@@ -137,4 +146,5 @@ __all__ = [
     "set_many",
     "take",
     "take_in",
+    "weight",
 ]

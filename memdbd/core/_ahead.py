@@ -81,34 +81,51 @@ _MOST = cython.declare(cython.int, 31)
 _AT_ONCE = cython.declare(cython.Py_ssize_t, 64)
 
 
-def ahead(where: object, run: Sequence[Sequence[bytes]], word: int) -> int:
+def ahead(where: object, run: Sequence[Sequence[bytes]], word: int, step: int = 0) -> int:
     """Have from memory what it takes to look up word number ``word`` of each of these requests in
-    ``where``. Gives how many of them were found at the first look, which only a test needs."""
+    ``where``, and every ``step``-th behind it where that is not 0. Gives how many of them were
+    found at the first look, which only a test needs."""
     if not _is_known or type(run) is not list:
         return 0
     is_dict: cython.bint = PyDict_Check(where)
     if not (_is_large_dict(where) if is_dict else PyAnySet_Check(where) and _is_large_set(where)):
         return 0
-    requests: list[object] = run
     words: list[object]
     hashes = cython.declare(cython.size_t[64])
-    begun: cython.Py_ssize_t
-    count: cython.Py_ssize_t
-    at: cython.Py_ssize_t
-    number: cython.Py_ssize_t = word
+    count: cython.Py_ssize_t = 0
+    first: cython.Py_ssize_t = word
+    further: cython.Py_ssize_t = step
+    number: cython.Py_ssize_t
     hits: cython.Py_ssize_t = 0
-    for begun in range(0, len(requests), _AT_ONCE):
-        count = min(_AT_ONCE, len(requests) - begun)
-        for at in range(count):
-            request = requests[begun + at]
-            if type(request) is not list:
+    for request in cython.cast(list, run):
+        if type(request) is not list:
+            return hits
+        words = request
+        number = first
+        while True:
+            if number >= len(words) or not PyBytes_CheckExact(words[number]):
                 return hits
-            words = request
-            if len(words) <= number or not PyBytes_CheckExact(words[number]):
-                return hits
-            hashes[at] = PyObject_Hash(words[number])  # which it keeps
-        hits += _in_dict(where, hashes, count) if is_dict else _in_set(where, hashes, count)
-    return hits
+            hashes[count] = PyObject_Hash(words[number])  # which it keeps
+            count += 1
+            if count == _AT_ONCE:
+                hits += _looked_at(where, is_dict, hashes, count)
+                count = 0
+            number += further
+            if further == 0 or number >= len(words):
+                break
+    return hits + _looked_at(where, is_dict, hashes, count)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _looked_at(
+    where: object,
+    is_dict: cython.bint,
+    hashes: cython.pointer(cython.size_t),
+    count: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    return _in_dict(where, hashes, count) if is_dict else _in_set(where, hashes, count)
 
 
 @cython.cfunc

@@ -42,11 +42,15 @@ Effect = tuple[bytes | int, ...]
 _OK = cython.declare(object, OK)
 _OK_LINE = cython.declare(bytes, b"+OK\r\n")
 _SET = cython.declare(bytes, b"SET")
+_MSET = cython.declare(bytes, b"MSET")
+_NOTHING = cython.declare(tuple, python.NOTHING)
 _MOST = cython.declare(cython.Py_ssize_t, python.MOST)
 _LONG = cython.declare(cython.Py_ssize_t, python.LONG)
 _EARLIEST = cython.declare(object, python.EARLIEST)
 _LATEST = cython.declare(object, python.LATEST)
 _CITED = cython.declare(cython.Py_ssize_t, python.CITED)
+_OTHER = cython.declare(cython.Py_ssize_t, -1)
+_LARGE = cython.declare(cython.Py_ssize_t, -2)
 _ANY = cython.declare(cython.Py_ssize_t, 2**62)
 _LAST = cython.declare(cython.longlong, 2**63 - 1)
 
@@ -139,6 +143,56 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
     if type(replies) is not list:
         return python.resp(replies, null)
     items: list = replies
+    size: cython.Py_ssize_t = _measured(items, null)
+    if size < 0:
+        return None if size == _OTHER else python.resp(replies, null)
+    encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
+    _put_all(PyBytes_AS_STRING(encoded), items, null)
+    return encoded
+
+
+def arrays(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
+    if type(replies) is not list:
+        return python.arrays(replies, null)
+    lines: list = []
+    out: cython.p_char
+    for reply in cython.cast(list, replies):
+        if type(reply) is not list:
+            return None
+        items: list = reply
+        size: cython.Py_ssize_t = _measured(items, null)
+        if size < 0:
+            return None if size == _OTHER else python.arrays(replies, null)
+        line: bytes = PyBytes_FromStringAndSize(cython.NULL, size + _digits(len(items)) + 3)
+        out = PyBytes_AS_STRING(line)
+        out[0] = b"*"
+        _put_all(_put_line(out + 1, len(items)), items, null)
+        lines.append(line)
+    return lines
+
+
+WEIGHED = 1024
+
+
+def weight(strings: Sequence[bytes]) -> int:
+    if type(strings) is not list:
+        return python.weight(strings)
+    items: list = strings
+    size: cython.Py_ssize_t = 0
+    at: cython.Py_ssize_t
+    for at in range(len(items)):
+        item = items[at]
+        if not PyBytes_CheckExact(item):
+            return python.weight(strings)
+        size += PyBytes_GET_SIZE(item)
+    return size
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _measured(items: list, null: bytes) -> cython.Py_ssize_t:
+    """The bytes of some replies; _OTHER where that is more than _MOST, or one is of another kind,
+    and _LARGE where there is an integer that does not fit."""
     size: cython.Py_ssize_t = 0
     length: cython.Py_ssize_t
     number: cython.longlong
@@ -156,14 +210,20 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
         elif PyLong_CheckExact(item):
             number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
             if overflow:
-                return python.resp(replies, null)
+                return _LARGE
             size += _signed_digits(number) + 3
         else:
-            return None
+            return _OTHER
         if size > _MOST:
-            return None
-    encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
-    out: cython.p_char = PyBytes_AS_STRING(encoded)
+            return _OTHER
+    return size
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def _put_all(out: cython.p_char, items: list, null: bytes) -> cython.p_char:
+    overflow: cython.int = 0
+    at: cython.Py_ssize_t
     for at in range(len(items)):
         item = items[at]
         if PyBytes_CheckExact(item):
@@ -175,9 +235,8 @@ def resp(replies: Sequence[Any], null: bytes) -> bytes | None:
             out += 5
         else:
             out[0] = b":"
-            number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
-            out = _put_line(out + 1, number)
-    return encoded
+            out = _put_line(out + 1, PyLong_AsLongLongAndOverflow(item, cython.address(overflow)))
+    return out
 
 
 def each(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
@@ -417,6 +476,7 @@ def set_many(
         return python.set_many(values, run, effects)
     requests: list = run
     done: list = []
+    effect: list = [_MSET]
     words: list
     at: cython.Py_ssize_t
     old: cython.pointer(PyObject)
@@ -429,8 +489,10 @@ def set_many(
         if old is not cython.NULL and not PyBytes_CheckExact(cython.cast(object, old)):
             break
         values[key] = value
-        effects.append((_SET, key, value))
+        effect.append(key)
+        effect.append(value)
         done.append(_OK)
+    _note_set(effects, effect)
     return done
 
 
@@ -442,6 +504,7 @@ def incr_many(
         return python.incr_many(values, run, effects)
     requests: list = run
     done: list = []
+    effect: list = [_MSET]
     words: list
     at: cython.Py_ssize_t
     old: cython.pointer(PyObject)
@@ -462,9 +525,23 @@ def incr_many(
         number += 1
         value = PyBytes_FromStringAndSize(text, _put_number(text, number) - text)
         values[key] = value
-        effects.append((_SET, key, value))
+        effect.append(key)
+        effect.append(value)
         done.append(number)
+    _note_set(effects, effect)
     return done
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def _note_set(effects: list, words: list) -> cython.int:
+    changes: cython.Py_ssize_t = len(words) // 2
+    if changes == 1:
+        words[0] = _SET
+    if changes > 0:
+        effects.append(tuple(words))
+        effects += [_NOTHING] * (changes - 1)
+    return 0
 
 
 @cython.cfunc

@@ -36,15 +36,16 @@ from memdbd.core._compiled import alike, requests
 from memdbd.core._text import lines
 
 _AMOUNT = cython.declare(cython.Py_ssize_t, python.AMOUNT)
+_MOST_OF_LINES = cython.declare(cython.Py_ssize_t, python.MOST_OF_LINES)
 _MOST_OF_ONE = cython.declare(object, python.MOST_OF_ONE)
 _MOST_OF_ALL = cython.declare(cython.Py_ssize_t, python.MOST_OF_ALL)
 _MOST_GROUPS = cython.declare(cython.Py_ssize_t, python.MOST_GROUPS)
 _alike = cython.declare(object, alike)
 _lines = cython.declare(object, lines)
 _requests = cython.declare(object, requests)
-_buffer = cython.declare(cython.char[65536])
+_buffer = cython.declare(cython.char[81920])
 
-if python.AMOUNT > 65536:
+if python.AMOUNT > 81920:
     raise ImportError("the buffer of memdbd/core/_lanes.py is too small")
 
 
@@ -152,7 +153,7 @@ def take_in(
 def take(lane: Lane, data: bytes, most: cython.Py_ssize_t, begun: list) -> object:
     size: cython.Py_ssize_t = PyBytes_GET_SIZE(data)
     found: list
-    if size > most:
+    if size > most or (lane.usual is not None and size > _MOST_OF_LINES):
         return None
     both: tuple
     if lane.usual is None:

@@ -12,6 +12,7 @@ It is in Python's syntax, but only runs compiled. May import: replies, core.text
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sys import byteorder, maxsize
 from typing import Any
 
 import cython
@@ -34,6 +35,7 @@ from cython.cimports.cpython.long import (
 )
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_INCREF
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
 
 from memdbd.core import text as python
@@ -54,6 +56,9 @@ for _byte in (9, 11, 12, 13, 32):
 for _byte in (10, 34, 39):  # the line's, and quotes
     _KINDS[_byte] = _END
 
+# Bytes from which on they are looked at by eight.
+_EIGHT = cython.declare(cython.Py_ssize_t, 8 if byteorder == "little" else maxsize)
+
 # The first words that have come before, by length and first byte: they are the same few, and one
 # that is there already need not be made (20 ns), nor hashed when it is looked up.
 _names = cython.declare(list, [b""] * (16 * 64))
@@ -69,6 +74,7 @@ def lines(
     end: cython.p_uchar = begun + PyBytes_GET_SIZE(data)
     at: cython.p_uchar = begun
     done: cython.p_uchar = begun
+    begin: cython.p_uchar
     starts = cython.declare(cython.p_uchar[16])
     ends = cython.declare(cython.p_uchar[16])
     count: cython.Py_ssize_t
@@ -83,18 +89,16 @@ def lines(
         most -= 1
         count = 0
         while True:
-            while at < end and _KINDS[at[0]] == _BLANK:
-                at += 1
+            begin = at
+            at = _word_end(at, end)
+            if at > begin:
+                if count < 16:
+                    starts[count] = begin
+                    ends[count] = at
+                count += 1
             if at == end or _KINDS[at[0]] == _END:
                 break
-            if count < 16:
-                starts[count] = at
             at += 1
-            while at < end and _KINDS[at[0]] == _WORD:
-                at += 1
-            if count < 16:
-                ends[count] = at
-            count += 1
         if at == end or at[0] != 10:
             break
         at += 1
@@ -123,6 +127,40 @@ def lines(
             found.append(words)
         done = at
     return found, done - begun
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _word_end(at: cython.p_uchar, end: cython.p_uchar) -> cython.p_uchar:
+    """Where the word at ``at`` ends: a blank, a quote, a line's end, or ``end``.
+
+    Eight bytes at a time, where the first of them is the lowest: 15 ns for 50, byte by byte 30. In
+    ``odd``, the highest bit of each of them is set that is less than 33, or a quote, and less than
+    128. The lowest of those is always right; what is above may have been borrowed from.
+    """
+    eight: uint64_t = 0
+    odd: uint64_t
+    ones: uint64_t = 0x01010101
+    ones |= ones << 32
+    while end - at >= _EIGHT:
+        memcpy(cython.address(eight), at, 8)
+        odd = eight - ones * 33
+        odd |= (eight ^ (ones * 34)) - ones
+        odd |= (eight ^ (ones * 39)) - ones
+        odd &= ~eight & (ones << 7)
+        if odd == 0:
+            at += 8
+            continue
+        # The bytes below the lowest bit: those of ``ones`` which are below, added up.
+        odd = (odd & -odd) >> 7
+        at += (((odd - 1) & ones) * ones) >> 56
+        if _KINDS[at[0]] != _WORD:
+            return at
+        at += 1  # another of those less than 33
+    while at < end and _KINDS[at[0]] == _WORD:
+        at += 1
+    return at
 
 
 @cython.cfunc
@@ -157,21 +195,53 @@ def line(value: bytes, end: bytes) -> bytes | None:
 def json(replies: Sequence[Any], end: bytes, longest: cython.Py_ssize_t) -> bytes | None:
     if type(replies) is not list:
         return python.json(replies, end, longest)
-    items: list = replies
-    size: cython.Py_ssize_t = 0
+    return _json(replies, 0, len(replies), end, longest)
+
+
+def json_each(
+    replies: Sequence[Any], counts: Sequence[int], end: bytes, longest: cython.Py_ssize_t
+) -> list[bytes] | None:
+    if type(replies) is not list or type(counts) is not list:
+        return python.json_each(replies, counts, end, longest)
+    all_of_them: list = replies
+    lines: list = []
+    begin: cython.Py_ssize_t = 0
+    stop: cython.Py_ssize_t
+    for count in counts:
+        stop = begin + PyLong_AsSsize_t(count)
+        if not begin < stop <= len(all_of_them):
+            raise ValueError("the counts are not those of the replies")
+        line = _json(all_of_them, begin, stop, end, longest)
+        if line is None or (all_of_them[begin] is _OK) != (all_of_them[0] is _OK):
+            return None
+        lines.append(line)
+        begin = stop
+    return lines
+
+
+@cython.cfunc
+def _json(
+    items: list,
+    begin: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    end: bytes,
+    longest: cython.Py_ssize_t,
+) -> object:
+    """The lines of some of the replies, from ``begin`` up to ``stop``."""
+    size: cython.Py_ssize_t = (stop - begin) * (11 + PyBytes_GET_SIZE(end))
     oks: cython.Py_ssize_t = 0
     length: cython.Py_ssize_t
     number: cython.longlong
     overflow: cython.int = 0
     at: cython.Py_ssize_t
-    for at in range(len(items)):
+    for at in range(begin, stop):
         item = items[at]
         if PyBytes_CheckExact(item):
             length = PyBytes_GET_SIZE(item)
             if length >= longest:
                 return None
             if not _is_plain(cython.cast(cython.p_uchar, PyBytes_AS_STRING(item)), length):
-                return python.json(replies, end, longest)
+                return python.json(items[begin:stop], end, longest)
             size += length + 2
         elif item is _OK:
             oks += 1
@@ -181,16 +251,15 @@ def json(replies: Sequence[Any], end: bytes, longest: cython.Py_ssize_t) -> byte
         elif PyLong_CheckExact(item):
             number = PyLong_AsLongLongAndOverflow(item, cython.address(overflow))
             if overflow:
-                return python.json(replies, end, longest)
+                return python.json(items[begin:stop], end, longest)
             size += _digits(number)
         else:
             return None
-    if 0 < oks < len(items):
+    if 0 < oks < stop - begin:
         return None
-    size += len(items) * (11 + PyBytes_GET_SIZE(end))
     encoded: bytes = PyBytes_FromStringAndSize(cython.NULL, size)
     out: cython.p_char = PyBytes_AS_STRING(encoded)
-    for at in range(len(items)):
+    for at in range(begin, stop):
         item = items[at]
         memcpy(out, cython.cast(cython.p_char, b'{"result": '), 11)
         out += 11

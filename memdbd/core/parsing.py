@@ -36,8 +36,11 @@ def requests(data: bytes) -> tuple[list[list[bytes]], int]:
     Whatever is odd, or not complete, is for others: ``data[end:]`` begins with it.
     """
     count, size = _FEW.get(data[:4]), len(data)
-    # Short, or with no other behind it as far as one look tells. (For a byte, that takes 10 ns.)
-    if count is not None and (size < SHORT or data.find(b"*", 1, _SHORT) < 0):
+    # Short, or with no other behind it as far as one look tells, which is quick for a byte; or with
+    # none that begins soon.
+    if count is not None and (
+        size < SHORT or data.find(b"*", 1, _SHORT) < 0 or data.find(b"\r\n*", 1, SHORT) < 0
+    ):
         parts = (data if size <= _SHORT else data[:_SHORT]).split(b"\r\n", 2 * count + 1)
         if len(parts) != 2 * count + 2:
             return _walk(data)  # it is long, or not complete
@@ -59,6 +62,10 @@ def requests(data: bytes) -> tuple[list[list[bytes]], int]:
                 words = parts[2::2]
                 if parts[1:-1:2] == [_HEADS[len(word)] for word in words]:
                     return [words], size
+        if size >= SHORT:
+            # For all that is proven of what hiredis gave, each byte is looked at: 6 us for 1 KiB of
+            # text, 13 of anything, 440 for 64 KiB.
+            return _walk(data)
     found = _read(data)
     return _walk(data) if found is None else found
 
@@ -143,14 +150,14 @@ def _are_of_words(others: Iterable[int], data: bytes, found: Iterable[Words]) ->
 
 
 def of_each(buffers: Sequence[bytes]) -> tuple[list[list[bytes]], bool] | None:
-    """The requests that several buffers are, one each, and whether they are alike: all have the
-    same first word, and as many. None where one of them is anything else, or not short.
+    """The requests that several short buffers are, one each, and whether they are alike: all have
+    the same first word, and as many. None where one of them is anything else.
 
     Together they are an array for hiredis, so that it is called once: with all that has to be
     proven, it takes 0.3 µs for each of 50, and 0.5 one by one.
     """
     sizes = list(map(len, buffers))
-    if max(sizes) >= SHORT or len(sizes) >= _MOST_AT_ONCE:
+    if len(sizes) >= _MOST_AT_ONCE:
         return None
     data = b"".join(buffers)
     others = _others(data)
@@ -195,11 +202,11 @@ def _sizes(found: Sequence[Words]) -> tuple[bool, list[int]]:
     count = len(found[0])
     if any(map(count.__ne__, map(len, found))):
         return False, [
-            _count_size(len(it)) + sum(map(_SIZES.__getitem__, map(len, it))) for it in found
+            _HEADERS[len(it)] + sum(map(_SIZES.__getitem__, map(len, it))) for it in found
         ]
     names, *columns = zip(*found, strict=True)  # the first words of all, the second, and so on
     # What is of the same size in all, as most is; and what is not.
-    size, parts = _count_size(count), []
+    size, parts = _HEADERS[count], []
     are_alike = names.count(names[0]) == len(names)
     if are_alike:
         size += _SIZES[len(names[0])]
@@ -216,10 +223,8 @@ def _sizes(found: Sequence[Words]) -> tuple[bool, list[int]]:
     return are_alike, sizes
 
 
-def _count_size(count: int) -> int:
-    return 3 + _digits(count)  # *…\r\n
-
-
+# Bytes of an array's header by the number of its words, and of a string by its length.
+_HEADERS = [len(b"*%d\r\n" % count) for count in range(SHORT)]
 _SIZES = [len(b"$%d\r\n\r\n" % length) + length for length in range(SHORT)]
 
 
@@ -227,7 +232,8 @@ def _size(found: Sequence[Words]) -> int:
     """The bytes of requests as they were sent: there is only one way to say a length."""
     lengths = list(map(len, chain.from_iterable(found)))
     return (
-        sum(map(_count_size, map(len, found)))
+        sum(map(_digits, map(len, found)))
+        + 3 * len(found)  # *…\r\n
         + sum(lengths)
         + sum(map(_digits, lengths))
         + 5 * len(lengths)  # $…\r\n…\r\n

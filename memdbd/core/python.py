@@ -23,6 +23,9 @@ LONG = 64 * 1024
 # A word of an effect that is not worth a copy; the frame with it is written in several pieces.
 CITED = 16 * 1024
 
+# The effect of a change which that of another one brings.
+NOTHING: Effect = ()
+
 # The types of what may be replaced with nothing to be done but that; nothing, too.
 REPLACEABLE = frozenset({bytes, type(None)})
 
@@ -86,6 +89,29 @@ def each(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
         else:
             return None
     return lines
+
+
+def arrays(replies: Sequence[Any], null: bytes) -> list[bytes] | None:
+    """RESP of each of some lists of such replies as ``resp`` takes; None where there is anything
+    else among them."""
+    lines = []
+    for reply in replies:
+        items = resp(reply, null) if reply.__class__ is list else None
+        if items is None:
+            return None
+        lines.append(b"*%d\r\n%b" % (len(reply), items))
+    return lines
+
+
+# Strings of one reply up to which the replies to several requests are made together: to weigh more
+# takes about as long as it saves. (LRANGE of 600 takes 28 us by itself and 35 together here,
+# compiled of 300 13 and 7.)
+WEIGHED = 256
+
+
+def weight(strings: Sequence[bytes]) -> int:
+    """The bytes of all together."""
+    return sum(map(len, strings))
 
 
 _FEW_REPLIES = 4  # up to so many, one by one is quicker
@@ -173,56 +199,66 @@ def _parts(effects: Iterable[Effect], drift: int) -> tuple[list[bytes], bool]:
     name: Any  # bytes, as all are but deadlines
     key: Any
     value: Any
-    word: Any
     for effect in effects:
-        if len(effect) == 3:
-            # As most have: in one step, which is half the time.
-            name, key, value = effect
-            try:
+        try:
+            if len(effect) == 3:
+                # As most have: in one step, which is half the time.
+                name, key, value = effect
                 add(
                     b"*3%b%b%b%b%b%b\r\n"
                     % (_BULKS[len(name)], name, _BULKS[len(key)], key, _BULKS[len(value)], value)
                 )
-                continue
-            except (IndexError, TypeError):
-                pass  # a long word, or a deadline
-        add(b"*%d" % len(effect))
-        for word in effect:
-            if word.__class__ is int:
-                word = b"%d" % min(max(word + drift, EARLIEST), LATEST)
-            length = len(word)
-            add(_BULKS[length] if length < _SHORT else b"\r\n$%d\r\n" % length)
-            add(word)
-            if length >= CITED:
-                are_short = False
-        add(b"\r\n")
+            else:
+                parts += _of_many_words(effect)
+        except (IndexError, TypeError):  # a long word, or a deadline
+            words = [_word(word, drift) for word in effect]
+            add(b"*%d" % len(words))
+            for word in words:
+                parts += b"\r\n$%d\r\n" % len(word), word
+            add(b"\r\n")
+            are_short = are_short and all(len(word) < CITED for word in words)
     return parts, are_short
+
+
+def _word(word: Any, drift: int) -> bytes:
+    if word.__class__ is int:
+        return b"%d" % min(max(word + drift, EARLIEST), LATEST)
+    return word  # type: ignore[no-any-return] # bytes, as all are but deadlines
+
+
+def _of_many_words(effect: Sequence[Any]) -> list[bytes]:
+    """The parts of an effect, as of a run that has set many keys, or many fields of a hash: 35 ns a
+    word, and 150 word by word. IndexError or TypeError where one is long, or a deadline."""
+    parts = [b"\r\n"] * (2 * len(effect) + 2)
+    parts[1:-1:2] = map(_BULKS.__getitem__, map(len, effect))
+    parts[2:-1:2] = effect
+    parts[0] = b"*%d" % len(effect)
+    return parts
 
 
 _FEW_EFFECTS = 8  # up to so many, one by one is as quick
 
 
 def _of_one_name(effects: list[Effect]) -> list[bytes] | None:
-    """The parts of effects that all have the same name, a key and a word, neither of them long: in
-    two thirds of the time. None where they have not."""
-    if set(map(len, effects)) != {3}:
+    """The parts of effects that all have the same name and as many words behind it, none of them
+    long: in two thirds of the time. None where they have not."""
+    count, words = len(effects), len(effects[0])
+    if words < 2 or set(map(len, effects)) != {words}:
         return None
-    names: tuple[Any, ...]  # bytes, as all are but deadlines
-    keys: tuple[Any, ...]
-    words: tuple[Any, ...]
-    names, keys, words = zip(*effects, strict=True)
+    columns: Any = zip(*effects, strict=True)  # of bytes, as all are but deadlines
+    names = next(columns)
     name = names[0]
-    if names.count(name) != len(names):
+    if names.count(name) != count:
         return None
+    step = 2 * words - 1
     try:
-        begin = b"\r\n*3%b%b" % (_BULKS[len(name)], name)
-        parts = [begin] * (5 * len(names) + 1)
-        parts[1:-1:5] = map(_BULKS.__getitem__, map(len, keys))
-        parts[3:-1:5] = map(_BULKS.__getitem__, map(len, words))
+        begin = b"\r\n*%d%b%b" % (words, _BULKS[len(name)], name)
+        parts = [begin] * (step * count + 1)
+        for at, column in enumerate(columns):
+            parts[2 * at + 1 : -1 : step] = map(_BULKS.__getitem__, map(len, column))
+            parts[2 * at + 2 : -1 : step] = column
     except (IndexError, TypeError):
         return None  # a long word, or a deadline
-    parts[2:-1:5] = keys
-    parts[4:-1:5] = words
     parts[0], parts[-1] = begin[2:], b"\r\n"
     return parts
 
@@ -231,10 +267,11 @@ def _of_one_name(effects: list[Effect]) -> list[bytes] | None:
 # which they stop. ``values`` is the keyspace's, and what has changed is appended to ``effects``.
 
 
-def ahead(where: object, run: Sequence[Words], word: int) -> int:
+def ahead(where: object, run: Sequence[Words], word: int, step: int = 0) -> int:
     """Have from memory what it takes to look up word number ``word`` of each of some requests in
-    ``where``. Only the other twin can: here there is nothing that could be had earlier than by the
-    look-up itself. Gives how many of them it has found at the first look, for a test."""
+    ``where``, and every ``step``-th behind it where that is not 0. Only the other twin can: here
+    there is nothing that could be had earlier than by the look-up itself. Gives how many of them it
+    has found at the first look, for a test."""
     return 0
 
 
@@ -299,17 +336,19 @@ def set_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effec
     if not set(map(type, found)) <= REPLACEABLE:
         kinds = [kind in REPLACEABLE for kind in map(type, found)]
         run = run[: kinds.index(False)]
-    add = effects.append
+    words = [b"MSET"]
     for _, key, value in run:
         values[key] = value
-        add((b"SET", key, value))
+        words += key, value
+    _note_set(effects, words)
     return [OK] * len(run)
 
 
 def incr_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effect]) -> list[Any]:
     """INCR of each: what it comes to, from 0 where there is nothing."""
     replies: list[int] = []
-    get, small, add, answer = values.get, _FOLLOWING.get, effects.append, replies.append
+    words = [b"MSET"]
+    get, small, answer = values.get, _FOLLOWING.get, replies.append
     for request in run:
         key = request[1]
         value = get(key, b"0")
@@ -321,9 +360,21 @@ def incr_many(values: dict[bytes, Any], run: Sequence[Words], effects: list[Effe
             break
         number, value = following
         values[key] = value
-        add((b"SET", key, value))
+        words += key, value
         answer(number)
+    _note_set(effects, words)
     return replies
+
+
+def _note_set(effects: list[Effect], words: list[bytes]) -> None:
+    """Append the effect of a run that has set all the keys in ``words``, an MSET: as SETs it takes
+    110 ns more a key to make and to encode, and 13 bytes of the journal."""
+    changes = len(words) // 2
+    if changes == 1:
+        words[0] = b"SET"
+    if changes:
+        effects.append(tuple(words))
+        effects += [NOTHING] * (changes - 1)
 
 
 def _following(value: bytes) -> tuple[int, bytes] | None:

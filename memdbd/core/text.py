@@ -55,6 +55,33 @@ def lines(data: bytes, usual: dict[bytes, int], most: int) -> tuple[list[list[by
     return found, end
 
 
+def line_of_each(
+    buffers: Sequence[bytes], usual: dict[bytes, int]
+) -> tuple[list[list[bytes]], bool] | None:
+    """The requests that several buffers are, each a plain line, and whether they are alike: all
+    have the same first word, and as many. None where one of them is anything else.
+
+    It takes 0.2 µs for each of 50, and 0.3 one by one.
+    """
+    data = b"".join(buffers)
+    if b'"' in data or b"'" in data:
+        return None
+    plain = data.split(b"\n")
+    # Where each line is as long as its buffer without the end, each buffer ends with the only one.
+    if plain.pop() or [len(line) + 1 for line in plain] != list(map(len, buffers)):
+        return None
+    found = list(map(bytes.split, plain))
+    if not all(found):
+        return None
+    names = [words[0] for words in found]
+    counts = set(map(len, found))
+    if names.count(names[0]) == len(names):
+        return (found, len(counts) == 1) if max(counts) <= usual.get(names[0], 0) else None
+    if any(len(words) > usual.get(words[0], 0) for words in found):
+        return None
+    return found, False
+
+
 # Replies
 
 _BEGIN = b'{"result": '
@@ -102,6 +129,32 @@ def json(replies: Sequence[Any], end: bytes, longest: int) -> bytes | None:
     except (UnicodeDecodeError, TypeError):  # the latter for a number of more than 64 bits
         return None
     return None
+
+
+def json_each(
+    replies: Sequence[Any], counts: Sequence[int], end: bytes, longest: int
+) -> list[bytes] | None:
+    """What ``json`` gives for so many of one or more replies, then for so many: the counts are one
+    or more each, and come to all. None where it gives that for all of them.
+
+    ``end`` has a line end at its end, and no other. Raises ValueError where there are more counts
+    than replies for them.
+    """
+    if len(counts) == len(replies):  # one for each, as mostly
+        made = json(replies, end, longest)
+        return None if made is None else made.splitlines(keepends=True)
+    lines = []
+    begin = 0
+    for count in counts:
+        stop = begin + count
+        if not begin < stop <= len(replies):
+            raise ValueError("the counts are not those of the replies")
+        line = json(replies[begin:stop], end, longest)
+        if line is None or (replies[begin] is OK) != (replies[0] is OK):
+            return None
+        lines.append(line)
+        begin = stop
+    return lines
 
 
 def array(items: Sequence[Any], most: int) -> bytes | None:

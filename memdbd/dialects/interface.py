@@ -7,7 +7,7 @@ resp_replies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from memdbd import core
@@ -66,6 +66,10 @@ class Dialect(Protocol):
     def encode_each(self, replies: Replies) -> list[bytes]:
         """The bytes of each of several short replies."""
 
+    def encode_shares(self, replies: Replies, counts: Sequence[int]) -> list[bytes]:
+        """The bytes of so many of several short replies, then of so many: ``counts`` come to
+        all."""
+
     def message(self, message: Message) -> bytes:
         """The bytes that push a published message."""
 
@@ -77,6 +81,14 @@ def encoded(dialect: Dialect, replies: Replies) -> bytes:
     """The bytes of several short replies, in whichever way it makes them."""
     line = dialect.encode_many(replies)
     return b"".join(dialect.encode_each(replies)) if line is None else line
+
+
+def shares(of_all: Replies, counts: Iterable[int]) -> Iterator[Any]:
+    """Of requests, or of the replies that there are, so many for each."""
+    at = 0
+    for count in counts:
+        yield of_all[at : at + count]
+        at += count
 
 
 class TextDialect:
@@ -125,10 +137,15 @@ class TextDialect:
         return self._encoder.encode_many(replies)
 
     def encode_each(self, replies: Replies) -> list[bytes]:
-        encoded = self._encoder.encode_many(replies)
-        if encoded is not None:
-            return encoded.splitlines(keepends=True)  # a line each: JSON has no line ends in it
         return list(map(self.encode, replies))  # type: ignore[arg-type] # none is long
+
+    def encode_shares(self, replies: Replies, counts: Sequence[int]) -> list[bytes]:
+        lines = self._encoder.encode_shares(replies, counts)
+        if lines is not None:
+            return lines
+        if len(counts) == len(replies):
+            return self.encode_each(replies)
+        return [encoded(self, share) for share in shares(replies, counts)]
 
     def push(self, push: Push | Status) -> bytes:
         return self._encoder.push(push)
@@ -191,13 +208,21 @@ class RespDialect:
 
     def encode_each(self, replies: Replies) -> list[bytes]:
         some: Any = replies
-        encoded = core.each(some, ENCODERS[self._session.resp].null)
-        if encoded is None and some[0].__class__ is list:  # as of ZPOPMIN
-            encoded = core.popped(some, self._session.resp)
+        version = self._session.resp
+        null = ENCODERS[version].null
+        if some[0].__class__ is list:  # as of ZPOPMIN, or of LRANGE
+            encoded = core.popped(some, version) or core.arrays(some, null)
+        else:
+            encoded = core.each(some, null)
         if encoded is not None:
             return encoded
         lines: Iterable[Any] = map(self.encode, some)  # none is a Stream
         return [b"".join(line) if line.__class__ is Parts else line for line in lines]
+
+    def encode_shares(self, replies: Replies, counts: Sequence[int]) -> list[bytes]:
+        if len(counts) == len(replies):  # one each, as mostly
+            return self.encode_each(replies)
+        return [encoded(self, share) for share in shares(replies, counts)]
 
     def message(self, message: Message) -> bytes:
         return ENCODERS[self._session.resp].message(message)

@@ -104,6 +104,14 @@ class TextEncoder:
             return core.json(replies.values, _NO_TTL, self.CACHED_FROM)
         return core.json(replies, _END, self.CACHED_FROM)
 
+    def encode_shares(
+        self, replies: Sequence[Reply] | FoundAll, counts: Sequence[int]
+    ) -> list[bytes] | None:
+        """The lines of so many replies each. None where :meth:`encode_many` has none of all."""
+        if isinstance(replies, FoundAll):
+            return core.json_each(replies.values, counts, _NO_TTL, self.CACHED_FROM)
+        return core.json_each(replies, counts, _END, self.CACHED_FROM)
+
     def message(self, message: Message) -> bytes:
         """The line that pushes a message, made once for all who listen in this dialect."""
         line = message.encoded.get(TextEncoder)

@@ -32,7 +32,7 @@ from memdbd.keyspace import Contents, Keyspace
 from memdbd.permissions import STRANGER, Denied
 from memdbd.persistence.snapshot import Entry, entries
 from memdbd.pubsub import Registry
-from memdbd.replies import Replies, Reply
+from memdbd.replies import Replies, Reply, count_missing
 from memdbd.session import Session
 from memdbd.structs.graveyard import Graveyard
 from memdbd.waiting import Place, Waiting
@@ -194,7 +194,7 @@ class LocalEngine:
         given: Any = context if command.many_in_context else db.values
         if command.find_keys is NO_KEYS:
             return many(given, run, [])
-        ahead(db.values, run, 1)
+        ahead(db.values, run, 1, command.step_together)
         if not command.writes:
             if db.deadlines and _needs_deadlines(context, _keys_of(command, run)):
                 return ()
@@ -202,7 +202,7 @@ class LocalEngine:
             if not command.counts_uses:
                 return replies
             if command.tells_missing:
-                missed = replies.count(None)
+                missed = count_missing(replies)
             else:
                 keys = map(_KEY, run[: len(replies)])
                 missed = len(replies) - sum(map(db.values.__contains__, keys))

@@ -60,13 +60,14 @@ class Touched:
         for words in effects:
             name = words[0]
             if origins[database] == 0 and _is_overwriting(words):
-                try:
-                    text = words[1].decode()
-                except UnicodeDecodeError:
-                    keys.add(as_base64(words[1]))
-                    continue
-                if text not in keys:
-                    overwritten.add(text)
+                for key in words[1::2] if name == b"MSET" else words[1:2]:
+                    try:
+                        text = key.decode()
+                    except UnicodeDecodeError:
+                        keys.add(as_base64(key))
+                        continue
+                    if text not in keys:
+                        overwritten.add(text)
             elif name == b"SELECT":
                 database = int(words[1])
             elif name == b"FLUSHDB":
@@ -75,9 +76,9 @@ class Touched:
                 one, other = int(words[1]), int(words[2])
                 origins[one], origins[other] = origins[other], origins[one]
             else:
-                for _, key in touched([words]):
-                    if key is not None:
-                        text = _text(key)
+                for _, place in touched([words]):
+                    if place is not None:
+                        text = _text(place)
                         if text not in overwritten:
                             keys.add(text)
 
@@ -91,12 +92,12 @@ class Touched:
 
 
 def _is_overwriting(words: Sequence[bytes]) -> bool:
-    """Whether it does not matter to this effect, nor to any behind it, what was at its key. (To a
+    """Whether it does not matter to this effect, nor to any behind it, what was at its keys. (To a
     deletion it does matter: it is at fault where there was nothing.)"""
     name = words[0]
     if name == b"SET":
         return len(words) == 3 or words[3] == b"PXAT"
-    return name == b"RESTORE" and b"REPLACE" in words[4:]
+    return name == b"MSET" or (name == b"RESTORE" and b"REPLACE" in words[4:])
 
 
 def _text(key: bytes) -> str:

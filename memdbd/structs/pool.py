@@ -76,6 +76,33 @@ class Pool(Generic[M]):
         self._clean()
         return member
 
+    def take_short(
+        self: Pool[bytes], count: int, random: Random, long: int, room: int
+    ) -> list[bytes]:
+        """As so many times ``take``, which is no more than there are, but up to the first member of
+        ``long`` bytes or for which there is no ``room``: that is the ``next``."""
+        # By ``next``, ``take`` and what they call, it takes twice the time.
+        entries, stale = self._entries, self._stale
+        taken: list[bytes] = []
+        at, self._next = self._next, -1
+        while len(taken) < count:
+            if at < 0:
+                at = self._pick(random) if stale else int(random() * len(entries))
+            member = entries[at]
+            size = len(member)
+            room -= size
+            if size >= long or room < 0:
+                self._next = at
+                break
+            last = entries.pop()
+            if at < len(entries):
+                entries[at] = last
+            taken.append(member)
+            at = -1
+            if stale:
+                self._clean()
+        return taken
+
     def sample(self, count: int, random: Random) -> list[M]:
         """``count`` different members, each such selection as likely; all where there are fewer.
 

@@ -84,6 +84,12 @@ class PooledSet(set[bytes]):
         self.remove(member)
         return member
 
+    def take_short(self, count: int, random: Random, long: int, room: int) -> list[bytes]:
+        """Remove several, but none that is long: see :meth:`Pool.take_short`."""
+        members = self.pool.take_short(count, random, long, room)
+        self.difference_update(members)
+        return members
+
     def release(self, count: int) -> bool:
         """Forget up to ``count`` members; True while there are more.
 

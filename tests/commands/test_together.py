@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from memdbd.commands.access import NO_KEYS
 from memdbd.commands.spec import Command, Many
 from memdbd.commands.table import COMMANDS, TYPES
-from memdbd.core import LONG, MOST
+from memdbd.core import LONG, MOST, WEIGHED
 from memdbd.dialects.batch import Batch
 from memdbd.dispatch import Stop
 from memdbd.effects import Damaged, Effect, decode, encode
@@ -298,15 +298,28 @@ def test_a_run_ends_before_a_reply_that_is_long(
 
 @pytest.mark.parametrize(
     ("start", "stop", "done"),
-    [(b"0", b"255", 4), (b"-256", b"-1", 4), (b"0", b"256", 0), (b"900", b"909", 0)],
+    [
+        (b"0", b"%d" % (WEIGHED - 1), 4),
+        (b"%d" % -WEIGHED, b"-1", 4),
+        (b"0", b"%d" % WEIGHED, 0),
+        (b"1900", b"1909", 0),
+    ],
 )
 def test_a_run_takes_no_long_way_and_no_long_part_of_a_list(
     both: tuple[Played, Played], start: bytes, stop: bytes, done: int
 ) -> None:
-    there = [(b"a", ("rpush {}" + " x" * 2000,))]
+    there = [(b"a", ("rpush {}" + " x" * 4000,))]
     run = [[b"lrange", b"a", start, stop]] * 4
     assert answered_at_once(there, run) == done
     compare(both, there, run, RESP2)
+
+
+@pytest.mark.parametrize("command", sorted(IN_RESP))
+def test_no_form_takes_an_empty_string_for_nothing(
+    both: tuple[Played, Played], command: str
+) -> None:
+    words = [b"1"] * (IN_RESP[command].min_words - 2)
+    compare(both, [], [[b"set", b"a", b""], *[[command.encode(), b"a", *words]] * 3], RESP2)
 
 
 @pytest.mark.parametrize("command", [*IN_RESP.values(), *IN_TEXT.values()], ids=str)

@@ -46,6 +46,20 @@ def test_most_keys_of_a_large_dict_are_found_at_the_first_look(
     assert compiled.ahead(values, run_of(*keys_of(count)[::2]), 1) == 0
 
 
+@pytest.mark.parametrize("words", [1, 3, 64, 500])
+def test_all_keys_of_a_request_are_looked_for(compiled: ModuleType, words: int) -> None:
+    keys = keys_of(LARGE)
+    values = {key: key for key in keys}
+    mset = [word for key in keys[:words] for word in (key, key)]
+    found = compiled.ahead(values, run_of(*keys[:words]), 1)
+    assert 0.4 * words < found <= words
+    assert compiled.ahead(values, [[b"MSET", *mset]], 1, 2) == found
+    assert compiled.ahead(values, [[b"MSET", *mset]] * 3, 1, 2) == 3 * found
+    assert compiled.ahead(values, [[b"MSET", *mset, b"key"]], 1, 2) == found
+    assert compiled.ahead(values, [[b"DEL", *keys[:words]]], 1, 1) == found
+    assert compiled.ahead(values, [[b"DEL", *keys[:words]], [b"DEL"]], 1, 1) <= found
+
+
 @pytest.mark.parametrize("count", [LARGE, 5 * LARGE])
 def test_most_members_of_a_large_set_are_found_at_the_first_look(
     compiled: ModuleType, count: int

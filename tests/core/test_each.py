@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memdbd.core.parsing import SHORT, of_each
+from memdbd.core.text import line_of_each, lines
 from memdbd.limits import MIB
 
 GOOD = [array(b"SET", b"k", b"v"), array(b"SET", b"key", b"")]
@@ -65,7 +66,7 @@ class TestRequestsOneEach:
         data = array(b"GET", b"x" * size, b"")
         assert len(data) == SHORT - 1
         assert of_each([*GOOD, data]) is not None
-        assert of_each([*GOOD, array(b"GET", b"x" * (size + 1), b"")]) is None
+        assert of_each([*GOOD, array(b"x" * SHORT)]) is None
 
 
 class TestWhatIsNot:
@@ -123,3 +124,56 @@ def test_whatever_tokens_there_are_it_is_right() -> None:
                 for _ in range(chance.randrange(1, 5))
             ]
         )
+
+
+USUAL = {b"get": 2, b"set": 3, b"ping": 1}
+LINE_PARTS = st.sampled_from(
+    [
+        b"get",
+        b"set",
+        b"ping",
+        b"k",
+        b" ",
+        b"  ",
+        b"\t",
+        b"\r",
+        b"\n",
+        b"'",
+        b'"',
+        b"\0",
+        b"\xff",
+        b"v",
+    ]
+)
+LINES = st.lists(LINE_PARTS, max_size=8).map(b"".join)
+PLAIN = st.sampled_from([b"get k\n", b"get  key\r\n", b"set k v\n", b" ping\n", b"get\n"])
+
+
+class TestLinesOneEach:
+    @given(buffers=st.lists(PLAIN, min_size=1, max_size=9))
+    @example(buffers=[b"get k\n", b"get\n"])
+    def test_are_read(self, buffers: list[bytes]) -> None:
+        found = [data.split() for data in buffers]
+        are_alike = len({(words[0], len(words)) for words in found}) == 1
+        assert line_of_each(buffers, USUAL) == (found, are_alike)
+
+    @given(buffers=st.lists(LINES | PLAIN, min_size=1, max_size=6))
+    @example(buffers=[b"get k", b"\nget k\n"])
+    @example(buffers=[b"get k\nget k\n", b""])
+    @example(buffers=[b"get k\n", b"get k\n", b"get k"])
+    @example(buffers=[b"get k l\n"] * 3)
+    @example(buffers=[b"set k v\n", b"ping k\n"])
+    @example(buffers=[b"GET k\n"])
+    @example(buffers=[b"\n", b"get k\n"])
+    def test_are_those_that_each_is_by_itself(self, buffers: list[bytes]) -> None:
+        one_by_one = [lines(data, USUAL, 9) for data in buffers]
+        asked = line_of_each(buffers, USUAL)
+        if asked is None:
+            assert any(
+                len(found) != 1 or end != len(data) or data.count(b"\n") > 1
+                for (found, end), data in zip(one_by_one, buffers, strict=True)
+            ) or any(b"'" in data or b'"' in data for data in buffers)
+        else:
+            assert [
+                ([words], len(data)) for words, data in zip(asked[0], buffers, strict=True)
+            ] == (one_by_one)

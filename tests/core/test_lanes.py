@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from memdbd.core.lanes import MOST_GROUPS, MOST_OF_ALL, MOST_OF_ONE
+from memdbd.core.lanes import AMOUNT, MOST_GROUPS, MOST_OF_ALL, MOST_OF_LINES, MOST_OF_ONE
 
 GET, SET = b"*2\r\n$3\r\nget\r\n$1\r\nk\r\n", b"*3\r\n$3\r\nset\r\n$1\r\nk\r\n$1\r\nv\r\n"
 ODD, PING = b"*2\r\n$3\r\nget\r\n$3\r\n+*=\r\n", b"*1\r\n$4\r\nping\r\n"
@@ -75,11 +75,11 @@ class Town:
     def takes(self, road: Road, data: bytes, most: int = MOST) -> Any:
         return self.lanes.take(road.lane, data, most, self.begun)
 
-    def takes_in(self, *roads: Road) -> tuple[int, list[Any]]:
+    def takes_in(self, *roads: Road, most: int = MOST) -> tuple[int, list[Any]]:
         """What is given for those that have been told to be ready."""
         ready = [(road.number, select.POLLIN) for road in roads]
         by_number = {road.number: road.lane for road in self.roads}
-        given: tuple[int, list[Any]] = self.lanes.take_in(ready, by_number, NOW, MOST, self.begun)
+        given: tuple[int, list[Any]] = self.lanes.take_in(ready, by_number, NOW, most, self.begun)
         return given
 
 
@@ -180,6 +180,16 @@ class TestWhatIsTaken:
         assert town.takes(roads[3], b"\n") == []
         assert town.takes(roads[3], b"get k\n" * (MOST_OF_ONE + 1)) is None
 
+    def test_is_longer_where_no_line_has_a_limit(self, town: Town) -> None:
+        told, lines = town.opens(), town.opens()
+        long = b"*2\r\n$3\r\nget\r\n$40000\r\n%b\r\n" % (b"x" * 40_000)
+        assert len(long) > MOST_OF_LINES
+        assert town.takes(told, long, len(long)) is True
+        lines.lane.usual = {b"get": 2}
+        assert town.takes(lines, b"get %b\n" % (b"x" * (MOST_OF_LINES - 5)), len(long)) is True
+        lines.lane.idle, lines.lane.group = True, None
+        assert town.takes(lines, b"get %b\n" % (b"x" * (MOST_OF_LINES - 4)), len(long)) is None
+
 
 class TestASocketThatIsReady:
     def test_is_read_and_what_came_waits(self, town: Town) -> None:
@@ -219,6 +229,15 @@ class TestASocketThatIsReady:
             assert road.socket.recv(100) == GET
             road.close()
 
+    def test_is_read_at_once_with_a_value_of_64_kib(self, town: Town) -> None:
+        road = town.opens()
+        value = b"x" * 65_536
+        data = b"*3\r\n$3\r\nset\r\n$16\r\n%016d\r\n$65536\r\n%b\r\n" % (7, value)
+        road.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * len(data))
+        road.peer.sendall(data)
+        assert town.takes_in(road, most=AMOUNT) == (len(data), [])
+        assert town.groups[b"set"].run == [[b"set", b"%016d" % 7, value]]
+
     def test_tells_that_its_peer_has_closed(self, town: Town) -> None:
         road = town.opens()
         road.peer.close()
@@ -255,7 +274,7 @@ class TestASocketThatIsReady:
         road.peer.sendall(b"x" * 100_000)
         assert select.select([road.socket], [], [], 5)[0]
         _, [(_, _, data, _)] = town.takes_in(road)
-        assert 0 < len(data) <= 64 * 1024
+        assert 0 < len(data) <= AMOUNT < 100_000
 
     @given(st.lists(st.sampled_from([GET, SET, GET * 3, GET + SET, b"nonsense\r\n", GET[:9]])))
     @settings(max_examples=50)

@@ -14,7 +14,7 @@ from memdbd.core.python import LONG, Effect
 from memdbd.replies import OK
 
 ROUNDS = 200
-WAYS = 14
+WAYS = 18
 
 
 def array(*words: bytes) -> bytes:
@@ -47,6 +47,10 @@ def each_way(twin: ModuleType) -> list[Callable[[], object]]:
         lambda: twin.each([key, None, OK, 5, -(2**63)], null),
         lambda: twin.each([key, value, 2**70], null),
         lambda: twin.each([key, value, "odd"], null),
+        lambda: twin.arrays([[key, None, OK, 5], [], [value]], null),
+        lambda: twin.arrays([[key], [value, 2**70]], null),
+        lambda: twin.arrays([[key], [value, "odd"]], null),
+        lambda: twin.weight([key, value]),
         lambda: twin.effects([(b"SET", key, value), (b"PEXPIREAT", key, deadline)], 10**6),
         mistaken,
         lambda: many("get_many", gets),

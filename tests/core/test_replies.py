@@ -127,6 +127,23 @@ class TestReplies:
         assert twin.resp([reply] * count, NULL) == encoded([reply] * count, NULL)
         assert twin.resp([reply] * (count + 1), NULL) is None
 
+    @given(replies=st.lists(PLAIN, max_size=4), null=st.sampled_from([NULL, b"_\r\n"]))
+    @example(replies=[[b"xxx"] * 300, [], [b"x"] * 10, [EDGES[-1]]], null=NULL)
+    def test_are_arrays_too(self, twin: ModuleType, replies: list[list[Any]], null: bytes) -> None:
+        expected = [b"*%d\r\n" % len(each) + encoded(each, null) for each in replies]
+        assert twin.arrays(replies, null) == twin.arrays(tuple(replies), null) == expected
+
+    @pytest.mark.parametrize("odd", [b"a", None, (b"a",), [1.5], [[b"a"]], [b"x" * MOST]], ids=repr)
+    def test_that_are_no_arrays_of_such_are_for_others(self, twin: ModuleType, odd: Any) -> None:
+        for replies in ([odd], [[b"a"], odd], [odd, [10**30]], [[10**30], odd]):
+            assert twin.arrays(replies, NULL) is None
+
+    @given(strings=st.lists(STRINGS))
+    def test_of_strings_have_a_weight(self, twin: ModuleType, strings: list[bytes]) -> None:
+        weight = len(b"".join(strings))
+        assert twin.weight(strings) == twin.weight(tuple(strings)) == weight
+        assert twin.weight([*strings, bytearray(b"abc")]) == weight + 3
+
     def test_of_a_number_that_is_too_long_are_for_others(self, twin: ModuleType) -> None:
         assert twin.resp([10**4000] * 3, NULL) == encoded([10**4000] * 3, NULL)
         assert twin.resp([10**4000] * 66, NULL) is None
@@ -154,6 +171,9 @@ class TestEffects:
     @example(effects=[(b"x" * 2048, b"k", b"v")] * 9, drift=0)
     @example(effects=[(b"SET", b"k", b"v")] * 9, drift=0)
     @example(effects=[(b"SET", b"k", b"v"), (b"DEL", b"k", b"l")] * 9, drift=0)
+    @example(effects=[(b"HSET", b"k", b"%d" % each, b"v") for each in range(12)], drift=0)
+    @example(effects=[(b"SET", b"k", b"v"), (b"MSET", b"k", b"v", b"l", b"w" * 2048)], drift=0)
+    @example(effects=[(b"SET", b"k", b"v", b"PXAT", 5), (b"FLUSHDB",)] * 9, drift=0)
     @example(effects=[(b"PEXPIREAT", b"k", 2**63 - 1), (b"PEXPIREAT", b"k", 0)], drift=1)
     def test_are_arrays_with_deadlines_of_the_wall(
         self, twin: ModuleType, effects: list[Effect], drift: int

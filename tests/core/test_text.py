@@ -25,6 +25,9 @@ TOKENS = st.sampled_from(
         *(b"get", b"set", b"ping", b"GET", b"a_name_of_many_letters", b"k", b"v", b"two words"),
         *(b" ", b"  ", b"\t", b"\r", b"\v", b"\f", b"\n", b"\n\n", b"\r\n", b"set k v\n"),
         *(b'"', b"'", b"[", b"\x00", b"\xff", b"\x85", b"\xc2\xa0", b" ".join([b"w"] * 20)),
+        # Next to a blank or a quote, or with one bit more.
+        *(b"\x08", b"\x0e", b"\x1f", b"!", b"#", b"&", b"(", b"\x7f", b"\x8a", b"\xa2", b"\xa7"),
+        *(b"a_word_of_24_bytes_in_all", b"\xe2\x80\xa8", b"\x00" * 9),
     ]
 )
 DATA = st.lists(TOKENS | st.binary(max_size=3), max_size=20).map(b"".join)
@@ -77,6 +80,19 @@ class TestLines:
         self, twin: ModuleType, data: bytes, most: int
     ) -> None:
         assert twin.lines(data, USUAL, most) == plain(data, most)
+
+    def test_may_have_any_byte_in_any_place(self, twin: ModuleType) -> None:
+        for byte in range(256):
+            for at in range(26):
+                word = bytearray(b"a_word_of_24_bytes_in_all_")
+                word[at] = byte
+                data = b"get " + word + b"\nget " + word[at:] + word[:at] + b" k\n"
+                assert twin.lines(data, USUAL, 256) == plain(data, 256), data
+
+    def test_are_read_when_they_are_complete(self, twin: ModuleType) -> None:
+        data = b"get a_word_of_24_bytes_in_all\r\n\n set key_of_9 value \x00\xff\xe2\x80\xa8\nping"
+        for size in range(len(data) + 1):
+            assert twin.lines(data[:size], USUAL, 256) == plain(data[:size], 256)
 
     @pytest.mark.parametrize("words", [15, 16, 17, 1000])
     def test_may_have_any_number_of_words(self, twin: ModuleType, words: int) -> None:
@@ -193,3 +209,42 @@ class TestJson:
         for replies in ([b"12345"], [b"", b"12345"], [None, b"12345"], [1, b"12345"]):
             assert twin.json(replies, END, 5) is None
             assert twin.json(replies, END, 6) is not None
+
+
+COUNTS = st.lists(st.integers(1, 4), min_size=1, max_size=8) | st.integers(1, 40).map([1].__mul__)
+ANY = TEXTS | ODD | INTEGERS | st.none() | st.sampled_from([OK, b"\xff", b"12345" * 9, 2**63])
+
+
+class TestJsonOfEach:
+    @settings(max_examples=400, deadline=None)
+    @given(data=st.data(), counts=COUNTS)
+    def test_is_what_json_gives_for_so_many(
+        self, twin: ModuleType, data: st.DataObject, counts: list[int]
+    ) -> None:
+        size = sum(counts)
+        plain, replies = (st.lists(one, min_size=size, max_size=size) for one in (TEXTS, ANY))
+        some = data.draw(plain | replies)
+        made = []
+        at = 0
+        for count in counts:
+            made.append(twin.json(some[at : at + count], END, 40))
+            at += count
+        expected = None if twin.json(some, END, 40) is None else made
+        assert twin.json_each(some, counts, END, 40) == expected
+        assert twin.json_each(tuple(some), counts, END, 40) == expected
+
+    def test_is_not_made_where_some_are_long(self, twin: ModuleType) -> None:
+        for replies in ([b"12345", b"1", b"1"], [b"1", b"1", b"12345"]):
+            for counts in ([1, 1, 1], [1, 2], [2, 1], [3]):
+                assert twin.json_each(replies, counts, END, 5) is None
+                assert twin.json_each(replies, counts, END, 6) is not None
+
+    def test_is_not_made_where_some_are_ok(self, twin: ModuleType) -> None:
+        for counts in ([1, 1, 1], [1, 2], [2, 1]):
+            for replies in ([OK, 1, 1], [1, OK, OK], [1, 1, OK]):
+                assert twin.json_each(replies, counts, END, 100) is None
+
+    @pytest.mark.parametrize("counts", [[4], [1, 3], [3, 1], [1, 2**40], [-1, 4]])
+    def test_is_not_made_of_more_than_there_are(self, twin: ModuleType, counts: list[int]) -> None:
+        with pytest.raises(ValueError, match="the counts are not those of the replies"):
+            twin.json_each([1, 2, 3], counts, END, 100)

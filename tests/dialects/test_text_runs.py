@@ -10,10 +10,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from memdbd.dialects.interface import TextDialect, shares
+from memdbd.dialects.text import LineRules
 from memdbd.dialects.text_replies import TextEncoder
+from memdbd.limits import Limits
 from memdbd.replies import OK, PONG, Double, Found, FoundAll, Members, Reply
 
 LONG = b"x" * TextEncoder.CACHED_FROM
+
+
+TEXT = TextDialect(LineRules({}), TextEncoder(0), {}, {}, Limits())
 
 
 def many(replies: Sequence[Reply] | FoundAll) -> bytes | None:
@@ -146,6 +152,23 @@ class TestARun:
         for each in found(values):
             encoder.encode(each)
         assert encoder.stats()["read_cache_entries"] == 1
+
+
+class TestSharesOfARun:
+    @settings(max_examples=300, deadline=None)
+    @given(MIXED, st.integers(1, 3))
+    @example([b"a", LONG, None, b"\xff", 1], 1)
+    @example([b"a", LONG, None, b"\xff", 1], 2)
+    @example([b"a", None, None, b"", b"x"], 2)
+    @example([OK] * 8, 3)
+    def test_has_the_lines_of_so_many(self, replies: list[Reply], count: int) -> None:
+        values = [each for each in replies if each is None or isinstance(each, bytes)]
+        for some in (replies, found(values or [None])):
+            counts = [count] * (len(some) // count)
+            counts += [len(some) % count] if len(some) % count else []
+            parts = [one_by_one(share) for share in shares(some, counts)]
+            assert b"".join(parts) == one_by_one(some)
+            assert TEXT.encode_shares(some, counts) == parts
 
 
 class TestWhatWasFound:

@@ -1,10 +1,17 @@
-"""What redis-benchmark prints."""
+"""What redis-benchmark prints, and what is done before it begins."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
-from benchmarks.redis_benchmark import parse, share
+from benchmarks.redis_benchmark import Load, parse, run, share
+from benchmarks.servers import Server
 
 # As 7.0.15 prints it, carriage returns and all that they overwrite left out.
 PRINTED = """\
@@ -55,3 +62,46 @@ def test_what_took_no_time_has_had_all_of_its_core() -> None:
 def test_anything_else_is_an_error_that_shows_it() -> None:
     with pytest.raises(ValueError, match="no such test"):
         parse("no such test")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done, in order: all is written, the pages of a file are given up, the load runs."""
+    done: list[str] = []
+
+    def give_up(file: int, begin: int, length: int, advice: int) -> None:
+        assert (begin, length, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
+        done.append(os.path.basename(os.readlink(f"/proc/self/fd/{file}")))
+
+    def load(*command: object, **more: object) -> Any:
+        done.append("load")
+        return SimpleNamespace(stdout=PRINTED, stderr="")
+
+    monkeypatch.setattr(os, "sync", lambda: done.append("sync"))
+    monkeypatch.setattr(os, "posix_fadvise", give_up)
+    monkeypatch.setattr(subprocess, "run", load)
+    return done
+
+
+class Still(Server):
+    """A server that is none."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = 1
+        self.process = cast(Any, SimpleNamespace(pid=os.getpid()))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="the benchmarks need Linux")
+def test_each_run_begins_with_all_written_and_no_file_in_memory(
+    tmp_path: Path, calls: list[str]
+) -> None:
+    (tmp_path / "appendonlydir").mkdir()
+    (tmp_path / "journal").write_bytes(b"x")
+    (tmp_path / "appendonlydir" / "aof").write_bytes(b"x")
+    (tmp_path / "gone").symlink_to("nowhere")
+    server = Still(tmp_path)
+    for _ in range(2):
+        calls.clear()
+        assert run(server, Load(("-t", "set")), 100)["p50"] == 0.584
+        assert (calls[0], sorted(calls[1:-1]), calls[-1]) == ("sync", ["aof", "journal"], "load")

@@ -1,8 +1,9 @@
 """A daemon's data, and the same made again from effects, side by side.
 
 Clients do whatever the grammar of ``tests/differential`` thinks of, in transactions too, or wait
-for each other; meanwhile time goes by, also in the middle of a command, keys expire and are swept,
-and bounds come and go. After each turn its effects, encoded and decoded, are done on a replay, and
+for each other, and sometimes the same several times in a row, so that it is run together;
+meanwhile time goes by, also in the middle of a command, keys expire and are swept, and bounds come
+and go. After each turn its effects, encoded and decoded, are done on a replay, and
 that must hold the same then: every value to the byte, every score to its sign, every deadline.
 After each sequence they are done once more on nothing but the keys that they touch, as the
 compactor does it, which begins with what a snapshot has of them.
@@ -27,6 +28,7 @@ from helpers_pure import World
 
 from memdbd.commands.dumping import payload_of, value_of
 from memdbd.dialects.batch import Batch
+from memdbd.dispatch import Dispatcher
 from memdbd.effects import EARLIEST, LATEST, Effect, Place, decode, encode, touched
 from memdbd.eviction import POLICIES, Bounds
 from memdbd.keyspace import Contents, Value
@@ -120,12 +122,13 @@ class Client:
         self._waiting = world.parts.engine.waiting
         self._pending: Pending | None = None
 
-    def asks(self, *argv: bytes) -> bytes:
-        """What it is replied to a request, which waits no more than any before it."""
+    def asks(self, *argv: bytes, times: int = 1) -> bytes:
+        """What it is replied to a request, sent so many times in a row, which waits no more than
+        any before it."""
         self.waits_no_more()
         output: list[bytes] = []
         _, awaited = self._dispatcher.run(
-            self._context, Batch([list(argv)]), self._dialect, output, []
+            self._context, Batch([list(argv) for _ in range(times)]), self._dialect, output, []
         )
         self._pending = awaited if isinstance(awaited, Pending) else None
         return b"".join(output)
@@ -209,7 +212,8 @@ class Mirror:
         self.commands += 1
         argv = [self._payload if word == b"@payload" else word for word in argv]
         self._asked.append(argv)
-        reply = self._clients[client].asks(*argv)
+        times = Dispatcher.RUN if self._rng.random() < 0.1 else 1  # so that they are run together
+        reply = self._clients[client].asks(*argv, times=times)
         if argv[0].upper() == b"DUMP" and reply.startswith(b"$") and reply != b"$-1\r\n":
             self._payload = reply.partition(b"\r\n")[2][:-2]
         if self._world.parts.dispatcher.failures:

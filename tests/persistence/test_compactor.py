@@ -95,6 +95,7 @@ EFFECTS = st.one_of(
     effect(b"SET", KEYS, WORDS),
     effect(b"SET", KEYS, WORDS, st.just(b"PXAT"), DEADLINES),
     effect(b"SET", KEYS, WORDS, st.just(b"KEEPTTL")),
+    effect(b"MSET", KEYS, WORDS, KEYS, WORDS),
     effect(b"APPEND", KEYS, WORDS),
     effect(b"DEL", KEYS),
     effect(b"HSET", KEYS, WORDS, WORDS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -191,6 +192,22 @@ def test_a_frame_that_is_longer_than_many_pieces_is_found() -> None:
 
 def test_a_frame_of_another_segment_is_not_found() -> None:
     assert found(b"torn" + encode_frame(7, 6, b"*1", SALT + 1), 5) is None
+
+
+# The checksum
+
+
+@given(st.binary(max_size=5000), st.integers(0, 4999), salts)
+@example(b"x" * 100_000, 65_536, SALT)
+def test_a_checksum_is_zlibs_by_whatever_means_and_in_any_pieces(
+    data: bytes, at: int, salt: int
+) -> None:
+    checksum: Any = vars(frames)["crc32"]
+    expected = crc32(data, salt)
+    first, second = memoryview(data)[:at], memoryview(data)[at:]
+    assert checksum(data, salt) == expected
+    assert checksum(second, checksum(first, salt)) == expected
+    assert checksum(b"", salt) == salt
 
 
 # How much work that is: the bytes of which a CRC is taken

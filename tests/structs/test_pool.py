@@ -123,6 +123,40 @@ def test_who_comes_behind_the_next_is_as_likely_as_it() -> None:
     assert is_fair(counts, 2)
 
 
+LONG = b"x" * 9
+
+
+def few(*, stale: bool = False) -> Pool[bytes]:
+    """Some members, one of them long."""
+    pool = Pool([b"a", b"b", b"c", b"d", LONG, *([b"gone"] if stale else [])])
+    if stale:
+        pool.discard(b"gone")
+    return pool
+
+
+@pytest.mark.parametrize("stale", [False, True])
+@pytest.mark.parametrize(("long", "room"), [(9, 100), (100, 8), (100, 100), (100, 10), (1, 100)])
+def test_what_is_taken_at_once_is_what_is_taken_one_by_one(
+    long: int, room: int, *, stale: bool
+) -> None:
+    for seed in range(200):
+        one, other = few(stale=stale), few(stale=stale)
+        chance, again = random.Random(seed), random.Random(seed)
+        taken = one.take_short(4, chance.random, long, room)
+        left = room - sum(map(len, taken))
+        assert taken == [other.take(again.random) for _ in taken]
+        if len(taken) < 4:
+            following = other.next(again.random)
+            assert one.next(chance.random) == following
+            assert len(following) >= long or len(following) > left
+        assert one.page(0, 9) == other.page(0, 9)  # in the same places
+        assert one.take(random.Random(1).random) == other.take(random.Random(1).random)
+
+
+def test_nothing_is_taken_at_once_of_nothing() -> None:
+    assert Pool[bytes]().take_short(0, random.random, 9, 9) == []
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
 def test_each_sample_of_a_size_is_as_likely(count: int) -> None:
     chance = random.Random(SEED)
