@@ -1,4 +1,4 @@
-"""Requests that are gathered, and what others do in the same turn: as if they came in some order."""
+"""Requests that are gathered, and what others do in the same turn: as if in some order."""
 
 from __future__ import annotations
 

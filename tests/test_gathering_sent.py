@@ -1,4 +1,4 @@
-"""Replies to requests that were gathered: when they leave, and what becomes of those that cannot."""
+"""Replies to requests that were gathered: when they leave, and what if they cannot."""
 
 from __future__ import annotations
 
