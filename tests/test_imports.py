@@ -328,6 +328,19 @@ def test_in_the_drawing_of_the_house_each_imports_only_from_above() -> None:
     assert below == []
 
 
+def test_of_the_core_nobody_imports_functions_but_those_that_are_chosen() -> None:
+    past = [
+        f"{module} imports {name}"
+        for module, source in MODULES.items()
+        for name in imports(source)
+        if within(name, "memdbd.core")
+        and not within(module, "memdbd.core")
+        and module_of(name) != "memdbd.core"
+        and not name.rpartition(".")[2].isupper()  # a constant, which both twins go by
+    ]
+    assert past == ["memdbd.effects imports memdbd.core.python"]  # for constants of it
+
+
 def test_no_module_imports_itself_in_a_circle() -> None:
     assert cycles(MODULES) == []
 

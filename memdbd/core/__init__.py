@@ -19,8 +19,11 @@ from os import environ
 from sys import platform
 from typing import TYPE_CHECKING
 
+# What both go by.
 from memdbd.core.lanes import Rest
-from memdbd.core.python import LONG, MOST, REPLACEABLE  # which both go by
+from memdbd.core.order import mend, replace
+from memdbd.core.python import LONG, MOST, REPLACEABLE
+from memdbd.core.text import members
 
 VARIABLE = "MEMDB_CORE"
 
@@ -129,9 +132,12 @@ __all__ = [
     "json_each",
     "line",
     "lines",
+    "members",
+    "mend",
     "pieces",
     "popped",
     "put_many",
+    "replace",
     "requests",
     "resp",
     "resp_each",

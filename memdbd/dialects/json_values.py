@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from memdbd import core
-from memdbd.core.text import members
+from memdbd.core import members
 from memdbd.dialects.streams import (
     BULK,
     CHUNK,

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
-from memdbd.core import Blocks
-from memdbd.core.order import mend, replace
+from memdbd.core import Blocks, mend, replace
 
 Entry = tuple[float, bytes]  # a score and its member
 

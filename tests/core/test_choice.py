@@ -18,7 +18,8 @@ from memdbd import __version__, core
 from memdbd.core import lanes, order, parsing, python, text
 
 HERE = Path(memdbd.__file__).parents[1]  # not where a clone is, if it is an installed one
-CHOSEN = [name for name in core.__all__ if callable(getattr(core, name)) and name != "Rest"]
+OF_ONE = ("Rest", "members", "mend", "replace")  # which both twins go by
+CHOSEN = [name for name in core.__all__ if callable(getattr(core, name)) and name not in OF_ONE]
 COMPILED = ["_ahead", "_compiled", "_order", "_text", *["_lanes"] * core.HAS_COMPILED_LANES]
 
 
