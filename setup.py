@@ -79,10 +79,12 @@ setup(
         # CVE-2025-67221 and CVE-2024-27454: JSON that is nested without end.
         "orjson>=3.11.6",
         "sortedcontainers>=2.4.0",  # none known
+        # None known. It takes the checksums of the journal, as zlib does where it has no wheels: it
+        # would have to be built there, by tools that few have.
+        "isal>=1.7; platform_python_implementation == 'CPython' and python_version < '3.15'"
+        " and platform_machine in 'x86_64 AMD64 aarch64 arm64'",
     ],
     extras_require={
-        # The journal's checksums by the processor's means: for values of many KiB.
-        "fast": ["isal>=1.7"],
         # Redis's RDB files for memdb import: reading them, and their checksum.
         "rdb": ["rdb-py>=0.4,<0.5", "anycrc>=2.1"],
         "test": ["pytest>=8", "hypothesis>=6.100", "rdb-py>=0.4,<0.5", "anycrc>=2.1"],
