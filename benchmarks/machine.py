@@ -24,7 +24,6 @@ def described(tree: Path) -> dict[str, str]:
         "Twisted": _version("twisted"),
         "hiredis": _version("hiredis"),
         "orjson": _version("orjson"),
-        "isal": _version("isal"),
         "redis-server": _said("redis-server", "--version"),
         "redis-benchmark": _said("redis-benchmark", "--version"),
         "fakeredis": _version("fakeredis"),
