@@ -34,7 +34,7 @@ def facts(contents: Contents) -> Facts:
         for key, value in values.items():
             kind = BY_PYTHON[type(value)]
             dumped = kind.dump(value, bytes.hex)
-            if type(value) is set:
+            if isinstance(value, set):  # which has no order
                 dumped = sorted(dumped)
             found[database, key] = kind.name, dumped, deadlines.get(key)
     return found
