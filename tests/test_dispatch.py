@@ -105,6 +105,7 @@ class Shown:
     met = ""
     unasked = bytearray()
     has_begun = False
+    missing = 0
     usual: dict[bytes, int] | None = None
 
     def __init__(self, *, text: bool, encode: Callable[[Reply], bytes]) -> None:

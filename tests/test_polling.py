@@ -30,8 +30,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memdbd.core import Lane, Rest, take_in
-from memdbd.polling import STRETCH, Poll
+from memdbd.polling import LONG, STRETCH, Poll
 from memdbd.turn import Turn
+
+USUAL = 64 * 1024  # bytes that are read at once
 
 
 class Visitor(Protocol):
@@ -207,6 +209,48 @@ def test_descriptors_beyond_those_that_select_knows_are_read(room: Room) -> None
     caller.close()
     room.until(lambda: visitor.lost)
     assert transport not in room.poll.getReaders()
+
+
+class TestSomethingLong:
+    """By sockets of the file system, where what is sent is there at once."""
+
+    def test_is_read_by_more_once_if_somebody_has_said_so(self, room: Room, tmp_path: Path) -> None:
+        long, usual = self.begun(room, tmp_path, [True, False])
+        room.until(lambda: len(long) == 1 and len(usual) > 1)
+        self.sends_much(room.callers[0])
+        room.until(lambda: len(long) > 1)
+        assert USUAL < long[0] <= LONG
+        assert max(long[1:] + usual) <= USUAL
+
+    def test_is_that_of_so_many_in_a_turn(
+        self, room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("memdbd.polling.LONG_AT_ONCE", 2)
+        reads = self.begun(room, tmp_path, [True, True, True])
+        room.until(lambda: all(reads))
+        assert [each[0] > USUAL for each in reads] == [True, True, False]
+
+    def begun(self, room: Room, path: Path, expected: list[bool]) -> list[list[int]]:
+        """The sizes of what is read of who sends much, where it is expected or not."""
+        pairs = room.opens_unix(path / "sock", len(expected))
+        reads: list[list[int]] = [[] for _ in expected]
+        for (caller, visitor), is_expected, sizes in zip(pairs, expected, reads, strict=True):
+            visitor.then = partial(_note_size, sizes)
+            if is_expected:
+                room.poll.expect_long(visitor.transport)
+            self.sends_much(caller)
+        return reads
+
+    def sends_much(self, caller: socket.socket) -> None:
+        caller.setblocking(False)
+        assert caller.send(b"x" * 1_000_000) > 2 * USUAL
+
+    def test_is_no_matter_of_a_transport_that_is_not_read_here(self, room: Room) -> None:
+        room.poll.expect_long(StringTransport())
+
+
+def _note_size(sizes: list[int], data: bytes) -> None:
+    sizes.append(len(data))
 
 
 class TestATurn:

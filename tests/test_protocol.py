@@ -697,3 +697,18 @@ class TestATurnThatIsLate:
         assert house.dispatcher.stats()["commands"] == 0
         assert peer.hears() == PONG + b'\n{"result": "a"}\n'
         assert peer.wire.producerState == "producing"
+
+
+class TestALongWord:
+    @pytest.mark.parametrize(("length", "is_expected"), [(20_000, True), (10_000, False)])
+    def test_in_whose_middle_it_is_has_more_read_at_once(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, length: int, is_expected: bool
+    ) -> None:
+        expected: list[object] = []
+        monkeypatch.setattr(house.factory.poll, "expect_long", expected.append)
+        peer = house.connect()
+        asked = b"*2\r\n$4\r\nECHO\r\n$%d\r\n%b\r\n" % (length, b"x" * length)
+        assert peer.asks(asked[:1000]) == b""
+        assert expected == [peer.wire] * is_expected
+        assert peer.asks(asked[1000:]) == asked[14:]
+        assert expected == [peer.wire] * is_expected  # nothing is missing

@@ -37,14 +37,15 @@ class Array:
     """The exact reader of one array, which may come in any number of pieces.
 
     ``allowance`` is the bytes that it may have if it is a stranger's, else None; it may change
-    meanwhile. ``feed(data, at)`` gives where it ends in ``data``, or None if it does not yet.
+    meanwhile. ``feed(data, at)`` gives where it ends in ``data``, or None if it does not yet; then
+    ``missing`` is how many bytes have not come of the word in whose middle it is.
 
     Of a word that has come in part, the pieces are kept as they came, and joined when it is whole:
     64 KiB are copied once so, where a buffer that grows would copy them three times, 3 us each.
     """
 
     __slots__ = (
-        "_count", "_is_word", "_limits", "_line", "_missing", "_pieces", "_size", "allowance",
+        "_count", "_is_word", "_limits", "_line", "_pieces", "_size", "allowance", "missing",
         "words",
     )  # fmt: skip
 
@@ -56,7 +57,7 @@ class Array:
         self._line = bytearray()  # what has come of a line that says how much comes
         self._count: int | None = None  # of all words; None before the header
         self._is_word = False  # comes now; else a line
-        self._missing = 0  # bytes of it that have not come, and the two behind it
+        self.missing = 0  # bytes of it that have not come, with the two behind it
         self._pieces: list[memoryview | bytearray] = []  # what has come of it
 
     def feed(self, data: bytes, at: int) -> int | None:
@@ -78,11 +79,12 @@ class Array:
                 if self._count is None:
                     self._count = self._count_in(line)
                 else:
-                    self._missing = self._length_in(line, at - begun) + 2
+                    self.missing = self._length_in(line, at - begun) + 2
                     self._is_word = True
-            elif self._missing <= size - at:
+            elif self.missing <= size - at:
                 words.append(self._word(data, at))
-                at += self._missing  # Redis does not look at the last two either
+                at += self.missing  # Redis does not look at the last two either
+                self.missing = 0
                 self._is_word = False
             else:
                 self._keep(data, at)
@@ -146,8 +148,8 @@ class Array:
 
     def _keep(self, data: bytes, at: int) -> None:
         """Keep what ``data`` has of a word, which is all that is behind ``at``."""
-        left = self._missing - 2
-        self._missing -= len(data) - at
+        left = self.missing - 2
+        self.missing -= len(data) - at
         if left <= 0 or at == len(data):
             return
         pieces = self._pieces
@@ -161,7 +163,7 @@ class Array:
 
     def _word(self, data: bytes, at: int) -> bytes:
         """The word whose last bytes are at ``at``."""
-        end = max(at + self._missing - 2, at)
+        end = max(at + self.missing - 2, at)
         if not self._pieces:
             return data[at:end]
         word = b"".join((*self._pieces, memoryview(data)[at:end]))
@@ -178,6 +180,8 @@ class Line:
     """The exact reader of one inline command, as :class:`Array`."""
 
     __slots__ = ("_begun", "_limits", "allowance", "words")
+
+    missing = 0  # as far as anybody knows
 
     def __init__(self, limits: Limits, allowance: int | None) -> None:
         self.words: list[bytes] = []

@@ -46,6 +46,10 @@ class Dialect(Protocol):
     def has_begun(self) -> bool:
         """Whether a part of a request has come."""
 
+    @property
+    def missing(self) -> int:
+        """Bytes that have not come of the word in whose middle that is, as far as it is known."""
+
     def read(self, data: bytes) -> list[Request] | None:
         """The requests that ``data`` is, where that is quick to say; None, with nothing read, where
         it is to be fed. Not of a stranger."""
@@ -100,6 +104,7 @@ class TextDialect:
     )  # fmt: skip
 
     messages_first = False
+    missing = 0  # a line is not long
 
     def __init__(
         self,
@@ -175,6 +180,10 @@ class RespDialect:
     @property
     def has_begun(self) -> bool:
         return self._parser.has_begun
+
+    @property
+    def missing(self) -> int:
+        return self._parser.missing
 
     def be_wary(self, allowance: int | None) -> None:
         self._parser.be_wary(allowance)

@@ -55,6 +55,11 @@ class RespParser:
         """Whether a part of a request has come."""
         return self._unfinished is not None
 
+    @property
+    def missing(self) -> int:
+        """Bytes that have not come of the word in whose middle it is, as far as that is known."""
+        return 0 if self._unfinished is None else self._unfinished.missing
+
     def read(self, data: bytes) -> list[Request] | None:
         """The requests that ``data`` is, where it is nothing but whole and canonical ones; None,
         with nothing read, where it is to be fed."""

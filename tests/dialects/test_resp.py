@@ -305,6 +305,26 @@ def test_what_a_stranger_has_begun_goes_on_as_that_of_a_client_if_it_is_one_then
     assert list(parser.feed(b"$40\r\n%b\r\n" % (b"x" * 40))) == [[b"ECHO", b"x" * 40]]
 
 
+@pytest.mark.parametrize(
+    ("data", "missing"),
+    [
+        (array(b"a"), 0),
+        (b"*2\r\n$1\r\na\r\n", 0),
+        (b"*2\r\n$1\r\na\r\n$1000", 0),
+        (b"*2\r\n$1\r\na\r\n$1000\r\n", 1002),
+        (array(b"a") + b"*2\r\n$1000\r\n" + b"x" * 900, 102),
+        (b"*2\r\n$1000\r\n" + b"x" * 1000 + b"\r\n", 0),
+        (b"ECHO x", 0),
+    ],
+)
+def test_it_says_how_much_is_missing_of_a_word(data: bytes, missing: int) -> None:
+    for arriving in ([data], in_bytes(data)):
+        parser = RespParser(LIMITS)
+        for piece in arriving:
+            assert list(parser.feed(piece)) in ([], [[b"a"]])
+        assert parser.missing == missing
+
+
 def test_what_has_become_a_word_is_not_kept_as_it_came() -> None:
     parser = RespParser(LIMITS)
     word = b"$%d\r\n%b\r\n" % (MIB, bytes(MIB))
