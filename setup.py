@@ -79,6 +79,10 @@ setup(
         # CVE-2025-67221 and CVE-2024-27454: JSON that is nested without end.
         "orjson>=3.11.6",
         "sortedcontainers>=2.4.0",  # none known
+        # None known. It takes the checksums of the journal, as zlib does where it has no wheels: it
+        # would have to be built there, by tools that few have.
+        "zlib-ng>=1.0; platform_python_implementation == 'CPython' and python_version < '3.15'"
+        " and platform_machine in 'x86_64 AMD64 aarch64 arm64'",
     ],
     extras_require={
         # Redis's RDB files for memdb import: reading them, and their checksum.

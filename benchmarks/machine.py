@@ -24,6 +24,7 @@ def described(tree: Path) -> dict[str, str]:
         "Twisted": _version("twisted"),
         "hiredis": _version("hiredis"),
         "orjson": _version("orjson"),
+        "zlib-ng": _version("zlib-ng"),
         "redis-server": _said("redis-server", "--version"),
         "redis-benchmark": _said("redis-benchmark", "--version"),
         "fakeredis": _version("fakeredis"),

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SETUP = (ROOT / "setup.py").read_text("utf-8")
 CORE = sorted(path.stem for path in ROOT.glob("memdbd/core/_[a-z]*.py"))  # what is compiled
-REQUIREMENT = re.compile(r"(?P<name>[a-z_]+)(\[[a-z]+\])?>=(?P<least>\d+(\.\d+)+)")
+REQUIREMENT = re.compile(r"(?P<name>[a-z_-]+)(\[[a-z]+\])?>=(?P<least>\d+(\.\d+)+)(; .+)?")
 
 
 def required() -> list[tuple[str, str]]:
@@ -49,6 +49,7 @@ def test_each_package_has_a_least_version() -> None:
         "hiredis",
         "orjson",
         "sortedcontainers",
+        "zlib-ng",
     }
 
 

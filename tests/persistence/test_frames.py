@@ -22,6 +22,7 @@ from memdbd.persistence.frames import (
     TooMuch,
     could_be_frame,
     encode_frame,
+    frame_head,
     length_of_frame,
     number_of,
     parse_frame,
@@ -283,6 +284,18 @@ def test_the_work_is_bounded_over_all_calls_of_a_search() -> None:
     assert search.find([data[: MIB // 2]], MIB // 2, 100) is None
     with pytest.raises(TooMuch):
         search.find([data], MIB, 100)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), counts, salts, st.sampled_from([1, 1000]))
+def test_the_checksum_is_zlib_s_whoever_takes_it(
+    pieces: list[bytes], number: int, salt: int, times: int
+) -> None:
+    """So that a journal can be read where zlib-ng is missing, and the other way round."""
+    pieces = [piece * times for piece in pieces]
+    size = sum(map(len, pieces))
+    head = frame_head(number, number, pieces, size, salt)
+    numbers = head[:4] + head[8:]  # all but the CRC
+    assert int.from_bytes(head[4:8], "big") == crc32(numbers + b"".join(pieces), salt)
 
 
 def flipped(data: bytes, bit: int) -> bytes:
