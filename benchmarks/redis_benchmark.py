@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.servers import HOST, LOAD_CPU, Server
+from benchmarks.servers import HOST, LOAD_CPU, MARGIN, Server
 
 TIMEOUT = 30.0  # seconds, of a run that should take one
 
@@ -45,6 +45,9 @@ def parse(output: str) -> Printed:
     return Printed(float(rate[1]), p50, p99, beyond)
 
 
+BESIDE = 100  # bytes in the journal beside a value, at most
+
+
 @dataclass(frozen=True)
 class Load:
     """What redis-benchmark is to do."""
@@ -66,7 +69,7 @@ def run(server: Server, load: Load, requests: int) -> dict[str, float]:
         "-P", str(load.depth), "-c", str(load.clients), "-r", str(load.keys),
         "-d", str(load.size), *load.what,
     ]  # fmt: skip
-    server.settle()
+    server.settle(max(MARGIN, requests * (load.size + BESIDE)))
     times, cpu, used = server.times(), server.cpu(), _children()
     done = subprocess.run(
         command,

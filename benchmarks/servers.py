@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from mmap import MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, mmap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the tree that is measured if none is named
@@ -21,6 +22,7 @@ HOST = "127.0.0.1"
 SERVER_CPU, LOAD_CPU = 0, 1
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
+MARGIN = 64 * 1024 * 1024  # bytes that a server writes in a run, at most, where values are short
 
 
 class Server:
@@ -60,13 +62,15 @@ class Server:
         """Bytes of memory that it has resident."""
         return rss_of(self.process.pid)
 
-    def settle(self) -> None:
-        """Have what it writes from now on find the machine as it was for whoever came before.
+    def settle(self, amount: int = MARGIN) -> None:
+        """Have what it writes from now on, so many bytes, find the machine as it was for whoever
+        came before.
 
         What is written to files goes to memory first, and that has a state: more than a tenth of it
         to be written, and writers wait for the disk; and on a virtual machine, a page that was not
         used for long has to be had from the host, which takes 10 us, 160 for a value of 64 KiB. So
-        all is written now, and the pages with its files are given up, to be used again.
+        all is written now, the pages with its files are given up, to be used again, and as many as
+        it will take are had from the host, which has those back that were free for seconds.
         """
         os.sync()  # and not its own files alone: the disk is everybody's
         for path in filter(Path.is_file, self.directory.rglob("*")):
@@ -74,6 +78,8 @@ class Server:
                 file = os.open(path, os.O_RDONLY)
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
                 os.close(file)
+        # And what is done beside it, such as compaction, takes some too.
+        mmap(-1, 4 * amount, flags=MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE).close()
 
     def stop(self) -> None:
         """SIGTERM, and wait; one that does not go is killed."""
