@@ -68,7 +68,7 @@ def test_each_least_version_has_its_reason_beside_it(name: str, least: str) -> N
 def test_pip_brings_what_makes_c_of_the_core() -> None:
     system = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]
     assert system["requires"] == ["setuptools>=64", "Cython>=3.1,<4"]
-    assert CORE == ["_ahead", "_compiled", "_lanes", "_order", "_text"]
+    assert CORE == ["_ahead", "_compiled", "_lanes", "_order", "_parsing", "_text"]
 
 
 def wheel(tmp_path: Path, spoilt: str = "", **environment: str) -> tuple[set[str], str]:

@@ -3,10 +3,10 @@
 There are two twins with the same functions, which do the same for whatever they are given. One is
 in Python, complete and to be read first: ``parsing.py`` and ``python.py``, ``text.py`` for the text
 dialect, ``order.py`` for sorted sets, and ``lanes.py`` for what is done with many connections at
-once. Of the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``, the
-first two), Cython makes C where memdbd is installed with a C compiler; where they are there, they
-are taken. ``_ahead.py`` is only among those: what it does makes a difference to nothing but time.
-The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``; where that
+once. Of the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``, which
+is python.py's), Cython makes C where memdbd is installed with a C compiler; where they are there,
+they are taken. ``_ahead.py`` is only among those: what it does makes a difference to nothing but
+time. The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``; where that
 cannot be followed, the daemon refuses to start (:data:`FAULT`). This is the only place where
 anybody chooses.
 
@@ -44,6 +44,7 @@ def _chosen() -> tuple[str, str]:
         import memdbd.core._ahead
         import memdbd.core._compiled
         import memdbd.core._order
+        import memdbd.core._parsing
         import memdbd.core._text
 
         if HAS_COMPILED_LANES:
@@ -73,12 +74,12 @@ if NAME == "compiled":
         get_many,
         incr_many,
         pieces,
-        requests,
         resp,
         resp_each,
         set_many,
         weight,
     )
+    from memdbd.core._parsing import requests
     from memdbd.core._text import array, json, json_each, line, lines
 else:
     from memdbd.core.parsing import requests

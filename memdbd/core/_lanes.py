@@ -7,7 +7,7 @@ us. While the loops run, nothing else does that could close a socket: no descrip
 another's. What is no socket of the system's, is asked by its methods.
 
 It is in Python's syntax, but only runs compiled. May import: core.lanes, core._compiled,
-core._text.
+core._parsing, core._text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from cython.cimports.libc.errno import errno
 from cython.cimports.posix.unistd import read, write
 
 from memdbd.core import lanes as python
-from memdbd.core._compiled import alike, requests
+from memdbd.core._compiled import alike
+from memdbd.core._parsing import requests
 from memdbd.core._text import lines
 
 _AMOUNT = cython.declare(cython.Py_ssize_t, python.AMOUNT)

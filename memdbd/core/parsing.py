@@ -1,4 +1,4 @@
-"""Bytes to requests, in Python; the compiled core's, in ``_compiled.py``, does the same.
+"""Bytes to requests, in Python; the compiled core's, in ``_parsing.py``, does the same.
 
 Theory of operation. What a canonical request is, ``_walk`` says: it is the whole of the rules, and
 takes 1.5 µs a request, however long. Short ones go through hiredis, which takes 0.15 µs but knows

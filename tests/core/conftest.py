@@ -37,7 +37,7 @@ def twin(request: pytest.FixtureRequest) -> ModuleType:
     return loaded(request.param)
 
 
-@pytest.fixture(scope="session", params=["parsing", "_compiled"])
+@pytest.fixture(scope="session", params=["parsing", "_parsing"])
 def parser(request: pytest.FixtureRequest) -> ModuleType:
     """One of the twins of parsing.py."""
     return loaded(request.param)

@@ -20,7 +20,9 @@ from memdbd.core import lanes, order, parsing, python, text
 HERE = Path(memdbd.__file__).parents[1]  # not where a clone is, if it is an installed one
 OF_ONE = ("Rest", "members", "mend", "replace")  # which both twins go by
 CHOSEN = [name for name in core.__all__ if callable(getattr(core, name)) and name not in OF_ONE]
-COMPILED = ["_ahead", "_compiled", "_order", "_text", *["_lanes"] * core.HAS_COMPILED_LANES]
+COMPILED = [
+    "_ahead", "_compiled", "_order", "_parsing", "_text", *["_lanes"] * core.HAS_COMPILED_LANES
+]  # fmt: skip
 
 
 def started(asked: str | None, program: str) -> subprocess.CompletedProcess[str]:
