@@ -6,8 +6,8 @@ dialect, ``order.py`` for sorted sets, and ``lanes.py`` for what is done with ma
 once. Of the other's, whose modules have the same names behind a ``_`` (but ``_compiled.py``, which
 is python.py's), Cython makes C where memdbd is installed with a C compiler; where they are there,
 they are taken. ``_ahead.py`` is only among those: what it does makes a difference to nothing but
-time. The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``; where that
-cannot be followed, the daemon refuses to start (:data:`FAULT`). This is the only place where
+time. The environment variable ``MEMDB_CORE`` chooses otherwise: ``python``, or ``compiled``; where
+that cannot be followed, the daemon refuses to start (:data:`FAULT`). This is the only place where
 anybody chooses.
 
 May import: replies, hiredis, orjson; of the process, its environment.
