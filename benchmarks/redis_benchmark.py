@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.servers import HOST, LOAD_CPU, MARGIN, Server
+from benchmarks.servers import HOST, LOAD_CPU, Server
 
 TIMEOUT = 30.0  # seconds, of a run that should take one
+BESIDE = 100  # bytes that are written beside a value, about
 
 
 class Printed(NamedTuple):
@@ -45,9 +46,6 @@ def parse(output: str) -> Printed:
     return Printed(float(rate[1]), p50, p99, beyond)
 
 
-BESIDE = 100  # bytes in the journal beside a value, at most
-
-
 @dataclass(frozen=True)
 class Load:
     """What redis-benchmark is to do."""
@@ -69,7 +67,7 @@ def run(server: Server, load: Load, requests: int) -> dict[str, float]:
         "-P", str(load.depth), "-c", str(load.clients), "-r", str(load.keys),
         "-d", str(load.size), *load.what,
     ]  # fmt: skip
-    server.settle(max(MARGIN, requests * (load.size + BESIDE)))
+    server.settle(requests * (load.size + BESIDE))
     times, cpu, used = server.times(), server.cpu(), _children()
     done = subprocess.run(
         command,

@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 SERVER_CPU, LOAD_CPU = 0, 1
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
-MARGIN = 64 * 1024 * 1024  # bytes that a server writes in a run, at most, where values are short
+SHORT = 64 * 1024 * 1024  # bytes that a server writes in a run where values are short, at most
 
 
 class Server:
@@ -62,9 +62,9 @@ class Server:
         """Bytes of memory that it has resident."""
         return rss_of(self.process.pid)
 
-    def settle(self, amount: int = MARGIN) -> None:
-        """Have what it writes from now on, so many bytes, find the machine as it was for whoever
-        came before.
+    def settle(self, amount: int = 0) -> None:
+        """Have what it writes from now on, so many bytes or SHORT, find the machine as it was for
+        whoever came before.
 
         What is written to files goes to memory first, and that has a state: more than a tenth of it
         to be written, and writers wait for the disk; and on a virtual machine, a page that was not
@@ -78,8 +78,9 @@ class Server:
                 file = os.open(path, os.O_RDONLY)
                 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
                 os.close(file)
-        # And what is done beside it, such as compaction, takes some too.
-        mmap(-1, 4 * amount, flags=MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE).close()
+        # Twice as many were seen to be too few: what is sent and received takes some too.
+        pages = min(4 * max(amount, SHORT), os.sysconf("SC_AVPHYS_PAGES") * PAGE // 2)
+        mmap(-1, pages, flags=MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE).close()
 
     def stop(self) -> None:
         """SIGTERM, and wait; one that does not go is killed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
@@ -296,6 +298,16 @@ def test_the_checksum_is_zlib_s_whoever_takes_it(
     head = frame_head(number, number, pieces, size, salt)
     numbers = head[:4] + head[8:]  # all but the CRC
     assert int.from_bytes(head[4:8], "big") == crc32(numbers + b"".join(pieces), salt)
+
+
+def test_a_journal_is_the_same_where_zlib_ng_is_missing() -> None:
+    encoded = "frames.encode_frame(7, 6, b'*' + bytes(100_000), 5)"
+    script = (
+        "import sys, zlib; sys.modules['zlib_ng'] = None; from memdbd.persistence import frames; "
+        f"assert frames.crc32 is zlib.crc32; sys.stdout.buffer.write({encoded})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == frames.encode_frame(7, 6, b"*" + bytes(100_000), 5)
 
 
 def flipped(data: bytes, bit: int) -> bytes:
